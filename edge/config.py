@@ -1,0 +1,130 @@
+"""The gateway's configuration: every key and its default, validated before any socket opens."""
+
+import ssl
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from sensors.topics import DEFAULT_ROOT, check_root
+
+SEVEN_DAYS_S = 7 * 24 * 3600
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class MqttVersion(StrEnum):
+    """Versions of MQTT that the gateway speaks."""
+
+    V5 = "5"
+    V311 = "3.1.1"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TlsSettings(_Section):
+    """TLS towards a server. With none of the files, the system's certificate authorities are trusted."""
+
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _key_and_certificate_come_together(self) -> Self:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file: expected both or neither")
+        return self
+
+    def context(self) -> ssl.SSLContext:
+        """The context to connect with; server name and certificate are always checked."""
+        context = ssl.create_default_context(cafile=self.ca_file)
+        if self.cert_file is not None:
+            context.load_cert_chain(self.cert_file, self.key_file)
+        return context
+
+
+class MqttSettings(_Section):
+    """The broker that the devices publish to."""
+
+    host: str = "127.0.0.1"
+    port: Port = 1883
+    protocol: MqttVersion = MqttVersion.V5
+    client_id: Annotated[str, Field(min_length=1, max_length=128)] = "tidegate-gateway"
+    username: str | None = None
+    password: SecretStr | None = None
+    password_file: Path | None = None
+    tls: TlsSettings | None = None
+    topic_root: Annotated[str, AfterValidator(check_root)] = DEFAULT_ROOT
+    keepalive_s: Annotated[int, Field(ge=5, le=3600)] = 30
+    connect_timeout_s: Annotated[float, Field(gt=0, le=300)] = 10
+    session_expiry_s: Annotated[int, Field(ge=60, le=2**32 - 2)] = SEVEN_DAYS_S
+    receive_max: Annotated[int, Field(ge=1, le=65535)] = 4096
+    message_bytes_max: Annotated[int, Field(ge=1024, le=16 * 1024 * 1024)] = 256 * 1024
+
+    @model_validator(mode="after")
+    def _one_password(self) -> Self:
+        if self.password is not None and self.password_file is not None:
+            raise ValueError("password and password_file: expected at most one of them")
+        return self
+
+    def read_password(self) -> str | None:
+        """The password, wherever it is kept; a file is read anew at every connection, so that it can be changed."""
+        if self.password_file is not None:
+            return self.password_file.read_text().strip()
+        return self.password.get_secret_value() if self.password is not None else None
+
+
+class StoreSettings(_Section):
+    """Where readings wait, and how commits are grouped."""
+
+    data_dir: Path = Path("tidegate-data")
+    commit_rows_max: Annotated[int, Field(ge=1, le=100_000)] = 4096
+    commit_wait_ms: Annotated[int, Field(ge=0, le=10_000)] = 5
+
+
+class InfluxSettings(_Section):
+    """The cloud: an InfluxDB 2 write API."""
+
+    url: Annotated[str, Field(pattern=r"^https?://")] = "http://127.0.0.1:8086"
+    org: str = "tidegate"
+    bucket: str = "tidegate"
+    token: SecretStr | None = None
+    token_file: Path | None = None
+    ca_file: Path | None = None
+    measurement: Annotated[str, Field(min_length=1, max_length=64)] = "reading"
+    batch_rows: Annotated[int, Field(ge=1, le=50_000)] = 5000
+    flush_every_ms: Annotated[int, Field(ge=0, le=3_600_000)] = 1000
+    gzip: bool = True
+    connect_timeout_s: Annotated[float, Field(gt=0, le=300)] = 5
+    read_timeout_s: Annotated[float, Field(gt=0, le=600)] = 30
+
+    @model_validator(mode="after")
+    def _one_token(self) -> Self:
+        if self.token is not None and self.token_file is not None:
+            raise ValueError("token and token_file: expected at most one of them")
+        return self
+
+    def read_token(self) -> str:
+        """The token, wherever it is kept; a file is read anew for every connection: a rotation needs no restart."""
+        if self.token_file is not None:
+            return self.token_file.read_text().strip()
+        return self.token.get_secret_value() if self.token is not None else ""
+
+
+class ApiSettings(_Section):
+    """Where the gateway answers questions about itself."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+
+
+class EdgeConfig(_Section):
+    """The whole configuration of `tidegate edge run`."""
+
+    mqtt: MqttSettings = MqttSettings()
+    store: StoreSettings = StoreSettings()
+    influx: InfluxSettings = InfluxSettings()
+    api: ApiSettings = ApiSettings()

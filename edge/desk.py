@@ -1,0 +1,155 @@
+"""The store's desk: everything that the one store thread does for the gateway, as plain calls.
+
+The shells ask, the desk answers: take this batch in, what is next for the cloud, this was its answer, tidy up, how do
+things stand. Synchronous; every method is called from the store thread only, so the core needs no locks.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from edge.feedback import Downlink, Feedback
+from edge.forward.forwarder import Batch, Forwarder, ForwarderState, Wait
+from edge.forward.lines import LineEncoder
+from edge.forward.outcome import Outcome
+from edge.ingest import Ingest, Ingested, Message
+from edge.ledger import Balance, Ledger, forward_cursor
+from edge.meter import Meter, seconds_to_catch_up
+from edge.store import Store
+from edge.store.store import HEAD_CURSOR
+
+STORE_FILE = "gateway.sqlite"
+DELETE_ROWS_MAX = 5000  # of one transaction, so that tidying never holds up an ingest commit for long
+LEDGER_EVERY_MS = 5_000  # how much of the ledger a restart reads again, in time; in rows, see the ledger
+DESTINATION = "influx"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the gateway's data stands, at one instant."""
+
+    balance: Balance
+    forwarder: ForwarderState
+    totals: dict[str, int]
+    devices: int
+    oldest_unsent_ms: int | None
+    received_per_s: float
+    drained_per_s: float
+    catch_up_s: float | None
+    store_bytes: int
+
+
+class Desk:
+    """The gateway's core, whole: also what a replay drives."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        rng: Random,
+        *,
+        root: str,
+        message_bytes_max: int,
+        measurement: str,
+        batch_rows: int,
+        flush_every_ms: int,
+    ) -> None:
+        self.store = Store(data_dir / STORE_FILE)
+        try:
+            self.ledger = Ledger(self.store, [DESTINATION])
+        except BaseException:
+            self.store.close()
+            raise
+        self._ingest = Ingest(self.store, self.ledger, root=root, message_bytes_max=message_bytes_max)
+        self._feedback = Feedback(self.ledger, root=root)
+        encoder = LineEncoder(self.store.device_name, measurement=measurement)
+        self.forwarder = Forwarder(
+            self.store, self.ledger, encoder, DESTINATION, rng, batch_rows=batch_rows, flush_every_ms=flush_every_ms
+        )
+        self._received, self._drained = Meter(), Meter()
+        self._ledger_written_ms: int | None = None
+        self._deleted_through = 0
+
+    def take_in(self, messages: Sequence[Message], now_ms: int, wall_ms: int) -> tuple[Ingested, list[Downlink]]:
+        """Commit a batch; afterwards its messages may be acknowledged, and the downlinks sent. Raises `StoreError`."""
+        ingested = self._ingest.process(messages, wall_ms)
+        return ingested, self._feedback.heard(ingested.heard, now_ms)
+
+    def owed(self, now_ms: int) -> list[Downlink]:
+        """Acks that have become due since. Raises `StoreError`."""
+        self.ledger.refresh()
+        return self._feedback.due(now_ms)
+
+    def next_batch(self, now_ms: int) -> Batch | Wait:
+        """See `Forwarder.plan`. Raises `StoreError`."""
+        return self.forwarder.plan(now_ms)
+
+    def settle(self, batch: Batch, outcome: Outcome, now_ms: int, wall_ms: int) -> None:
+        """See `Forwarder.settle`. Raises `StoreError`."""
+        self.forwarder.settle(batch, outcome, now_ms, wall_ms)
+
+    def tidy(self, now_ms: int) -> bool:
+        """Write the ledger if it is time and delete what everybody has passed; whether there is more to delete.
+
+        Raises `StoreError`.
+        """
+        self.ledger.refresh()
+        if self._ledger_written_ms is None or now_ms - self._ledger_written_ms >= LEDGER_EVERY_MS:
+            self._write_ledger()
+            self._ledger_written_ms = now_ms
+        through = self.ledger.deletable_through()
+        if through == self._deleted_through:
+            return False
+        if self.store.delete_through(through, DELETE_ROWS_MAX) < DELETE_ROWS_MAX:
+            self._deleted_through = through
+            return False
+        return True
+
+    def standing(self, now_ms: int, wall_ms: int) -> Standing:
+        """How things stand; also what the rates are measured by, so ask about once a second. Raises `StoreError`."""
+        self.ledger.refresh()
+        balance = self.ledger.balance(DESTINATION)
+        self._received.note(balance.received, now_ms)
+        self._drained.note(balance.delivered + balance.quarantined, now_ms)
+        received_per_s, drained_per_s = self._received.per_second(), self._drained.per_second()
+        oldest_ms = self.store.oldest_received_ms(self.store.cursor(forward_cursor(DESTINATION)))
+        return Standing(
+            balance=balance,
+            forwarder=self.forwarder.state(),
+            totals=dict(self.ledger.totals),
+            devices=self.store.device_count,
+            oldest_unsent_ms=max(0, wall_ms - oldest_ms) if oldest_ms is not None else None,
+            received_per_s=received_per_s,
+            drained_per_s=drained_per_s,
+            catch_up_s=seconds_to_catch_up(balance.held, drained_per_s, received_per_s),
+            store_bytes=self.store.size_bytes(),
+        )
+
+    def reopen(self) -> None:
+        """Open the file again after it failed. Raises `StoreError` while it still does."""
+        self.ledger.forget_uncommitted()
+        self.store.reopen()
+
+    def prove_writable(self) -> None:
+        """One small durable transaction. Raises `StoreError`."""
+        self.ledger.refresh()
+        with self.store.transaction():
+            self.store.set_cursor(HEAD_CURSOR, self.store.head)
+
+    def close(self) -> None:
+        """Write the ledger and close the store. Raises `StoreError` if it cannot be written; nothing is lost then."""
+        try:
+            self.ledger.refresh()
+            self._write_ledger()
+        finally:
+            self.store.close()
+
+    def _write_ledger(self) -> None:
+        if not self.ledger.has_changes():
+            return
+        try:
+            with self.store.transaction():
+                self.ledger.write()
+        except BaseException:
+            self.ledger.forget_uncommitted()
+            raise

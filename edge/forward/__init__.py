@@ -1,0 +1,1 @@
+"""From the log to a destination: batches by cursor, line protocol, outcomes, retries. Acceptance moves the cursor."""

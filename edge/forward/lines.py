@@ -1,0 +1,76 @@
+"""Readings as InfluxDB line protocol: the same reading is the same line, for ever.
+
+    reading,device=DEVICE,site=SITE boot=3i,seq=17i,temperature_Cel=23.7,humidity_%RH=26.2 1422886740123393230
+
+Promise 2 rests here: one reading is one line, so a resend carries the full set of fields; the timestamp is the
+reading's own, and its last six digits come from the identity, so that two readings of one device in one millisecond
+stay two points. A field is named by value and unit (InfluxDB has no units, and metres must not meet feet in a column).
+"""
+
+from collections.abc import Callable, Iterable
+
+from edge.store.rows import LogEntry
+from sensors.reading import Value
+
+NS_PER_MS = 1_000_000
+BOOT_STRIDE = 131_071
+"""Spreads boots over the sub-millisecond digits; prime to 10^6, so that boots 0 to 999,999 of one seq all differ."""
+
+_RESERVED = {"boot", "seq", "time"}  # our own fields, and InfluxDB's
+_TAG_ESCAPES = str.maketrans({",": r"\,", "=": r"\=", " ": r"\ "})
+_TEXT_ESCAPES = str.maketrans({'"': r"\"", "\\": r"\\"})
+FIELD_CACHE_MAX = 10_000  # (name, unit) pairs remembered in escaped form
+
+
+def timestamp_ns(taken_at_ms: int, boot: int, seq: int) -> int:
+    """The point's time: the reading's milliseconds, and its identity in the digits below."""
+    return taken_at_ms * NS_PER_MS + (boot * BOOT_STRIDE + seq) % NS_PER_MS
+
+
+def field_name(value: Value) -> str:
+    """The field of a value: its name, an underscore and its unit; before escaping."""
+    if value.unit is None:
+        return f"{value.name}_value" if value.name in _RESERVED else value.name
+    return f"{value.name}_{value.unit}"
+
+
+class LineEncoder:
+    """Encodes log entries. `name_of` gives (site, device) of a device key."""
+
+    def __init__(self, name_of: Callable[[int], tuple[str, str]], *, measurement: str = "reading") -> None:
+        self._name_of = name_of
+        self._measurement = measurement.translate(_TAG_ESCAPES)
+        self._heads: dict[int, str] = {}
+        self._fields: dict[tuple[str, str | None], str] = {}
+
+    def encode(self, entries: Iterable[LogEntry]) -> bytes:
+        """One line an entry, each ended by a line feed."""
+        return "".join([self._line(entry) for entry in entries]).encode()
+
+    def _line(self, entry: LogEntry) -> str:
+        reading = entry.reading
+        boot, seq = reading.boot, reading.seq
+        fields = "".join([self._field(value) for value in reading.values])
+        stamp = timestamp_ns(reading.taken_at_ms, boot, seq)
+        return f"{self._head(entry.device_key)} boot={boot}i,seq={seq}i{fields} {stamp}\n"
+
+    def _head(self, device_key: int) -> str:
+        head = self._heads.get(device_key)
+        if head is None:
+            site, device = self._name_of(device_key)
+            head = f"{self._measurement},device={device.translate(_TAG_ESCAPES)},site={site.translate(_TAG_ESCAPES)}"
+            self._heads[device_key] = head
+        return head
+
+    def _field(self, value: Value) -> str:
+        key = self._fields.get((value.name, value.unit))
+        if key is None:
+            if len(self._fields) >= FIELD_CACHE_MAX:
+                self._fields.clear()
+            key = self._fields[value.name, value.unit] = "," + field_name(value).translate(_TAG_ESCAPES) + "="
+        content = value.value
+        if isinstance(content, float):
+            return f"{key}{content!r}"
+        if isinstance(content, bool):
+            return key + ("true" if content else "false")
+        return f'{key}"{content.translate(_TEXT_ESCAPES)}"'

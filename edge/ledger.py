@@ -1,0 +1,270 @@
+"""The delivery ledger: for every device and boot, what became of every seq.
+
+Entries of one account (device, boot), each a set of seqs:
+
+    received                 committed to the log
+    delivered/DESTINATION    covered by that destination's acceptance
+    quarantined              received, but can never be delivered (the cloud refuses it, or its row is damaged)
+    lost/REASON              never received, and the device says that it no longer holds it
+
+Promise: for every destination, received = delivered + held + quarantined, at any instant and after any crash. The
+ledger is a reader of the log: its sets live in memory and are written every `CHECKPOINT_ROWS` rows together with the
+position that they cover; after a crash the few rows behind that position are read again. Rows are deleted only below.
+Synchronous; lives in the store's thread.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from edge.intervals import Intervals
+from edge.store.rows import LogEntry
+from edge.store.store import Store
+
+RECEIVED = "received"
+QUARANTINED = "quarantined"
+DUPLICATES = "duplicates"
+UNDECODABLE = "undecodable"
+LOST = "lost"
+DELIVERED = "delivered"
+
+CHECKPOINT_ROWS = 8192  # rows read again after a crash: about 50 ms; and one ledger write per so many readings
+RECOVER_ROWS = 2048  # of one read while recovering, so that memory stays flat
+RECEIVED_CURSOR = "ledger/received"
+
+
+def forward_cursor(destination: str) -> str:
+    """The name of the cursor that says how far a destination has accepted the log."""
+    return f"forward/{destination}"
+
+
+def delivered_cursor(destination: str) -> str:
+    """The name of the cursor that says how far the written ledger covers that acceptance."""
+    return f"ledger/delivered/{destination}"
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """The ledger summed up for one destination; counts of readings."""
+
+    destination: str
+    received: int
+    delivered: int
+    held: int
+    quarantined: int
+
+    @property
+    def balances(self) -> bool:
+        """Whether every received reading is accounted for."""
+        return self.received == self.delivered + self.held + self.quarantined
+
+
+class Account:
+    """The sets of one boot of one device."""
+
+    __slots__ = ("dirty", "entries", "received")
+
+    def __init__(self, entries: dict[str, Intervals]) -> None:
+        self.entries = entries
+        self.received = entries.setdefault(RECEIVED, Intervals())
+        self.dirty = False
+
+    def entry(self, name: str) -> Intervals:
+        """The set of that name, made if there is none."""
+        return self.entries.setdefault(name, Intervals())
+
+    def lost(self) -> Intervals:
+        """Every seq that the device says it no longer holds."""
+        together = Intervals()
+        for name, seqs in self.entries.items():
+            if name.startswith(LOST):
+                together.update(seqs)
+        return together
+
+    def acknowledged_through(self) -> int:
+        """The highest seq up to which nothing is outstanding (received, or lost for good); -1 if seq 0 is."""
+        end = self.received.end_of_run(0)
+        if len(self.entries) > 1:
+            lost = self.lost()
+            while (further := self.received.end_of_run(lost.end_of_run(end + 1) + 1)) > end:
+                end = further
+            end = max(end, lost.end_of_run(end + 1))
+        return end
+
+    def missing(self) -> list[tuple[int, int]]:
+        """Ranges below the highest received seq that neither arrived nor were given up."""
+        highest = self.received.highest
+        if highest is None or (len(self.received) == 1 and self.acknowledged_through() >= highest):
+            return []
+        known = Intervals(self.received)
+        known.update(self.lost())
+        return list(known.gaps(0, highest))
+
+
+class Ledger:
+    """The accounts of all devices, over one store."""
+
+    def __init__(self, store: Store, destinations: Iterable[str]) -> None:
+        self._store = store
+        self._destinations = tuple(destinations)
+        self._recover()
+
+    def _recover(self) -> None:
+        """Load what was written, and read the rows that it does not cover."""
+        store = self._store
+        self._stale = True
+        self._uncovered = 0
+        self._accounts: dict[tuple[int, int], Account] = {}
+        self._dirty: dict[tuple[int, int], Account] = {}
+        self.totals = {RECEIVED: 0, DUPLICATES: 0, QUARANTINED: 0, UNDECODABLE: 0, LOST: 0}
+        self.totals.update({f"{DELIVERED}/{name}": 0 for name in self._destinations})
+        self.totals.update(store.totals())
+        for entries in self._log(store.cursor(RECEIVED_CURSOR), store.head):
+            for entry in entries:
+                self._account(entry.device_key, entry.reading.boot).received.add(entry.reading.seq)
+                self._touch(entry.device_key, entry.reading.boot)
+                self.totals[RECEIVED] += 1
+        for name in self._destinations:
+            position = store.cursor(delivered_cursor(name))
+            refused = store.quarantined_ids(position)
+            for entries in self._log(position, store.cursor(forward_cursor(name))):
+                self.deliver(name, (entry for entry in entries if entry.id not in refused))
+        self._stale = False
+
+    def _log(self, after_id: int, through_id: int) -> Iterator[list[LogEntry]]:
+        while after_id < through_id:
+            page = self._store.read(after_id, min(RECOVER_ROWS, through_id - after_id))
+            if page.damaged is not None:
+                after_id = page.damaged[0]
+            elif page.entries:
+                after_id = page.entries[-1].id
+            else:
+                return
+            yield page.entries
+
+    def forget_uncommitted(self) -> None:
+        """After a failed transaction: memory is not what the store holds. `refresh` makes it so again."""
+        self._stale = True
+
+    def refresh(self) -> None:
+        """Before a transaction: return to what the store holds, if the one before failed. Raises `StoreError`."""
+        if self._stale:
+            self._recover()
+
+    # -- what happened, told inside the transaction in which it happened
+
+    def receive(self, device_key: int, boot: int, seq: int) -> bool:
+        """Note one reading; whether it is new. A duplicate is counted, and must not be appended to the log."""
+        account = self._account(device_key, boot)
+        if not account.dirty:
+            self._touch(device_key, boot)
+        if account.received.add(seq):
+            self.totals[RECEIVED] += 1
+            self._uncovered += 1
+            return True
+        self.totals[DUPLICATES] += 1
+        return False
+
+    def lose(self, device_key: int, boot: int, first: int, last: int, reason: str) -> None:
+        """Note that the device no longer holds these seqs. What was received or lost before stays as it was."""
+        account = self._account(device_key, boot)
+        known = Intervals(account.received)
+        known.update(account.lost())
+        for gap_first, gap_last in list(known.gaps(first, last)):
+            account.entry(f"{LOST}/{reason}").add_range(gap_first, gap_last)
+            self.totals[LOST] += gap_last - gap_first + 1
+        self._touch(device_key, boot)
+
+    def deliver(self, destination: str, entries: Iterable[LogEntry]) -> None:
+        """Note that a destination accepted these entries."""
+        name, count = f"{DELIVERED}/{destination}", 0
+        for entry in entries:
+            account = self._account(entry.device_key, entry.reading.boot)
+            account.entry(name).add(entry.reading.seq)
+            if not account.dirty:
+                self._touch(entry.device_key, entry.reading.boot)
+            count += 1
+        self.totals[name] += count
+        self._uncovered += count
+
+    def quarantine(self, device_key: int, boot: int, seq: int) -> None:
+        """Note that this reading went to quarantine. Where its row is damaged the names may be wrong; the count is not."""
+        account = self._account(device_key, boot)
+        if seq in account.received:
+            account.entry(QUARANTINED).add(seq)
+            self._touch(device_key, boot)
+        self.totals[QUARANTINED] += 1
+
+    def undecodable(self) -> None:
+        """Note a message that never became readings."""
+        self.totals[UNDECODABLE] += 1
+
+    # -- the ledger's own durability
+
+    def has_changes(self) -> bool:
+        """Whether anything is held in memory that is not yet written."""
+        return bool(self._dirty)
+
+    def checkpoint_due(self) -> bool:
+        """Whether enough has happened to write the ledger."""
+        return self._uncovered >= CHECKPOINT_ROWS
+
+    def write(self) -> None:
+        """Write what changed and the positions that it covers, inside a transaction.
+
+        If that transaction fails, call `forget_uncommitted`.
+        """
+        rows = [
+            (key, boot, name, seqs.encode())
+            for (key, boot), account in self._dirty.items()
+            for name, seqs in account.entries.items()
+        ]
+        self._store.put_ledger(rows, self.totals)
+        self._store.set_cursor(RECEIVED_CURSOR, self._store.head)
+        for name in self._destinations:
+            self._store.set_cursor(delivered_cursor(name), self._store.cursor(forward_cursor(name)))
+        self._uncovered = 0
+        for account in self._dirty.values():
+            account.dirty = False
+        self._dirty.clear()
+
+    def deletable_through(self) -> int:
+        """The highest position that every destination and the written ledger have passed."""
+        names = [RECEIVED_CURSOR, *map(delivered_cursor, self._destinations)]
+        return min(self._store.cursor(name) for name in names)
+
+    # -- questions
+
+    def acknowledged_through(self, device_key: int, boot: int) -> int:
+        """See `Account.acknowledged_through`."""
+        return self._account(device_key, boot).acknowledged_through()
+
+    def missing(self, device_key: int, boot: int) -> list[tuple[int, int]]:
+        """See `Account.missing`."""
+        return self._account(device_key, boot).missing()
+
+    def balance(self, destination: str) -> Balance:
+        """The sums for one destination."""
+        return Balance(
+            destination,
+            self.totals[RECEIVED],
+            self.totals[f"{DELIVERED}/{destination}"],
+            self._store.head - self._store.cursor(forward_cursor(destination)),
+            self.totals[QUARANTINED],
+        )
+
+    def accounts(self) -> Iterator[tuple[int, int, Account]]:
+        """Every (device_key, boot, account), in order."""
+        for key in sorted({*self._store.ledger_accounts(), *self._accounts}):
+            yield *key, self._account(*key)
+
+    def _account(self, device_key: int, boot: int) -> Account:
+        account = self._accounts.get((device_key, boot))
+        if account is None:
+            account = Account(self._store.ledger_entries(device_key, boot))
+            self._accounts[device_key, boot] = account
+        return account
+
+    def _touch(self, device_key: int, boot: int) -> None:
+        account = self._accounts[device_key, boot]
+        account.dirty = True
+        self._dirty[device_key, boot] = account

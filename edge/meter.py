@@ -1,0 +1,42 @@
+"""Rates from counts: how fast something goes now, from when it was looked at.
+
+A meter keeps a few (time, count) pairs over a sliding span; the rate is their slope. Time is passed in.
+"""
+
+from collections import deque
+
+SPAN_MS = 10_000  # long enough to be calm, short enough to show an outage within seconds
+STEP_MS = 500  # pairs closer than this are merged: at most 20 pairs a meter
+
+
+class Meter:
+    """The rate of one rising count."""
+
+    __slots__ = ("_pairs",)
+
+    def __init__(self) -> None:
+        self._pairs: deque[tuple[int, int]] = deque()
+
+    def note(self, count: int, now_ms: int) -> None:
+        """The count stands at `count` now."""
+        pairs = self._pairs
+        if len(pairs) > 1 and now_ms - pairs[-2][0] < STEP_MS:
+            pairs.pop()
+        pairs.append((now_ms, count))
+        while len(pairs) > 2 and now_ms - pairs[1][0] >= SPAN_MS:
+            pairs.popleft()
+
+    def per_second(self) -> float:
+        """The rate over the last ten seconds; 0.0 until there are two looks."""
+        if len(self._pairs) < 2:
+            return 0.0
+        (from_ms, start), (to_ms, end) = self._pairs[0], self._pairs[-1]
+        return (end - start) * 1000 / (to_ms - from_ms) if to_ms > from_ms else 0.0
+
+
+def seconds_to_catch_up(backlog: int, drained_per_s: float, received_per_s: float) -> float | None:
+    """How long until the backlog is gone at these rates; None if it does not shrink."""
+    if backlog == 0:
+        return 0.0
+    net_per_s = drained_per_s - received_per_s
+    return backlog / net_per_s if net_per_s > 0 else None

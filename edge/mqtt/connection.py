@@ -1,0 +1,216 @@
+"""One MQTT connection of the gateway: it acknowledges only when it is told to.
+
+Promises: a PUBACK is sent only for a packet id that was passed to `acknowledge`, in that order, and on the connection
+that the message came on (ids are used again); what can be waiting is bounded by the receive maximum (MQTT 5) or by the
+broker's in-flight window (3.1.1); no message ends the connection. A connection that ends is not mended: the shell makes
+another one, and what was not acknowledged on this one comes again on that.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from edge.causes import CLOSED, PROTOCOL, REFUSED, TIMEOUT, cause_of
+from edge.config import MqttSettings
+from edge.mqtt.codec import (
+    CONNACK,
+    DISCONNECT,
+    PINGREQ_PACKET,
+    PUBACK,
+    SUBACK,
+    ConnAck,
+    codec_for,
+    disconnect,
+    puback,
+    puback_id,
+)
+from edge.mqtt.framing import PUBLISH, Framer, FramingError, Received, parse_publish
+
+PINGS_PER_KEEPALIVE = 2  # so that one lost ping is no lost connection
+SILENCE_KEEPALIVES = 1.5  # without a byte for so many keepalive intervals, the broker counts as gone
+INFLIGHT_MAX = 1024  # downlinks that wait for the broker's PUBACK: beyond it they are said again later
+SUBSCRIBE_ID = 65_535
+"""Packet id of the one SUBSCRIBE; downlinks use the ids below it."""
+
+Deliver = Callable[["MqttConnection", Sequence[Received]], None]
+"""Takes messages, with the connection on which they may be acknowledged."""
+
+
+class ConnectionLost(Exception):
+    """The connection could not be made, or ended. `cause` is one of `edge.causes`."""
+
+    def __init__(self, cause: str, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+class MqttConnection(asyncio.Protocol):
+    """An established connection; made by `connect`."""
+
+    def __init__(self, settings: MqttSettings, deliver: Deliver) -> None:
+        self._settings = settings
+        self._deliver = deliver
+        self._codec = codec_for(settings.protocol)
+        self._framer = Framer(settings.message_bytes_max)
+        loop = asyncio.get_running_loop()
+        self._connack: asyncio.Future[ConnAck] = loop.create_future()
+        self._suback: asyncio.Future[list[str]] = loop.create_future()
+        self._lost: asyncio.Future[ConnectionLost] = loop.create_future()
+        self._loop = loop
+        self._transport: asyncio.Transport | None = None
+        self._heard_at_s = loop.time()
+        self._next_id = 0
+        self._inflight: set[int] = set()
+        self._inflight_max = INFLIGHT_MAX
+        self.session_present = False
+
+    # -- for the gateway
+
+    def acknowledge(self, packet_ids: Sequence[int]) -> None:
+        """Send the PUBACKs of these messages. Call only after the commit that holds them."""
+        if self._transport is not None and not self._lost.done():
+            self._transport.write(b"".join(map(puback, packet_ids)))
+
+    def publish(self, topic: str, payload: bytes) -> bool:
+        """Publish at QoS 1; False if too many wait for the broker's PUBACK, or the connection is gone.
+
+        What waits when the connection ends is not sent again: an `ack` or `resend` is said anew at the next contact.
+        """
+        if self._transport is None or self._lost.done() or len(self._inflight) >= self._inflight_max:
+            return False
+        while True:
+            self._next_id = self._next_id % (SUBSCRIBE_ID - 1) + 1
+            if self._next_id not in self._inflight:
+                break
+        self._inflight.add(self._next_id)
+        self._transport.write(self._codec.publish(topic, payload, self._next_id))
+        return True
+
+    async def lost(self) -> ConnectionLost:
+        """Wait until the connection has ended; why."""
+        return await asyncio.shield(self._lost)
+
+    async def close(self) -> None:
+        """Say DISCONNECT and close. The session stays at the broker."""
+        if self._transport is not None and not self._lost.done():
+            self._transport.write(disconnect())
+            self._end(CLOSED, "closed by the gateway")
+        await self.lost()
+
+    async def establish(self, filters: Sequence[str]) -> None:
+        """CONNECT and SUBSCRIBE. Raises `ConnectionLost`, `FramingError`, or `OSError` from reading the password."""
+        assert self._transport is not None  # noqa: S101  # create_connection has called connection_made
+        self._transport.write(self._codec.connect(self._settings, self._settings.read_password()))
+        connack = await self._connack
+        if connack.refusal is not None:
+            raise ConnectionLost(REFUSED, f"the broker refuses the connection: {connack.refusal}")
+        self.session_present = connack.session_present
+        self._inflight_max = min(INFLIGHT_MAX, connack.inflight_max)
+        self._transport.write(self._codec.subscribe(SUBSCRIBE_ID, filters))
+        refused = await self._suback
+        if refused:
+            raise ConnectionLost(REFUSED, f"the broker refuses the subscription: {', '.join(refused)}")
+        self._ping()
+
+    # -- for the event loop
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The socket is open."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # what TCP and TLS give
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the broker: all messages in them are delivered in one call."""
+        self._heard_at_s = self._loop.time()
+        messages: list[Received] = []
+        has_properties = self._codec.has_properties
+        try:
+            for first, body in self._framer.feed(data):
+                if first >> 4 == PUBLISH:
+                    messages.append(parse_publish(first, body, has_properties=has_properties))
+                else:
+                    self._take(first, body)
+        except FramingError as error:
+            self._end(PROTOCOL, str(error))
+        if messages:
+            self._deliver(self, messages)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is closed."""
+        if exc is None:
+            self._end(CLOSED, "the broker closed the connection")
+        else:
+            self._end(cause_of(exc), f"the connection broke: {exc}")
+
+    def _take(self, first: int, body: bytes) -> None:
+        kind = first >> 4
+        if kind == PUBACK:
+            self._inflight.discard(puback_id(body))
+        elif kind == CONNACK and not self._connack.done():
+            self._connack.set_result(self._codec.read_connack(first, body))
+        elif kind == SUBACK and not self._suback.done():
+            self._suback.set_result(self._codec.read_suback(first, body))
+        elif kind == DISCONNECT:
+            self._end(CLOSED, f"the broker hangs up: {self._codec.read_disconnect(first, body)}")
+
+    def _ping(self) -> None:
+        if self._transport is None or self._lost.done():
+            return
+        keepalive_s = self._settings.keepalive_s
+        if self._loop.time() - self._heard_at_s > SILENCE_KEEPALIVES * keepalive_s:
+            self._end(TIMEOUT, f"the broker has been silent for {SILENCE_KEEPALIVES * keepalive_s:.0f} s")
+            return
+        self._transport.write(PINGREQ_PACKET)
+        self._loop.call_later(keepalive_s / PINGS_PER_KEEPALIVE, self._ping)
+
+    def _end(self, cause: str, message: str) -> None:
+        if self._lost.done():
+            return
+        error = ConnectionLost(cause, message)
+        self._lost.set_result(error)
+        for waiting in (self._connack, self._suback):
+            if not waiting.done():
+                waiting.set_exception(error)
+                waiting.exception()  # seen, even where nobody waits
+        if self._transport is not None:
+            if cause == CLOSED:
+                self._transport.close()
+            else:
+                self._transport.abort()
+
+
+async def connect(settings: MqttSettings, filters: Sequence[str], deliver: Deliver) -> MqttConnection:
+    """Connect, subscribe at QoS 1, and hand messages to `deliver` in the event loop from then on.
+
+    Raises `ConnectionLost`.
+    """
+    connection: MqttConnection | None = None
+    try:
+        async with asyncio.timeout(settings.connect_timeout_s):
+            _, connection = await asyncio.get_running_loop().create_connection(
+                lambda: MqttConnection(settings, deliver), settings.host, settings.port, ssl=_tls(settings)
+            )
+            await connection.establish(filters)
+    except ConnectionLost:
+        await _abandon(connection)
+        raise
+    except (OSError, TimeoutError, FramingError) as error:
+        await _abandon(connection)
+        cause = PROTOCOL if isinstance(error, FramingError) else cause_of(error)
+        why = str(error) or f"no answer within {settings.connect_timeout_s:g} s"
+        raise ConnectionLost(cause, f"cannot connect to {settings.host}:{settings.port}: {why}") from error
+    except asyncio.CancelledError:
+        await _abandon(connection)
+        raise
+    return connection
+
+
+def _tls(settings: MqttSettings) -> ssl.SSLContext | None:
+    return settings.tls.context() if settings.tls is not None else None
+
+
+async def _abandon(connection: MqttConnection | None) -> None:
+    if connection is not None:
+        with suppress(asyncio.CancelledError):
+            await connection.close()

@@ -1,0 +1,103 @@
+"""What the gateway says of itself: the document behind `GET /api/v1/status`."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from edge.desk import Standing
+from edge.forward.forwarder import Breaker
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class LinkStatus(_Document):
+    """One link: to the broker (`devices`) or to the cloud (`uplink`). Times are milliseconds since 1970."""
+
+    state: Literal["up", "down", "unknown"]
+    since_ms: int
+    cause: str | None = None
+    message: str | None = None
+
+
+class LedgerStatus(_Document):
+    """The ledger summed up; counts of readings (`undecodable`: of messages)."""
+
+    received: int
+    delivered: int
+    held: int
+    quarantined: int
+    duplicates: int
+    lost: int
+    undecodable: int
+    balances: bool
+
+
+class ForwardStatus(_Document):
+    """The forwarder. Ages and times in the unit that the name says; rates in readings per second."""
+
+    backlog: int
+    oldest_unsent_ms: int | None
+    received_per_s: float
+    drained_per_s: float
+    catch_up_s: float | None
+    breaker: Breaker
+    paused: bool
+    failures: int
+    last_error: str | None
+
+
+class StoreStatus(_Document):
+    """The store. `healthy` is false while the disk refuses; nothing is acknowledged then."""
+
+    bytes: int
+    healthy: bool
+    error: str | None
+
+
+class GatewayStatus(_Document):
+    """Everything at one instant (`at_ms`, since 1970)."""
+
+    at_ms: int
+    started_ms: int
+    version: str
+    devices: int
+    waiting_messages: int
+    sessions_lost: int
+    devices_link: LinkStatus
+    uplink: LinkStatus
+    ledger: LedgerStatus
+    forward: ForwardStatus
+    store: StoreStatus
+
+
+def ledger_status(standing: Standing) -> LedgerStatus:
+    """The ledger's part."""
+    balance, totals = standing.balance, standing.totals
+    return LedgerStatus(
+        received=balance.received,
+        delivered=balance.delivered,
+        held=balance.held,
+        quarantined=balance.quarantined,
+        duplicates=totals["duplicates"],
+        lost=totals["lost"],
+        undecodable=totals["undecodable"],
+        balances=balance.balances,
+    )
+
+
+def forward_status(standing: Standing) -> ForwardStatus:
+    """The forwarder's part."""
+    state = standing.forwarder
+    return ForwardStatus(
+        backlog=standing.balance.held,
+        oldest_unsent_ms=standing.oldest_unsent_ms,
+        received_per_s=round(standing.received_per_s, 2),
+        drained_per_s=round(standing.drained_per_s, 2),
+        catch_up_s=round(standing.catch_up_s, 1) if standing.catch_up_s is not None else None,
+        breaker=state.breaker,
+        paused=state.paused,
+        failures=state.failures,
+        last_error=state.last_error,
+    )

@@ -1,0 +1,8 @@
+"""The gateway's SQLite file: an append-only log of readings, cursors of its readers, ledger and quarantine."""
+
+from edge.store.errors import StoreError, StoreFailed, StoreFull, StoreLocked, StoreUnusable
+from edge.store.rows import LogEntry
+from edge.store.schema import StoreTooNew
+from edge.store.store import Store
+
+__all__ = ["LogEntry", "Store", "StoreError", "StoreFailed", "StoreFull", "StoreLocked", "StoreTooNew", "StoreUnusable"]

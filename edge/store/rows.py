@@ -1,0 +1,62 @@
+"""One reading as one row of the log, under a checksum.
+
+SQLite does not notice a flipped bit in a value (53 of 60 passed its integrity check), so every row carries a CRC32 over
+all that it means. A row whose checksum fails is given to quarantine, never to the cloud.
+"""
+
+import struct
+import zlib
+from typing import NamedTuple
+
+import msgspec
+
+from sensors.reading import Reading, Value
+
+FLAG_UNSYNCED = 1
+"""The device had no wall clock; `taken_at_ms` was reckoned from the age it stated."""
+
+_head = struct.Struct("<qqqqqqq")
+_body_encoder = msgspec.msgpack.Encoder()
+_body_decoder = msgspec.msgpack.Decoder(tuple[Value, ...])
+
+StoredRow = tuple[int, int, int, int, int, int, int, bytes, int]
+"""id, device_key, boot, seq, taken_at_ms, received_at_ms, flags, body, crc: the columns in order."""
+
+
+class RowCorrupt(Exception):
+    """A row whose checksum does not fit. Its reading is lost here; the ledger and quarantine say so."""
+
+    def __init__(self, row_id: int) -> None:
+        super().__init__(f"row {row_id} of the log fails its checksum")
+        self.row_id = row_id
+
+
+class LogEntry(NamedTuple):
+    """One reading in the log, with its place and when the gateway received it."""
+
+    id: int
+    device_key: int
+    received_at_ms: int
+    reading: Reading
+
+
+def pack(row_id: int, device_key: int, received_at_ms: int, reading: Reading) -> StoredRow:
+    """The row of one reading."""
+    flags = 0 if reading.synced else FLAG_UNSYNCED
+    body = _body_encoder.encode(reading.values)
+    boot, seq, taken_at_ms = reading.boot, reading.seq, reading.taken_at_ms
+    crc = zlib.crc32(body, zlib.crc32(_head.pack(row_id, device_key, boot, seq, taken_at_ms, received_at_ms, flags)))
+    return row_id, device_key, boot, seq, taken_at_ms, received_at_ms, flags, body, crc
+
+
+def unpack(row: StoredRow, device: str) -> LogEntry:
+    """The reading of one row. Raises `RowCorrupt`."""
+    row_id, device_key, boot, seq, taken_at_ms, received_at_ms, flags, body, crc = row
+    if crc != zlib.crc32(
+        body, zlib.crc32(_head.pack(row_id, device_key, boot, seq, taken_at_ms, received_at_ms, flags))
+    ):
+        raise RowCorrupt(row_id)
+    values = _body_decoder.decode(body)
+    return LogEntry(
+        row_id, device_key, received_at_ms, Reading(device, boot, seq, taken_at_ms, values, flags & FLAG_UNSYNCED == 0)
+    )

@@ -1,0 +1,68 @@
+"""The tables of the store, and how an older file becomes a newer one.
+
+Promises: every migration runs in one transaction together with the note that it ran, so a kill leaves either the old
+schema or the new one; a file written by a newer Tidegate is refused and left as it is.
+"""
+
+from sqlite_utils import Database
+from sqlite_utils.migrations import Migrations
+
+migrations = Migrations("tidegate.store")
+
+
+class StoreTooNew(Exception):
+    """The file was written by a newer Tidegate. Who must act: the operator, by installing that version again."""
+
+    def __init__(self, path: str, unknown: set[str]) -> None:
+        super().__init__(
+            f"{path} was written by a newer Tidegate (it knows {', '.join(sorted(unknown))}): install that version"
+        )
+        self.path = path
+        self.unknown = unknown
+
+
+@migrations()
+def m0001_log_cursors_quarantine_ledger(db: Database) -> None:
+    """The log of readings, how far each consumer has got, what was not understood, and the ledger.
+
+    `readings.id` is assigned by the writer, without holes, and never used twice (`cursors` keeps the highest one), so
+    that a position in the log stays true when rows behind it are deleted.
+    """
+    db.conn.execute(
+        "CREATE TABLE devices (key INTEGER PRIMARY KEY, site TEXT NOT NULL, device TEXT NOT NULL,"
+        " UNIQUE (site, device)) STRICT"
+    )
+    db.conn.execute(
+        "CREATE TABLE readings (id INTEGER PRIMARY KEY, device_key INTEGER NOT NULL, boot INTEGER NOT NULL,"
+        " seq INTEGER NOT NULL,"
+        " taken_at_ms INTEGER NOT NULL, received_at_ms INTEGER NOT NULL, flags INTEGER NOT NULL, body BLOB NOT NULL,"
+        " crc INTEGER NOT NULL) STRICT"
+    )
+    db.conn.execute("CREATE TABLE cursors (name TEXT PRIMARY KEY, position INTEGER NOT NULL) STRICT, WITHOUT ROWID")
+    db.conn.execute(
+        "CREATE TABLE quarantine (id INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, source TEXT NOT NULL,"
+        " reason TEXT NOT NULL, topic BLOB NOT NULL, payload BLOB NOT NULL, reading_id INTEGER UNIQUE) STRICT"
+    )
+    db.conn.execute(
+        "CREATE TABLE ledger (device_key INTEGER NOT NULL, boot INTEGER NOT NULL, entry TEXT NOT NULL,"
+        " ranges BLOB NOT NULL,"
+        " PRIMARY KEY (device_key, boot, entry)) STRICT, WITHOUT ROWID"
+    )
+    db.conn.execute("CREATE TABLE totals (name TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT, WITHOUT ROWID")
+
+
+def migrate(db: Database, path: str) -> list[str]:
+    """Bring the file up to date; the names of the migrations that ran. Raises `StoreTooNew`."""
+    known = {migration.name for migration in migrations.pending(db)} | {done.name for done in migrations.applied(db)}
+    ours = {migration.name for migration in _all()}
+    if known - ours:
+        raise StoreTooNew(path, known - ours)
+    pending = [migration.name for migration in migrations.pending(db)]
+    if pending:
+        migrations.apply(db)
+    return pending
+
+
+def _all() -> list[Migrations._Migration]:
+    """Every migration of this version (those pending on an empty file)."""
+    return migrations.pending(Database(memory=True))

@@ -1,0 +1,261 @@
+"""The gateway's store: one SQLite file with an append-only log of readings and the positions of those who read it.
+
+Promises: what `transaction` returned from is on the disk (WAL, `synchronous=FULL`, read back at opening); a failed
+transaction leaves nothing behind; ids of the log rise by one and are never used twice; reading does not delete.
+Synchronous and for one thread: the shell owns that thread. A second process is refused by a lock.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+from sqlite_utils import Database
+
+from edge.intervals import Intervals
+from edge.store.errors import StoreFailed, StoreFull, StoreUnusable
+from edge.store.lock import StoreLock
+from edge.store.rows import LogEntry, RowCorrupt, StoredRow, pack, unpack
+from edge.store.schema import StoreTooNew, migrate
+from sensors.reading import Reading
+
+HEAD_CURSOR = "log/head"
+"""The cursor that holds the highest id ever given out, so that an emptied log does not start over."""
+
+WAL_AUTOCHECKPOINT_PAGES = 1000  # about 4 MB: SQLite's own default, written down because WAL growth is a promise
+JOURNAL_SIZE_LIMIT_BYTES = 64 * 1024 * 1024  # the WAL file is cut back to this after a burst
+BUSY_TIMEOUT_MS = 5000  # readers of ours hold the file for a second at most
+_SYNCHRONOUS_FULL = 2
+UNKNOWN_DEVICE = ("", "")
+
+
+class Page(NamedTuple):
+    """Entries of the log in order, and the damaged row that stands behind them, if it is one that ended the page."""
+
+    entries: list[LogEntry]
+    damaged: StoredRow | None
+
+
+class Store:
+    """The open store. Use as a context manager, or call `close`.
+
+    Raises on construction: `StoreLocked`, `StoreUnusable`, `StoreTooNew`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not path.parent.is_dir():
+            raise StoreUnusable(str(path), f"{path.parent} is not a directory")
+        self._lock = StoreLock(path)
+        try:
+            self._open()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _open(self) -> None:
+        try:
+            self._db = sqlite3.connect(
+                self.path, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000, check_same_thread=False
+            )
+            try:
+                _configure(self._db)
+                migrate(Database(self._db, execute_plugins=False), str(self.path))
+                rows = self._db.execute("SELECT key, site, device FROM devices ORDER BY key").fetchall()
+                self._names: dict[int, tuple[str, str]] = {key: (site, device) for key, site, device in rows}
+                self._keys = {name: key for key, name in self._names.items()}
+                self.head = self.cursor(HEAD_CURSOR)
+            except BaseException:
+                self._db.close()
+                raise
+        except (sqlite3.Error, StoreFailed) as error:
+            raise StoreUnusable(str(self.path), str(error)) from error
+
+    def reopen(self) -> None:
+        """Close and open again: after a failed fsync the connection's view of the file is not to be trusted."""
+        self._db.close()
+        self._open()
+
+    def close(self) -> None:
+        """Close the file and let the next gateway in. Closing twice is harmless."""
+        self._db.close()
+        self._lock.release()
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """One durable transaction: leaving the block normally means committed and synced.
+
+        Raises `StoreFull` or `StoreFailed`; then nothing of the block was kept, and what the block had assigned (ids,
+        device keys) is taken back.
+        """
+        head, devices = self.head, len(self._keys)
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield
+            if self.head != head:
+                self.set_cursor(HEAD_CURSOR, self.head)
+            self._db.execute("COMMIT")
+        except BaseException as error:
+            self._roll_back(head, devices)
+            if isinstance(error, sqlite3.Error):
+                raise _named(error) from error
+            raise
+
+    def _roll_back(self, head: int, devices: int) -> None:
+        if self._db.in_transaction:
+            with suppress(sqlite3.Error):  # SQLite has rolled back by itself, or the file is gone: reopening will tell
+                self._db.execute("ROLLBACK")
+        self.head = head
+        while len(self._keys) > devices:
+            _, key = self._keys.popitem()
+            del self._names[key]
+
+    # -- devices
+
+    def device_key(self, site: str, device: str) -> int:
+        """The short number that rows use for a device; a new device gets one (inside a transaction)."""
+        key = self._keys.get((site, device))
+        if key is None:
+            key = len(self._keys) + 1
+            self._db.execute("INSERT INTO devices (key, site, device) VALUES (?, ?, ?)", (key, site, device))
+            self._keys[site, device] = key
+            self._names[key] = (site, device)
+        return key
+
+    def device_name(self, key: int) -> tuple[str, str]:
+        """(site, device) of a number. Raises `KeyError` for one that was never given."""
+        return self._names[key]
+
+    @property
+    def device_count(self) -> int:
+        """How many devices were ever heard."""
+        return len(self._keys)
+
+    # -- the log
+
+    def append(self, readings: Sequence[tuple[int, Reading]], received_at_ms: int) -> None:
+        """Append (device_key, reading) pairs to the log, inside a transaction."""
+        first = self.head + 1
+        rows = [pack(first + at, key, received_at_ms, reading) for at, (key, reading) in enumerate(readings)]
+        self._db.executemany("INSERT INTO readings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        self.head += len(rows)
+
+    def read(self, after_id: int, limit: int) -> Page:
+        """The next entries behind a position, oldest first, up to the first damaged row."""
+        rows = self._execute("SELECT * FROM readings WHERE id > ? ORDER BY id LIMIT ?", (after_id, limit))
+        entries: list[LogEntry] = []
+        names = self._names
+        for row in rows:
+            try:
+                entries.append(unpack(row, names.get(row[1], UNKNOWN_DEVICE)[1]))
+            except RowCorrupt:
+                return Page(entries, row)
+        return Page(entries, None)
+
+    def oldest_received_ms(self, after_id: int) -> int | None:
+        """When the first entry behind a position was received, or None if there is none."""
+        rows = self._execute("SELECT received_at_ms FROM readings WHERE id > ? ORDER BY id LIMIT 1", (after_id,))
+        return int(rows[0][0]) if rows else None
+
+    def delete_through(self, position: int, limit: int) -> int:
+        """Delete at most `limit` entries up to `position`, oldest first; how many went. Its own transaction."""
+        with self.transaction():
+            done = self._db.execute(
+                "DELETE FROM readings WHERE id IN (SELECT id FROM readings WHERE id <= ? ORDER BY id LIMIT ?)",
+                (position, limit),
+            )
+            return done.rowcount
+
+    # -- positions, ledger, quarantine
+
+    def cursor(self, name: str) -> int:
+        """How far a consumer has durably got: the id of the last entry it is done with; 0 at the start."""
+        rows = self._execute("SELECT position FROM cursors WHERE name = ?", (name,))
+        return int(rows[0][0]) if rows else 0
+
+    def set_cursor(self, name: str, position: int) -> None:
+        """Move a consumer, inside a transaction."""
+        self._db.execute("INSERT OR REPLACE INTO cursors (name, position) VALUES (?, ?)", (name, position))
+
+    def cursors(self) -> dict[str, int]:
+        """Every consumer and its position."""
+        return dict(self._execute("SELECT name, position FROM cursors ORDER BY name"))
+
+    def ledger_entries(self, device_key: int, boot: int) -> dict[str, Intervals]:
+        """What the ledger holds of one boot of one device: entry name -> seqs."""
+        rows = self._execute("SELECT entry, ranges FROM ledger WHERE device_key = ? AND boot = ?", (device_key, boot))
+        return {entry: Intervals.decode(ranges) for entry, ranges in rows}
+
+    def ledger_accounts(self) -> list[tuple[int, int]]:
+        """Every (device_key, boot) that the ledger has heard of, in order."""
+        return self._execute("SELECT DISTINCT device_key, boot FROM ledger ORDER BY device_key, boot")
+
+    def put_ledger(self, rows: Sequence[tuple[int, int, str, bytes]], totals: dict[str, int]) -> None:
+        """Write (device_key, boot, entry, ranges) rows and the totals, inside a transaction."""
+        self._db.executemany("INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?)", rows)
+        self._db.executemany("INSERT OR REPLACE INTO totals VALUES (?, ?)", sorted(totals.items()))
+
+    def totals(self) -> dict[str, int]:
+        """The ledger's totals as last written."""
+        return dict(self._execute("SELECT name, count FROM totals"))
+
+    def quarantine(
+        self, *, at_ms: int, source: str, reason: str, topic: bytes, payload: bytes, reading_id: int | None = None
+    ) -> None:
+        """Keep a message (or a reading that the cloud refuses) that can never be accepted, inside a transaction.
+
+        `source` is `ingest` or the destination; `reading_id` makes keeping the same reading twice harmless.
+        """
+        self._db.execute(
+            "INSERT OR IGNORE INTO quarantine (at_ms, source, reason, topic, payload, reading_id)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (at_ms, source, reason, topic, payload, reading_id),
+        )
+
+    def quarantined_ids(self, after_id: int) -> set[int]:
+        """Log ids above a position that are in quarantine."""
+        return {row[0] for row in self._execute("SELECT reading_id FROM quarantine WHERE reading_id > ?", (after_id,))}
+
+    def size_bytes(self) -> int:
+        """What the store takes on the disk: the database and its write-ahead log."""
+        names = (self.path.name, self.path.name + "-wal")
+        return sum(path.stat().st_size for path in map(self.path.with_name, names) if path.exists())
+
+    def _execute(self, sql: str, arguments: tuple[object, ...] = ()) -> list[tuple]:  # type: ignore[type-arg]  # columns differ by statement
+        try:
+            return self._db.execute(sql, arguments).fetchall()
+        except sqlite3.Error as error:
+            raise _named(error) from error
+
+
+def _configure(db: sqlite3.Connection) -> None:
+    """Set what durability rests on, and read it back: builds of SQLite differ in their defaults."""
+    mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute(f"PRAGMA wal_autocheckpoint = {WAL_AUTOCHECKPOINT_PAGES}")
+    db.execute(f"PRAGMA journal_size_limit = {JOURNAL_SIZE_LIMIT_BYTES}")
+    synchronous = db.execute("PRAGMA synchronous").fetchone()[0]
+    if mode != "wal" or synchronous != _SYNCHRONOUS_FULL:
+        raise StoreFailed(
+            f"SQLite gave journal_mode {mode} and synchronous {synchronous}: expected wal and {_SYNCHRONOUS_FULL}"
+        )
+
+
+def _named(error: sqlite3.Error) -> StoreFull | StoreFailed:
+    name = getattr(error, "sqlite_errorname", "")
+    if name == "SQLITE_FULL":
+        return StoreFull(f"the store is full: {error}")
+    return StoreFailed(f"the store failed ({name or 'no code'}): {error}")
+
+
+__all__ = ["HEAD_CURSOR", "Store", "StoreTooNew"]

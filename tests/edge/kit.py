@@ -1,0 +1,37 @@
+"""What the gateway's tests share: readings, messages and a desk on a temporary store."""
+
+from pathlib import Path
+from random import Random
+
+from edge.desk import Desk
+from edge.ingest import Message
+from sensors.reading import Reading, Value
+from sensors.senml import encode
+from sensors.topics import DEFAULT_ROOT, Kind, build_topic
+
+SITE = "office"
+T0_MS = 1_700_000_000_000
+
+
+def reading(seq: int, *, device: str = "d1", boot: int = 1, value: float | bool | str | None = None) -> Reading:
+    """A reading whose value tells its seq."""
+    content = float(seq) if value is None else value
+    return Reading(device, boot, seq, T0_MS + 1000 * seq, (Value("temperature", content, "Cel"),))
+
+
+def message(*readings: Reading, site: str = SITE) -> Message:
+    """One MQTT message of these readings."""
+    return Message(build_topic(site, readings[0].device, Kind.READING), encode(readings, sent_at_ms=T0_MS))
+
+
+def open_desk(data_dir: Path, *, batch_rows: int = 100, flush_every_ms: int = 0) -> Desk:
+    """A gateway's core over a store in `data_dir`."""
+    return Desk(
+        data_dir,
+        Random(1),
+        root=DEFAULT_ROOT,
+        message_bytes_max=100_000,
+        measurement="reading",
+        batch_rows=batch_rows,
+        flush_every_ms=flush_every_ms,
+    )
