@@ -22,7 +22,7 @@ StatusSource = Callable[[], Awaitable[GatewayStatus]]
 
 
 class PortInUse(Exception):
-    """The address cannot be listened on. Who must act: the operator, by another `api.port`, or by ending what holds it."""
+    """The address cannot be listened on. Who must act: the operator, by another `api.port`."""
 
     def __init__(self, host: str, port: int, why: str) -> None:
         super().__init__(f"cannot listen on {host}:{port}: {why}")

@@ -187,7 +187,7 @@ class Ledger:
         self._uncovered += count
 
     def quarantine(self, device_key: int, boot: int, seq: int) -> None:
-        """Note that this reading went to quarantine. Where its row is damaged the names may be wrong; the count is not."""
+        """Note that this reading went to quarantine. The names of a damaged row may be wrong; the count is not."""
         account = self._account(device_key, boot)
         if seq in account.received:
             account.entry(QUARANTINED).add(seq)

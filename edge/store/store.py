@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlite_utils import Database
 
@@ -231,7 +231,7 @@ class Store:
         names = (self.path.name, self.path.name + "-wal")
         return sum(path.stat().st_size for path in map(self.path.with_name, names) if path.exists())
 
-    def _execute(self, sql: str, arguments: tuple[object, ...] = ()) -> list[tuple]:  # type: ignore[type-arg]  # columns differ by statement
+    def _execute(self, sql: str, arguments: tuple[object, ...] = ()) -> list[Any]:
         try:
             return self._db.execute(sql, arguments).fetchall()
         except sqlite3.Error as error:

@@ -2,6 +2,7 @@
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -40,15 +41,15 @@ def test_a_reading_comes_out_of_its_row_as_it_went_in(
 
 @given(st.integers(0, 8), st.integers(0, 62))
 def test_any_single_flipped_bit_in_a_row_is_noticed(column: int, bit: int) -> None:
-    row = list(pack(7, 3, T0_MS, reading(5)))
+    row: list[Any] = list(pack(7, 3, T0_MS, reading(5)))
     cell = row[column]
     if isinstance(cell, bytes):
         at = bit % (8 * len(cell))
         row[column] = bytes(byte ^ (1 << at % 8) if index == at // 8 else byte for index, byte in enumerate(cell))
     else:
-        row[column] = int(cell) ^ (1 << bit)
+        row[column] = cell ^ (1 << bit)
     with pytest.raises(RowCorrupt):
-        unpack(tuple(row), "d1")  # type: ignore[arg-type]  # columns keep their types
+        unpack(tuple(row), "d1")
 
 
 def test_a_second_gateway_on_one_store_is_refused(tmp_path: Path) -> None:
