@@ -53,6 +53,7 @@ class Desk:
         measurement: str,
         batch_rows: int,
         flush_every_ms: int,
+        retry_cap_ms: int,
     ) -> None:
         self.store = Store(data_dir / STORE_FILE)
         try:
@@ -64,7 +65,14 @@ class Desk:
         self._feedback = Feedback(self.ledger, root=root)
         encoder = LineEncoder(self.store.device_name, measurement=measurement)
         self.forwarder = Forwarder(
-            self.store, self.ledger, encoder, DESTINATION, rng, batch_rows=batch_rows, flush_every_ms=flush_every_ms
+            self.store,
+            self.ledger,
+            encoder,
+            DESTINATION,
+            rng,
+            batch_rows=batch_rows,
+            flush_every_ms=flush_every_ms,
+            retry_cap_ms=retry_cap_ms,
         )
         self._received, self._drained = Meter(), Meter()
         self._ledger_written_ms: int | None = None

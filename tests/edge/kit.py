@@ -34,4 +34,5 @@ def open_desk(data_dir: Path, *, batch_rows: int = 100, flush_every_ms: int = 0)
         measurement="reading",
         batch_rows=batch_rows,
         flush_every_ms=flush_every_ms,
+        retry_cap_ms=60_000,
     )
