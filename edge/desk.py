@@ -18,11 +18,14 @@ from edge.ledger import Balance, Ledger, forward_cursor
 from edge.meter import Meter, seconds_to_catch_up
 from edge.store import Store
 from edge.store.store import HEAD_CURSOR
+from edge.windows import PAGE_ROWS, WINDOWS_CURSOR, Aggregator, WindowRules
 
 STORE_FILE = "gateway.sqlite"
 DELETE_ROWS_MAX = 5000  # of one transaction, so that tidying never holds up an ingest commit for long
 LEDGER_EVERY_MS = 5_000  # how much of the ledger a restart reads again, in time; in rows, see the ledger
+AGGREGATE_EVERY_MS = 1_000  # one fsync a second for the windows while little comes; a full page does not wait
 DESTINATION = "influx"
+NO_WINDOWS = WindowRules(sizes_s=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +56,11 @@ class Desk:
         measurement: str,
         batch_rows: int,
         flush_every_ms: int,
+        windows: WindowRules = NO_WINDOWS,
     ) -> None:
         self.store = Store(data_dir / STORE_FILE)
         try:
-            self.ledger = Ledger(self.store, [DESTINATION])
+            self.ledger = Ledger(self.store, [DESTINATION], [WINDOWS_CURSOR])
         except BaseException:
             self.store.close()
             raise
@@ -66,6 +70,8 @@ class Desk:
         self.forwarder = Forwarder(
             self.store, self.ledger, encoder, DESTINATION, rng, batch_rows=batch_rows, flush_every_ms=flush_every_ms
         )
+        self._aggregator = Aggregator(self.store, self.ledger, windows)
+        self._aggregated_ms: int | None = None
         self._received, self._drained = Meter(), Meter()
         self._ledger_written_ms: int | None = None
         self._deleted_through = 0
@@ -88,22 +94,35 @@ class Desk:
         """See `Forwarder.settle`. Raises `StoreError`."""
         self.forwarder.settle(batch, outcome, now_ms, wall_ms)
 
-    def tidy(self, now_ms: int) -> bool:
-        """Write the ledger if it is time and delete what everybody has passed; whether there is more to delete.
+    def tidy(self, now_ms: int, wall_ms: int | None = None) -> bool:
+        """Roll up, write the ledger if it is time, delete what everybody has passed; whether there is more to do.
 
+        `wall_ms`: the wall clock, by which windows of silent devices are closed; None if it is not known.
         Raises `StoreError`.
         """
         self.ledger.refresh()
+        more = self._aggregate(now_ms, wall_ms)
         if self._ledger_written_ms is None or now_ms - self._ledger_written_ms >= LEDGER_EVERY_MS:
             self._write_ledger()
             self._ledger_written_ms = now_ms
         through = self.ledger.deletable_through()
         if through == self._deleted_through:
-            return False
+            return more
         if self.store.delete_through(through, DELETE_ROWS_MAX) < DELETE_ROWS_MAX:
             self._deleted_through = through
-            return False
+            return more
         return True
+
+    def _aggregate(self, now_ms: int, wall_ms: int | None) -> bool:
+        if (
+            self._aggregated_ms is not None
+            and now_ms - self._aggregated_ms < AGGREGATE_EVERY_MS
+            and self.store.head - self.store.cursor(WINDOWS_CURSOR) < PAGE_ROWS
+        ):
+            return False
+        more = self._aggregator.advance(wall_ms)
+        self._aggregated_ms = None if more else now_ms
+        return more
 
     def standing(self, now_ms: int, wall_ms: int) -> Standing:
         """How things stand; also what the rates are measured by, so ask about once a second. Raises `StoreError`."""

@@ -217,7 +217,7 @@ class Gateway:
             try:
                 now_ms = self._clock.monotonic_ms()
                 self._send_down(await self._in_store(self._desk.owed, now_ms))
-                more = await self._in_store(self._desk.tidy, now_ms)
+                more = await self._in_store(self._desk.tidy, now_ms, self._clock.wall_ms())
                 if self._store_error is not None:
                     await self._in_store(self._desk.prove_writable)
                     self._store_works()

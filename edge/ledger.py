@@ -14,6 +14,7 @@ Synchronous; lives in the store's thread.
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from edge.intervals import Intervals
@@ -26,6 +27,7 @@ DUPLICATES = "duplicates"
 UNDECODABLE = "undecodable"
 LOST = "lost"
 DELIVERED = "delivered"
+NOT_ROLLED_UP = "not_rolled_up"
 
 CHECKPOINT_ROWS = 8192  # rows read again after a crash: about 50 ms; and one ledger write per so many readings
 RECOVER_ROWS = 2048  # of one read while recovering, so that memory stays flat
@@ -103,9 +105,11 @@ class Account:
 class Ledger:
     """The accounts of all devices, over one store."""
 
-    def __init__(self, store: Store, destinations: Iterable[str]) -> None:
+    def __init__(self, store: Store, destinations: Iterable[str], readers: Iterable[str] = ()) -> None:
+        """`readers`: cursors of the log's other readers, for whom rows must be kept as well."""
         self._store = store
         self._destinations = tuple(destinations)
+        self._readers = tuple(readers)
         self._recover()
 
     def _recover(self) -> None:
@@ -113,9 +117,10 @@ class Ledger:
         store = self._store
         self._stale = True
         self._uncovered = 0
+        self._counted = False
         self._accounts: dict[tuple[int, int], Account] = {}
         self._dirty: dict[tuple[int, int], Account] = {}
-        self.totals = {RECEIVED: 0, DUPLICATES: 0, QUARANTINED: 0, UNDECODABLE: 0, LOST: 0}
+        self.totals = {RECEIVED: 0, DUPLICATES: 0, QUARANTINED: 0, UNDECODABLE: 0, LOST: 0, NOT_ROLLED_UP: 0}
         self.totals.update({f"{DELIVERED}/{name}": 0 for name in self._destinations})
         self.totals.update(store.totals())
         for entries in self._log(store.cursor(RECEIVED_CURSOR), store.head):
@@ -149,6 +154,22 @@ class Ledger:
         """Before a transaction: return to what the store holds, if the one before failed. Raises `StoreError`."""
         if self._stale:
             self._recover()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """One durable transaction of the store in which things are told to the ledger; it writes itself if it is time.
+
+        Raises `StoreError`: then nothing of the block was kept, here and there.
+        """
+        self.refresh()
+        try:
+            with self._store.transaction():
+                yield
+                if self._counted or self.checkpoint_due():
+                    self.write()
+        except BaseException:
+            self.forget_uncommitted()
+            raise
 
     # -- what happened, told inside the transaction in which it happened
 
@@ -198,6 +219,11 @@ class Ledger:
         """Note a message that never became readings."""
         self.totals[UNDECODABLE] += 1
 
+    def count(self, total: str, count: int) -> None:
+        """Add to a total that no row of the log tells, so that it is written with this very transaction."""
+        self.totals[total] += count
+        self._counted = True
+
     # -- the ledger's own durability
 
     def has_changes(self) -> bool:
@@ -223,13 +249,14 @@ class Ledger:
         for name in self._destinations:
             self._store.set_cursor(delivered_cursor(name), self._store.cursor(forward_cursor(name)))
         self._uncovered = 0
+        self._counted = False
         for account in self._dirty.values():
             account.dirty = False
         self._dirty.clear()
 
     def deletable_through(self) -> int:
-        """The highest position that every destination and the written ledger have passed."""
-        names = [RECEIVED_CURSOR, *map(delivered_cursor, self._destinations)]
+        """The highest position that every destination, every other reader and the written ledger have passed."""
+        names = [RECEIVED_CURSOR, *self._readers, *map(delivered_cursor, self._destinations)]
         return min(self._store.cursor(name) for name in names)
 
     # -- questions

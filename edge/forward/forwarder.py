@@ -6,8 +6,7 @@ alone in quarantine; whatever the answer, the wait before the next try is bounde
 Synchronous; lives in the store's thread. One batch of a destination is in flight at a time.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
@@ -183,7 +182,7 @@ class Forwarder:
     def _accepted(self, batch: Batch, now_ms: int, wall_ms: int) -> None:
         suspect = self._suspect
         self._again = batch  # until the transaction is through, the batch counts as unanswered
-        with self._transaction():
+        with self._ledger.transaction():
             if suspect is not None:
                 why = self._error.message if self._error else "refused alone"
                 self._quarantine(suspect, f"500, and its neighbour is accepted: {why}", wall_ms)
@@ -208,7 +207,7 @@ class Forwarder:
             self._again = None
             self._split(batch.after_id, batch.through_id)
             return
-        with self._transaction():
+        with self._ledger.transaction():
             self._quarantine(batch.entries[0], why, wall_ms)
             self._store.set_cursor(self._cursor_name, batch.through_id)
         self._again = None
@@ -257,7 +256,7 @@ class Forwarder:
         self._ledger.write()
 
     def _quarantine_damaged(self, row: StoredRow) -> None:
-        with self._transaction():
+        with self._ledger.transaction():
             self._store.quarantine(
                 at_ms=row[5],
                 source=self.destination,
@@ -269,18 +268,6 @@ class Forwarder:
             self._ledger.quarantine(row[1], row[2], row[3])
             self._ledger.write()
             self._store.set_cursor(self._cursor_name, row[0])
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._ledger.refresh()
-        try:
-            with self._store.transaction():
-                yield
-                if self._ledger.checkpoint_due():
-                    self._ledger.write()
-        except BaseException:
-            self._ledger.forget_uncommitted()
-            raise
 
     # -- what an operator sees
 

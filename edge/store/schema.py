@@ -51,6 +51,29 @@ def m0001_log_cursors_quarantine_ledger(db: Database) -> None:
     db.conn.execute("CREATE TABLE totals (name TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT, WITHOUT ROWID")
 
 
+@migrations()
+def m0002_windows_and_rollups(db: Database) -> None:
+    """Windows that are open or may still be corrected, those that are forgotten, and the log of what they emitted.
+
+    `rollups.id` rises by one within one size, so that each size is a log of its own, with cursors of its own.
+    """
+    db.conn.execute(
+        "CREATE TABLE windows (device_key INTEGER NOT NULL, size_s INTEGER NOT NULL, start_ms INTEGER NOT NULL,"
+        " dirty INTEGER NOT NULL, touched_ms INTEGER NOT NULL, next_ms INTEGER NOT NULL, body BLOB NOT NULL,"
+        " crc INTEGER NOT NULL, PRIMARY KEY (device_key, size_s, start_ms)) STRICT, WITHOUT ROWID"
+    )
+    db.conn.execute("CREATE INDEX windows_next ON windows (next_ms)")
+    db.conn.execute(
+        "CREATE TABLE forgotten_windows (device_key INTEGER NOT NULL, size_s INTEGER NOT NULL, ranges BLOB NOT NULL,"
+        " PRIMARY KEY (device_key, size_s)) STRICT, WITHOUT ROWID"
+    )
+    db.conn.execute(
+        "CREATE TABLE rollups (size_s INTEGER NOT NULL, id INTEGER NOT NULL, device_key INTEGER NOT NULL,"
+        " start_ms INTEGER NOT NULL, body BLOB NOT NULL, crc INTEGER NOT NULL,"
+        " PRIMARY KEY (size_s, id)) STRICT, WITHOUT ROWID"
+    )
+
+
 def migrate(db: Database, path: str) -> list[str]:
     """Bring the file up to date; the names of the migrations that ran. Raises `StoreTooNew`."""
     known = {migration.name for migration in migrations.pending(db)} | {done.name for done in migrations.applied(db)}
