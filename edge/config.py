@@ -98,6 +98,7 @@ class InfluxSettings(_Section):
     batch_rows: Annotated[int, Field(ge=1, le=50_000)] = 5000
     flush_every_ms: Annotated[int, Field(ge=0, le=3_600_000)] = 1000
     gzip: bool = True
+    retry_cap_s: Annotated[float, Field(ge=1, le=3600)] = 60
     connect_timeout_s: Annotated[float, Field(gt=0, le=300)] = 5
     read_timeout_s: Annotated[float, Field(gt=0, le=600)] = 30
 

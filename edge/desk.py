@@ -56,6 +56,7 @@ class Desk:
         measurement: str,
         batch_rows: int,
         flush_every_ms: int,
+        retry_cap_ms: int,
         windows: WindowRules = NO_WINDOWS,
     ) -> None:
         self.store = Store(data_dir / STORE_FILE)
@@ -68,7 +69,14 @@ class Desk:
         self._feedback = Feedback(self.ledger, root=root)
         encoder = LineEncoder(self.store.device_name, measurement=measurement)
         self.forwarder = Forwarder(
-            self.store, self.ledger, encoder, DESTINATION, rng, batch_rows=batch_rows, flush_every_ms=flush_every_ms
+            self.store,
+            self.ledger,
+            encoder,
+            DESTINATION,
+            rng,
+            batch_rows=batch_rows,
+            flush_every_ms=flush_every_ms,
+            retry_cap_ms=retry_cap_ms,
         )
         self._aggregator = Aggregator(self.store, self.ledger, windows)
         self._aggregated_ms: int | None = None

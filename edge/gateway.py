@@ -271,4 +271,5 @@ def _open_desk(config: EdgeConfig, rng: Random) -> Desk:
         measurement=config.influx.measurement,
         batch_rows=config.influx.batch_rows,
         flush_every_ms=config.influx.flush_every_ms,
+        retry_cap_ms=round(config.influx.retry_cap_s * 1000),
     )

@@ -116,13 +116,15 @@ class Ingest:
     def _take_readings(self, topic: Topic, payload: bytes, now_ms: int, batch: _Batch) -> None:
         readings = decode(payload, device=topic.device, received_at_ms=now_ms)
         key = self._store.device_key(topic.site, topic.device)
-        receive, rows = self._ledger.receive, batch.rows
+        receive, rows, heard = self._ledger.receive, batch.rows, batch.heard
         for reading in readings:
-            if receive(key, reading.boot, reading.seq):
+            boot = reading.boot
+            if receive(key, boot, reading.seq):
                 rows.append((key, reading))
             else:
                 batch.duplicates += 1
-            batch.heard[key, reading.boot] = (key, topic.site, topic.device, reading.boot)
+            if (key, boot) not in heard:
+                heard[key, boot] = (key, topic.site, topic.device, boot)
 
     def _take_state(self, topic: Topic, payload: bytes, _now_ms: int, batch: _Batch) -> None:
         state = decode_state(payload)

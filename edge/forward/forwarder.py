@@ -90,13 +90,14 @@ class Forwarder:
         *,
         batch_rows: int,
         flush_every_ms: int,
+        retry_cap_ms: int,
     ) -> None:
         self.destination = destination
         self._store = store
         self._ledger = ledger
         self._encoder = encoder
         self._cursor_name = forward_cursor(destination)
-        self._backoff = Backoff(rng)
+        self._backoff = Backoff(rng, cap_ms=retry_cap_ms)
         self._rows_max = batch_rows
         self._flush_every_ms = flush_every_ms
         self._again: Batch | None = None

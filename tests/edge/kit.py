@@ -38,4 +38,5 @@ def open_desk(
         batch_rows=batch_rows,
         flush_every_ms=flush_every_ms,
         windows=windows,
+        retry_cap_ms=60_000,
     )
