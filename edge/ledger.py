@@ -9,7 +9,7 @@ Entries of one account (device, boot), each a set of seqs:
 
 Promise: for every destination, received = delivered + held + quarantined, at any instant and after any crash. The
 ledger is a reader of the log: its sets live in memory and are written every `CHECKPOINT_ROWS` rows together with the
-position that they cover; after a crash the few rows behind that position are read again. Rows are deleted only below.
+ids that they cover; after a crash the few rows that they do not cover are read again. Only covered rows are deleted.
 Synchronous; lives in the store's thread.
 """
 
@@ -35,12 +35,17 @@ RECEIVED_CURSOR = "ledger/received"
 
 
 def forward_cursor(destination: str) -> str:
-    """The name of the cursor that says how far a destination has accepted the log."""
+    """The name of the cursor that says up to where a destination has the log without a gap."""
     return f"forward/{destination}"
 
 
-def delivered_cursor(destination: str) -> str:
-    """The name of the cursor that says how far the written ledger covers that acceptance."""
+def done_ranges(destination: str, source: str = "readings") -> str:
+    """The name of the set of ids that a destination is done with: accepted by it, or in quarantine."""
+    return f"forward/{destination}/{source}"
+
+
+def covered_ranges(destination: str) -> str:
+    """The name of the set of ids, of those that the destination is done with, that the written ledger covers."""
     return f"ledger/delivered/{destination}"
 
 
@@ -129,10 +134,11 @@ class Ledger:
                 self._touch(entry.device_key, entry.reading.boot)
                 self.totals[RECEIVED] += 1
         for name in self._destinations:
-            position = store.cursor(delivered_cursor(name))
-            refused = store.quarantined_ids(position)
-            for entries in self._log(position, store.cursor(forward_cursor(name))):
-                self.deliver(name, (entry for entry in entries if entry.id not in refused))
+            covered = store.ranges(covered_ranges(name))
+            refused = store.quarantined_ids(covered.end_of_run(1))
+            for first, last in store.ranges(done_ranges(name)).minus(covered):
+                for entries in self._log(first - 1, last):
+                    self.deliver(name, (entry for entry in entries if entry.id not in refused))
         self._stale = False
 
     def _log(self, after_id: int, through_id: int) -> Iterator[list[LogEntry]]:
@@ -144,7 +150,7 @@ class Ledger:
                 after_id = page.entries[-1].id
             else:
                 return
-            yield page.entries
+            yield [entry for entry in page.entries if entry.id <= through_id]
 
     def forget_uncommitted(self) -> None:
         """After a failed transaction: memory is not what the store holds. `refresh` makes it so again."""
@@ -247,7 +253,7 @@ class Ledger:
         self._store.put_ledger(rows, self.totals)
         self._store.set_cursor(RECEIVED_CURSOR, self._store.head)
         for name in self._destinations:
-            self._store.set_cursor(delivered_cursor(name), self._store.cursor(forward_cursor(name)))
+            self._store.put_ranges(covered_ranges(name), self._store.ranges(done_ranges(name)))
         self._uncovered = 0
         self._counted = False
         for account in self._dirty.values():
@@ -256,8 +262,8 @@ class Ledger:
 
     def deletable_through(self) -> int:
         """The highest position that every destination, every other reader and the written ledger have passed."""
-        names = [RECEIVED_CURSOR, *self._readers, *map(delivered_cursor, self._destinations)]
-        return min(self._store.cursor(name) for name in names)
+        positions = [self._store.cursor(name) for name in (RECEIVED_CURSOR, *self._readers)]
+        return min(positions + [self._store.ranges(covered_ranges(name)).end_of_run(1) for name in self._destinations])
 
     # -- questions
 
@@ -275,7 +281,7 @@ class Ledger:
             destination,
             self.totals[RECEIVED],
             self.totals[f"{DELIVERED}/{destination}"],
-            self._store.head - self._store.cursor(forward_cursor(destination)),
+            self._store.head - self._store.ranges(done_ranges(destination)).count(),
             self.totals[QUARANTINED],
         )
 

@@ -191,6 +191,15 @@ class Store:
         """Every consumer and its position."""
         return dict(self._execute("SELECT name, position FROM cursors ORDER BY name"))
 
+    def ranges(self, name: str) -> Intervals:
+        """A set of ids; empty at the start."""
+        rows = self._execute("SELECT ranges FROM ranges WHERE name = ?", (name,))
+        return Intervals.decode(rows[0][0]) if rows else Intervals()
+
+    def put_ranges(self, name: str, ids: Intervals) -> None:
+        """Write a set of ids, inside a transaction."""
+        self._db.execute("INSERT OR REPLACE INTO ranges VALUES (?, ?)", (name, ids.encode()))
+
     def ledger_entries(self, device_key: int, boot: int) -> dict[str, Intervals]:
         """What the ledger holds of one boot of one device: entry name -> seqs."""
         rows = self._execute("SELECT entry, ranges FROM ledger WHERE device_key = ? AND boot = ?", (device_key, boot))

@@ -3,7 +3,8 @@
 from pathlib import Path
 from random import Random
 
-from edge.desk import NO_WINDOWS, Desk
+from edge.desk import IN_ORDER, NO_WINDOWS, Desk
+from edge.forward.lanes import LaneRules
 from edge.ingest import Message
 from edge.windows import WindowRules
 from sensors.reading import Reading, Value
@@ -26,7 +27,12 @@ def message(*readings: Reading, site: str = SITE) -> Message:
 
 
 def open_desk(
-    data_dir: Path, *, batch_rows: int = 100, flush_every_ms: int = 0, windows: WindowRules = NO_WINDOWS
+    data_dir: Path,
+    *,
+    batch_rows: int = 100,
+    flush_every_ms: int = 0,
+    windows: WindowRules = NO_WINDOWS,
+    lanes: LaneRules = IN_ORDER,
 ) -> Desk:
     """A gateway's core over a store in `data_dir`."""
     return Desk(
@@ -38,5 +44,6 @@ def open_desk(
         batch_rows=batch_rows,
         flush_every_ms=flush_every_ms,
         windows=windows,
+        lanes=lanes,
         retry_cap_ms=60_000,
     )

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge import windows as windows_module
-from edge.desk import STORE_FILE, Desk
-from edge.ledger import NOT_ROLLED_UP
+from edge.desk import DESTINATION, STORE_FILE, Desk
+from edge.intervals import Intervals
+from edge.ledger import NOT_ROLLED_UP, covered_ranges
 from edge.stats import Stats, Summary
 from edge.store import Store, StoreFailed
 from edge.store.schema import migrations
@@ -270,7 +271,7 @@ def test_a_backlog_is_rolled_up_by_its_own_time_not_by_the_wall_clock(desk: Desk
 def test_rows_are_kept_until_they_are_in_windows(desk: Desk) -> None:
     take(desk, reading(0))
     desk.store.set_cursor("ledger/received", 1)
-    desk.store.set_cursor("ledger/delivered/influx", 1)
+    desk.store.put_ranges(covered_ranges(DESTINATION), Intervals([(1, 1)]))
     assert desk.ledger.deletable_through() == 0
     advance(desk, T0_MS)
     assert desk.ledger.deletable_through() == 1
