@@ -7,6 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from edge.mapping.rules import RULES_MAX, MappingRule, check_rules
 from sensors.topics import DEFAULT_ROOT, check_root
 
 SEVEN_DAYS_S = 7 * 24 * 3600
@@ -128,3 +129,9 @@ class EdgeConfig(_Section):
     store: StoreSettings = StoreSettings()
     influx: InfluxSettings = InfluxSettings()
     api: ApiSettings = ApiSettings()
+    mapping: Annotated[tuple[MappingRule, ...], Field(max_length=RULES_MAX)] = ()
+
+    @model_validator(mode="after")
+    def _rules_stand_beside_each_other(self) -> Self:
+        check_rules(self.mapping, self.mqtt.topic_root)
+        return self

@@ -15,6 +15,7 @@ from edge.forward.lines import LineEncoder
 from edge.forward.outcome import Outcome
 from edge.ingest import Ingest, Ingested, Message
 from edge.ledger import Balance, Ledger, forward_cursor
+from edge.mapping.mapper import Mapper
 from edge.meter import Meter, seconds_to_catch_up
 from edge.store import Store
 from edge.store.store import HEAD_CURSOR
@@ -53,6 +54,7 @@ class Desk:
         measurement: str,
         batch_rows: int,
         flush_every_ms: int,
+        mapper: Mapper | None = None,
     ) -> None:
         self.store = Store(data_dir / STORE_FILE)
         try:
@@ -60,7 +62,7 @@ class Desk:
         except BaseException:
             self.store.close()
             raise
-        self._ingest = Ingest(self.store, self.ledger, root=root, message_bytes_max=message_bytes_max)
+        self._ingest = Ingest(self.store, self.ledger, root=root, message_bytes_max=message_bytes_max, mapper=mapper)
         self._feedback = Feedback(self.ledger, root=root)
         encoder = LineEncoder(self.store.device_name, measurement=measurement)
         self.forwarder = Forwarder(

@@ -25,12 +25,13 @@ from edge.forward.outcome import Accepted, Failed, Outcome
 from edge.inbox import Inbox
 from edge.influx import InfluxSender
 from edge.ingest import Message
+from edge.mapping.mapper import Mapper
+from edge.mapping.rules import subscriptions
 from edge.mqtt import ConnectionLost, MqttConnection, Received, connect
 from edge.retry import Backoff
 from edge.status import GatewayStatus, LinkStatus, StoreStatus, forward_status, ledger_status
 from edge.store import StoreError, StoreFailed, StoreFull
 from sensors.clock import Clock
-from sensors.topics import Kind, subscription
 
 HOUSEKEEPING_S = 0.25  # the resolution of owed acks, and how soon new data is looked for when the uplink idles
 STORE_RETRY_S = 1.0  # a full or failing disk is tried again this often; nothing is acknowledged meanwhile
@@ -100,8 +101,7 @@ class Gateway:
     # -- devices
 
     async def _device_link(self) -> None:
-        root = self._config.mqtt.topic_root
-        filters = [subscription(Kind.READING, root), subscription(Kind.STATE, root)]
+        filters = subscriptions(self._config.mapping, self._config.mqtt.topic_root)
         backoff = Backoff(self._rng)
         while True:
             connected_s: float | None = None
@@ -132,7 +132,10 @@ class Gateway:
         settings = self._config.store
         while True:
             received = await self._inbox.take(settings.commit_rows_max, settings.commit_wait_ms / 1000)
-            messages = [Message(item.topic, item.payload, item.retained) for _, item in received]
+            messages = [
+                Message(item.topic, item.payload, item.retained, item.packet_id, item.redelivered)
+                for _, item in received
+            ]
             downlinks = await self._commit(messages)
             self._new_data.set()
             self._acknowledge(received)
@@ -271,4 +274,5 @@ def _open_desk(config: EdgeConfig, rng: Random) -> Desk:
         measurement=config.influx.measurement,
         batch_rows=config.influx.batch_rows,
         flush_every_ms=config.influx.flush_every_ms,
+        mapper=Mapper(config.mapping),
     )

@@ -164,6 +164,13 @@ class Ledger:
         self.totals[DUPLICATES] += 1
         return False
 
+    def receive_next(self, device_key: int, boot: int) -> int:
+        """Note one reading of a device that does not number them; the seq that it gets."""
+        highest = self._account(device_key, boot).received.highest
+        seq = 0 if highest is None else highest + 1
+        self.receive(device_key, boot, seq)
+        return seq
+
     def lose(self, device_key: int, boot: int, first: int, last: int, reason: str) -> None:
         """Note that the device no longer holds these seqs. What was received or lost before stays as it was."""
         account = self._account(device_key, boot)
@@ -197,6 +204,10 @@ class Ledger:
     def undecodable(self) -> None:
         """Note a message that never became readings."""
         self.totals[UNDECODABLE] += 1
+
+    def count(self, name: str) -> None:
+        """Note one more of what has a total and no account."""
+        self.totals[name] = self.totals.get(name, 0) + 1
 
     # -- the ledger's own durability
 
