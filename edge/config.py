@@ -120,6 +120,20 @@ class ApiSettings(_Section):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    token: SecretStr | None = None
+    token_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_token(self) -> Self:
+        if self.token is not None and self.token_file is not None:
+            raise ValueError("token and token_file: expected at most one of them")
+        return self
+
+    def read_token(self) -> str:
+        """The token that a request must carry to change anything; empty: nobody may. Raises `OSError`."""
+        if self.token_file is not None:
+            return self.token_file.read_text().strip()
+        return self.token.get_secret_value() if self.token is not None else ""
 
 
 class EdgeConfig(_Section):

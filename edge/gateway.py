@@ -17,6 +17,7 @@ from typing import ParamSpec, TypeVar
 import structlog
 
 from edge.api import serve_api
+from edge.api_data import DataApi
 from edge.config import EdgeConfig
 from edge.desk import Desk
 from edge.feedback import Downlink
@@ -29,7 +30,7 @@ from edge.mapping.mapper import Mapper
 from edge.mapping.rules import subscriptions
 from edge.mqtt import ConnectionLost, MqttConnection, Received, connect
 from edge.retry import Backoff
-from edge.status import GatewayStatus, LinkStatus, StoreStatus, forward_status, ledger_status
+from edge.status import GatewayStatus, LinkStatus, forward_status, ledger_status, store_status
 from edge.store import StoreError, StoreFailed, StoreFull
 from sensors.clock import Clock
 
@@ -68,7 +69,7 @@ class Gateway:
         try:
             async with asyncio.TaskGroup() as group:
                 listening = asyncio.Event()
-                group.create_task(serve_api(self._config.api, self.status, listening.set))
+                group.create_task(serve_api(self._config.api, self.status, listening.set, self._data_api().router()))
                 await listening.wait()
                 group.create_task(self._device_link())
                 group.create_task(self._intake())
@@ -95,7 +96,17 @@ class Gateway:
             uplink=self._uplink_status,
             ledger=ledger_status(standing),
             forward=forward_status(standing),
-            store=StoreStatus(bytes=standing.store_bytes, healthy=self._store_error is None, error=self._store_error),
+            store=store_status(standing, self._store_error),
+        )
+
+    def _committed(self, downlinks: list[Downlink]) -> None:
+        self._new_data.set()
+        self._send_down(downlinks)
+
+    def _data_api(self) -> DataApi:
+        config = self._config
+        return DataApi(
+            self._desk, self._in_store, self._clock, config.api, config.mqtt.message_bytes_max, self._committed
         )
 
     # -- devices
@@ -257,7 +268,7 @@ async def serve(config: EdgeConfig, clock: Clock, ready: Callable[[], None] | No
     loop = asyncio.get_running_loop()
     rng = Random()  # noqa: S311  # jitter: every gateway its own
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="store") as store_thread:
-        desk = await loop.run_in_executor(store_thread, functools.partial(_open_desk, config, rng))
+        desk = await loop.run_in_executor(store_thread, functools.partial(open_desk, config, rng))
         try:
             await Gateway(config, clock, desk, store_thread, rng).run(ready)
         finally:
@@ -265,7 +276,8 @@ async def serve(config: EdgeConfig, clock: Clock, ready: Callable[[], None] | No
                 await loop.run_in_executor(store_thread, desk.close)
 
 
-def _open_desk(config: EdgeConfig, rng: Random) -> Desk:
+def open_desk(config: EdgeConfig, rng: Random) -> Desk:
+    """The gateway's core over the store of the configuration. Raises `StoreLocked`, `StoreUnusable`, `StoreTooNew`."""
     return Desk(
         config.store.data_dir,
         rng,

@@ -205,9 +205,9 @@ class Ledger:
         """Note a message that never became readings."""
         self.totals[UNDECODABLE] += 1
 
-    def count(self, name: str) -> None:
-        """Note one more of what has a total and no account."""
-        self.totals[name] = self.totals.get(name, 0) + 1
+    def count(self, name: str, more: int = 1) -> None:
+        """Note `more` of what has a total and no account."""
+        self.totals[name] = self.totals.get(name, 0) + more
 
     # -- the ledger's own durability
 

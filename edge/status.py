@@ -101,3 +101,8 @@ def forward_status(standing: Standing) -> ForwardStatus:
         failures=state.failures,
         last_error=state.last_error,
     )
+
+
+def store_status(standing: Standing, error: str | None) -> StoreStatus:
+    """The store's part; `error` is why it refuses, if it does."""
+    return StoreStatus(bytes=standing.store_bytes, healthy=error is None, error=error)
