@@ -3,7 +3,7 @@
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from paho.mqtt.client import topic_matches_sub
 
@@ -17,11 +17,13 @@ topics = st.lists(st.sampled_from(["a", "b", "", "c"]), min_size=1, max_size=5).
 ALL_TOPICS = ["/".join(each) for count in range(1, 6) for each in product(["a", "b", "", "z"], repeat=count)]
 
 
+@settings(deadline=None)
 @given(filters.filter(bool), topics)
 def test_a_filter_takes_what_mqtt_says_it_takes(text: str, topic: str) -> None:
     assert (parse_filter(text).match(topic) is not None) == topic_matches_sub(text, topic)
 
 
+@settings(deadline=None)
 @given(filters.filter(bool), filters.filter(bool))
 def test_covering_and_overlapping_are_what_the_topics_say(one: str, other: str) -> None:
     first = {topic for topic in ALL_TOPICS if topic_matches_sub(one, topic)}
@@ -30,6 +32,7 @@ def test_covering_and_overlapping_are_what_the_topics_say(one: str, other: str) 
     assert parse_filter(one).covers(parse_filter(other)) == (second <= first)
 
 
+@settings(deadline=None)
 @given(st.lists(filters.filter(bool), max_size=6))
 def test_the_widest_filters_take_all_that_all_of_them_take(texts: list[str]) -> None:
     kept = [each.text for each in widest(map(parse_filter, texts))]

@@ -5,7 +5,7 @@ import math
 
 import cbor2
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.mapping.mapper import Mapper
@@ -139,6 +139,7 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.fixed_dictionaries({}, optional={"ts": json_values, "sensors": json_values, "is raining": json_values}))
 def test_any_json_becomes_finite_values_or_an_error(document: dict[str, object]) -> None:
     try:
@@ -152,6 +153,7 @@ def test_any_json_becomes_finite_values_or_an_error(document: dict[str, object])
     )
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.sampled_from(["plant/hall/t1/temp", "weather/w1", "senml/s1"]))
 def test_any_bytes_become_readings_or_an_error(payload: bytes, topic: str) -> None:
     try:
