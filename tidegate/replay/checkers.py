@@ -54,6 +54,13 @@ def check_complete(history: History, desk: Desk) -> None:
     nothing = Entry(Intervals(), Intervals(), Intervals(), Intervals())
     for key, account in history.accounts.items():
         entry = ledger.get(key, nothing)
+        poison = Intervals((seq, seq) for device, boot, seq in sorted(history.poison) if (device, boot) == key)
+        history.broken_for(
+            Promise.QUARANTINE_IS_DESERVED,
+            "readings that the cloud would take are in quarantine",
+            key,
+            entry.quarantined.minus(poison),
+        )
         explained = _union(account.arrived, entry.quarantined, entry.lost)
         history.broken_for(
             Promise.ACKNOWLEDGED_ARRIVES,

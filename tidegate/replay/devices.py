@@ -50,7 +50,7 @@ class SimDevice:
         spec: DeviceSpec,
         history: History,
         *,
-        outbox_bytes_max: int = OUTBOX_BYTES_MAX,
+        outbox_bytes_max: int,
     ) -> None:
         self.spec = spec
         self._world = world

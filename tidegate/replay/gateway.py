@@ -19,6 +19,7 @@ from edge.desk import DESTINATION, LEDGER_EVERY_MS, STORE_FILE, Desk
 from edge.feedback import ACK_EVERY_MS, Downlink
 from edge.forward.forwarder import Batch
 from edge.forward.outcome import Outcome
+from edge.ingest import Ingested
 from edge.ingest import Message as Taken
 from edge.ledger import forward_cursor
 from edge.outages.events import Cause
@@ -59,6 +60,12 @@ def _ignore_up(_wire: Wire, _session_present: bool) -> None:
 
 def _ignore_down(_cause: Cause) -> None:
     """The real shell only logs it."""
+
+
+def _is_owing(ingested: Ingested, downlinks: Sequence[Downlink]) -> bool:
+    """Whether some device that spoke was not answered with an `ack` at once; then it will be, within `ACK_EVERY_MS`."""
+    acks = sum(downlink.topic.endswith(f"/{Kind.ACK}") for downlink in downlinks)
+    return acks < len({device_key for device_key, _, _, _ in ingested.heard})
 
 
 def _nobody_asks(_life: "Life") -> None:
@@ -154,6 +161,8 @@ class Life:
         for _, item in received:
             self._site.history.committed(item.message.readings)
         self._site.saw_backlog(self)
+        if _is_owing(ingested, downlinks):
+            self._owes_until_ms = self._world.now_ms + ACK_EVERY_MS
         self._later(self._site.commit_us, lambda: self._committed(received, downlinks))
 
     def _committed(self, received: Sequence[tuple[Wire, Delivery]], downlinks: Sequence[Downlink]) -> None:
@@ -163,7 +172,6 @@ class Life:
             self._site.history.acknowledged(item.message.readings)
         self._send_down(downlinks)
         self._untidy = True
-        self._owes_until_ms = self._world.now_ms + ACK_EVERY_MS
         self._tick_within(HOUSEKEEPING_US)
         if self._idle:
             self._pump()

@@ -35,6 +35,7 @@ class Promise(StrEnum):
     LEDGER_TRUE = "the ledger equals the truth"
     BACKLOG_RETURNS = "the backlog returns to zero"
     NOTHING_MISSING = "nothing measured is missing"
+    QUARANTINE_IS_DESERVED = "only what the cloud refuses for ever is in quarantine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +76,23 @@ class History:
     """The witness of one run. Seqs of an account are measured in order, from 0."""
 
     def __init__(
-        self, now_us: Callable[[], int], *, site: str, measurement: str = "reading", time_tolerance_ms: int = 0
+        self,
+        now_us: Callable[[], int],
+        *,
+        site: str,
+        measurement: str = "reading",
+        time_tolerance_ms: int = 0,
+        poison: frozenset[Identity] = frozenset(),
     ) -> None:
         """`time_tolerance_ms`: how far a point's time may be off the true one, by the devices' clocks.
 
         The time of a reading that was taken before its device had wall time is not judged: what a device slept through
-        without power, and what a message waited on its way, nobody can know.
+        without power, and what a message waited on its way, nobody can know. `poison`: what the cloud refuses for ever.
         """
         self.accounts: dict[AccountKey, Account] = {}
         self.waiting: dict[Identity, tuple[Reading, int]] = {}
         self.violations: list[Violation] = []
+        self.poison = poison
         self.rewrites = 0
         self.out_of_order = 0
         self._now_us = now_us

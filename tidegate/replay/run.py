@@ -20,7 +20,7 @@ from firmware_sim.device_clock import ClockSpec, TimeSource
 from tidegate.replay.broker import Broker, BrokerSpec
 from tidegate.replay.checkers import check_complete, check_safety, ledger_entries
 from tidegate.replay.cloud import Cloud, Poison, Rule
-from tidegate.replay.devices import SimDevice, Site
+from tidegate.replay.devices import OUTBOX_BYTES_MAX, SimDevice, Site
 from tidegate.replay.faults import Fault, Parts
 from tidegate.replay.gateway import COMMIT_US, Gateway, Life, MakeDesk, open_desk
 from tidegate.replay.history import History, Promise, Violation
@@ -43,6 +43,7 @@ class Fleet:
     batch: int = 1
     receive_window_ms: int | None = None
     clock: TimeSource = TimeSource.RTC
+    outbox_bytes_max: int = OUTBOX_BYTES_MAX
     site: str = "site"
 
     def spec(self, number: int) -> DeviceSpec:
@@ -171,7 +172,12 @@ class Run:
         self.world = world = World(scenario.seed)
         self._end_us = scenario.faults_s * US_PER_S
         config = scenario.gateway
-        self.history = History(lambda: world.now_us, site=scenario.fleet.site, measurement=config.influx.measurement)
+        self.history = History(
+            lambda: world.now_us,
+            site=scenario.fleet.site,
+            measurement=config.influx.measurement,
+            poison=frozenset() if scenario.poison is None else scenario.poison.readings,
+        )
         self.broker = Broker(world, scenario.broker)
         self.cloud = Cloud(
             world,
@@ -205,7 +211,16 @@ class Run:
     def _device(self, number: int, site: Site) -> SimDevice:
         timeline = self.scenario.device_links.get(number)
         link = Link(timeline, healed_at_us=self._end_us, latency_us=DEVICE_LINK_LATENCY_US)
-        return SimDevice(self.world, self.broker, link, site, self.scenario.fleet.spec(number), self.history)
+        fleet = self.scenario.fleet
+        return SimDevice(
+            self.world,
+            self.broker,
+            link,
+            site,
+            fleet.spec(number),
+            self.history,
+            outbox_bytes_max=fleet.outbox_bytes_max,
+        )
 
     def live(self) -> Verdict:
         """Both phases, and the verdict."""

@@ -1,10 +1,11 @@
-"""`tidegate edge watch`: what devices publish, decoded, as it arrives at the gateway's broker.
+"""`tidegate edge listen`: what devices publish, decoded, as it arrives at the gateway's broker.
 
 A listener beside the gateway, for the person at the cabinet: it has a session of its own that ends with it, listens at
 QoS 0 and acknowledges nothing, so the gateway and its promises do not notice it. That is also why aiomqtt is good here
 and not in the gateway (docs/decisions/0001-mqtt-client.md).
 """
 
+import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator
@@ -13,8 +14,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import aiomqtt
+import typer
 
 from edge.config import MqttSettings, MqttVersion
+from sensors.clock import SystemClock
 from sensors.messages import MessageError, State, decode_ack, decode_resend, decode_state
 from sensors.reading import Reading
 from sensors.senml import PayloadError, decode
@@ -42,11 +45,16 @@ class Seen:
     def as_line(self) -> str:
         """For people."""
         time = datetime.fromtimestamp(self.at_ms / 1000, UTC).strftime("%H:%M:%S.%f")[:-3]
-        return f"{time}  {self.name}  {self.kind:<8} {self.text}"
+        return _printable(f"{time}  {self.name}  {self.kind:<8} {self.text}")
 
     def as_json(self) -> str:
         """For machines, on one line."""
         return json.dumps({"at_ms": self.at_ms, "name": self.name, "kind": self.kind, "content": self.content})
+
+
+def _printable(text: str) -> str:
+    """What devices call themselves and say may hold control or direction characters: these are shown, not obeyed."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def describe(topic: str, payload: bytes, root: str, at_ms: int) -> list[Seen]:
@@ -56,7 +64,7 @@ def describe(topic: str, payload: bytes, root: str, at_ms: int) -> list[Seen]:
         return _describe(where, payload, at_ms)
     except (TopicError, PayloadError, MessageError) as error:
         content = {"error": str(error), "payload": payload[:PAYLOAD_SHOWN_BYTES].hex()}
-        return [Seen(at_ms, ascii(topic)[1:-1], "?", f"{error}: {payload[:PAYLOAD_SHOWN_BYTES]!a}", content)]
+        return [Seen(at_ms, topic, "?", f"{error}: {payload[:PAYLOAD_SHOWN_BYTES]!a}", content)]
 
 
 def _describe(where: Topic, payload: bytes, at_ms: int) -> list[Seen]:
@@ -99,6 +107,21 @@ def _state_text(state: State) -> str:
     return ", ".join(parts)
 
 
+def print_messages(settings: MqttSettings, site: str, device: str, count: int | None, *, as_json: bool) -> None:
+    """Print what arrives, until interrupted or `count` messages came. Raises `BrokerAway`."""
+    asyncio.run(_print_messages(settings, site, device, count, as_json=as_json))
+
+
+async def _print_messages(settings: MqttSettings, site: str, device: str, count: int | None, *, as_json: bool) -> None:
+    clock, seen = SystemClock(), 0
+    async for topic, payload in listen(settings, site, device):
+        for each in describe(topic, payload, settings.topic_root, clock.wall_ms()):
+            typer.echo(each.as_json() if as_json else each.as_line())
+        seen += 1
+        if seen == count:
+            return
+
+
 async def listen(settings: MqttSettings, site: str, device: str) -> AsyncIterator[tuple[str, bytes]]:
     """(topic, payload) of everything under the gateway's root, of one site or device if named (`+` for all).
 
@@ -107,7 +130,7 @@ async def listen(settings: MqttSettings, site: str, device: str) -> AsyncIterato
     client = aiomqtt.Client(
         settings.host,
         settings.port,
-        identifier=f"tidegate-watch-{uuid.uuid4().hex[:8]}",
+        identifier=f"tidegate-listen-{uuid.uuid4().hex[:8]}",
         protocol=_VERSIONS[settings.protocol],
         username=settings.username,
         password=settings.read_password(),
