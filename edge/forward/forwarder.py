@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 
+from edge.causes import TIMEOUT
 from edge.forward.lanes import Lane
 from edge.forward.outcome import Accepted, Failed, Outcome, Paused, Refused, Throttled, TooLarge
 from edge.forward.queue import Batch, LaneQueue
@@ -27,6 +28,7 @@ THROTTLE_MIN_MS = 1_000
 THROTTLE_MAX_MS = 600_000  # a server once said 86,400 s: ten minutes is as long as we believe anybody
 BREAKER_FAILURES = 5  # after so many failures in a row the breaker is open, and each try is a small probe
 PROBE_ROWS = 100
+ROWS_MIN = 20  # what a batch shrinks to on time-outs: some 500 bytes compressed, a second of the slowest modem
 EQUAL_500S = 5  # InfluxDB 2.x has answered 500 to a bad point: after so many equal ones, look for it
 
 
@@ -79,10 +81,12 @@ class Forwarder:
         self._ledger = ledger
         self._queue = queue
         self._backoff = Backoff(rng, cap_ms=retry_cap_ms)
+        self._rows_ceiling = batch_rows
         self._rows_max = batch_rows
         self._flush_every_ms = flush_every_ms
         self._again: Batch | None = None
-        self._suspect: tuple[Lane, Row] | None = None  # answered by 500 alone: bad, if its neighbour is accepted
+        self._suspect: Batch | None = None  # one row that is answered by 500: its neighbour is tried, then it again
+        self._on_trial = False
         self._not_before_ms = 0
         self._paused = False
         self._sending = False
@@ -104,7 +108,7 @@ class Forwarder:
 
     def _next_batch(self) -> Batch | None:
         if self._suspect is not None:
-            neighbour = self._queue.neighbour(*self._suspect)
+            neighbour = self._queue.neighbour(self._queue.lane(self._suspect), self._suspect.rows[0])
             if neighbour is not None:
                 return neighbour
             self._suspect = None  # it has no neighbour to compare with: try it again itself
@@ -117,7 +121,7 @@ class Forwarder:
         self._sending = False
         lane = self._queue.lane(batch)
         if isinstance(outcome, Accepted):
-            self._accepted(lane, batch, now_ms, wall_ms)
+            self._accepted(lane, batch, now_ms)
             return
         self._error = outcome
         self._again = batch
@@ -131,23 +135,24 @@ class Forwarder:
         elif isinstance(outcome, Throttled):
             self._throttled(outcome, now_ms)
         else:
-            self._failed(lane, batch, outcome, now_ms)
+            self._failed(lane, batch, outcome, now_ms, wall_ms)
 
-    def _accepted(self, lane: Lane, batch: Batch, now_ms: int, wall_ms: int) -> None:
+    def _accepted(self, lane: Lane, batch: Batch, now_ms: int) -> None:
         self._again = batch  # until the transaction is through, the batch counts as unanswered
         ids = Intervals((row.id, row.id) for row in batch.rows)
         with self._ledger.transaction():
-            if self._suspect is not None:
-                why = self._error.message if self._error else "refused alone"
-                self._quarantine(*self._suspect, f"500, and its neighbour is accepted: {why}", wall_ms)
-                ids.add(self._suspect[1].id)
             fresh = ids.minus(self._queue.done(lane.source))  # a commit that failed may have been one all the same
             self._ledger.deliver(self.destination, (entry for entry in batch.entries if entry.id in fresh))
             self._queue.finish(lane.source, ids)
         if self._breaker_open:
             self._queue.outage_is_over(batch)
-        self._again = self._suspect = self._error = None
+        self._again = self._error = None
+        if self._suspect is not None and not self._on_trial:  # its neighbour: now the suspect itself, once more
+            self._on_trial, self._again = True, self._suspect
+        else:
+            self._clear_suspect()
         self._paused = False
+        self._rows_max = min(self._rows_ceiling, 2 * self._rows_max)
         self._equal_500s = 0
         self._backoff.reset()
         self._queue.accepted(batch)
@@ -155,9 +160,11 @@ class Forwarder:
             self._not_before_ms = now_ms + self._flush_every_ms
 
     def _refused(self, lane: Lane, batch: Batch, why: str, wall_ms: int) -> None:
-        if self._suspect is not None:  # the neighbour is bad as well: that says nothing about the suspect
-            self._suspect = self._again = None
+        if self._suspect is not None and not self._on_trial:  # the neighbour is bad: that says nothing of the suspect
+            self._clear_suspect()
+            self._again = None
             return
+        self._clear_suspect()
         if len(batch.rows) > 1:
             self._split(batch)
             return
@@ -174,7 +181,7 @@ class Forwarder:
         if len(batch.rows) == 1:
             self._refused(lane, batch, f"413: {outcome.message}", wall_ms)
             return
-        self._rows_max = max(1, len(batch.rows) // 2)
+        self._rows_max = self._rows_ceiling = max(1, len(batch.rows) // 2)
         self._again = None
 
     def _throttled(self, outcome: Throttled, now_ms: int) -> None:
@@ -185,18 +192,31 @@ class Forwarder:
             wait_ms = min(max(outcome.after_ms, THROTTLE_MIN_MS), THROTTLE_MAX_MS) + min(jitter_ms, THROTTLE_MIN_MS)
         self._not_before_ms = now_ms + wait_ms
 
-    def _failed(self, lane: Lane, batch: Batch, outcome: Failed, now_ms: int) -> None:
+    def _failed(self, lane: Lane, batch: Batch, outcome: Failed, now_ms: int, wall_ms: int) -> None:
+        if self._on_trial and outcome.status == 500:
+            self._clear_suspect()
+            self._refused(lane, batch, f"{outcome.message}, while its neighbour is accepted", wall_ms)
+            return
+        if self._on_trial:
+            self._clear_suspect()
         self._not_before_ms = now_ms + self._backoff.fail()
+        if outcome.cause == TIMEOUT and len(batch.rows) > ROWS_MIN:  # the link may be too slow for so much at once
+            self._rows_max = max(ROWS_MIN, len(batch.rows) // 2)
+            self._again = None
         self._equal_500s = self._equal_500s + 1 if outcome.status == 500 else 0
         if self._equal_500s < EQUAL_500S:
             return
         self._equal_500s = 0
         if self._suspect is not None:
-            self._suspect = self._again = None
+            self._clear_suspect()
+            self._again = None
         elif len(batch.rows) > 1:
             self._split(batch)
         else:
-            self._suspect, self._again = (lane, batch.rows[0]), None
+            self._suspect, self._again = batch, None
+
+    def _clear_suspect(self) -> None:
+        self._suspect, self._on_trial = None, False
 
     # -- quarantine
 

@@ -67,6 +67,7 @@ class Store:
                 self._names: dict[int, tuple[str, str]] = {key: (site, device) for key, site, device in rows}
                 self._keys = {name: key for key, name in self._names.items()}
                 self.head = self.cursor(HEAD_CURSOR)
+                self._in_doubt = False
             except BaseException:
                 self._db.close()
                 raise
@@ -96,15 +97,20 @@ class Store:
         """One durable transaction: leaving the block normally means committed and synced.
 
         Raises `StoreFull` or `StoreFailed`; then nothing of the block was kept, and what the block had assigned (ids,
-        device keys) is taken back.
+        device keys) is taken back. If it was the COMMIT that failed (an fsync, say), nobody knows whether the block was
+        kept: every further transaction raises until `reopen` has read what the file holds.
         """
+        if self._in_doubt:
+            raise StoreFailed("the last commit failed, and may have been one all the same: the store must be reopened")
         head, devices = self.head, len(self._keys)
         try:
             self._db.execute("BEGIN IMMEDIATE")
             yield
             if self.head != head:
                 self.set_cursor(HEAD_CURSOR, self.head)
+            self._in_doubt = True
             self._db.execute("COMMIT")
+            self._in_doubt = False
         except BaseException as error:
             self._roll_back(head, devices)
             if isinstance(error, sqlite3.Error):
