@@ -136,7 +136,7 @@ def fail_once(desk: Desk, at: int, wall_ms: int) -> None:
 
 
 @given(arrivals(), st.integers(1, 8))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_rollups_equal_a_recomputation_from_raw_for_any_order_duplicates_and_crashes(
     steps: list[Reading | str], fail_at: int
 ) -> None:
