@@ -38,7 +38,7 @@ async def answer_204(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
             break
         length = next((line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), b":0")
         await reader.readexactly(int(length.split(b":")[1]))
-        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        writer.write(b"HTTP/1.1 204 No Content\r\nServer: sink\r\n\r\n")
         await writer.drain()
     writer.close()
 

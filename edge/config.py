@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from edge.forward.lanes import LaneRules, Order
+from edge.mapping.rules import RULES_MAX, MappingRule, check_rules
 from edge.windows import DEFAULT_GRACE_MS, DEFAULT_LATENESS_MS, DEFAULT_SIZES_S, WindowRules
 from sensors.topics import DEFAULT_ROOT, check_root
 
@@ -158,6 +159,20 @@ class ApiSettings(_Section):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    token: SecretStr | None = None
+    token_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_token(self) -> Self:
+        if self.token is not None and self.token_file is not None:
+            raise ValueError("token and token_file: expected at most one of them")
+        return self
+
+    def read_token(self) -> str:
+        """The token that a request must carry to change anything; empty: nobody may. Raises `OSError`."""
+        if self.token_file is not None:
+            return self.token_file.read_text().strip()
+        return self.token.get_secret_value() if self.token is not None else ""
 
 
 class EdgeConfig(_Section):
@@ -168,3 +183,9 @@ class EdgeConfig(_Section):
     windows: WindowSettings = WindowSettings()
     influx: InfluxSettings = InfluxSettings()
     api: ApiSettings = ApiSettings()
+    mapping: Annotated[tuple[MappingRule, ...], Field(max_length=RULES_MAX)] = ()
+
+    @model_validator(mode="after")
+    def _rules_stand_beside_each_other(self) -> Self:
+        check_rules(self.mapping, self.mqtt.topic_root)
+        return self

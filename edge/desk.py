@@ -19,12 +19,16 @@ from edge.forward.rollup_lines import RollupEncoder
 from edge.forward.sources import NoticeSource, ReadingSource, RollupSource
 from edge.ingest import Ingest, Ingested, Message
 from edge.ledger import Balance, Ledger, forward_cursor
+from edge.ledger_report import LedgerReport, report
+from edge.mapping.mapper import Mapper
 from edge.meter import Meter, seconds_to_catch_up
+from edge.quarantine import Quarantine
 from edge.store import Store
 from edge.store.notices import Notices
 from edge.store.store import HEAD_CURSOR
 from edge.store.windows import WindowTables
 from edge.windows import PAGE_ROWS, WINDOWS_CURSOR, Aggregator, WindowRules
+from sensors.topics import Topic
 
 STORE_FILE = "gateway.sqlite"
 DELETE_ROWS_MAX = 5000  # of one transaction, so that tidying never holds up an ingest commit for long
@@ -68,6 +72,7 @@ class Desk:
         windows: WindowRules = NO_WINDOWS,
         lanes: LaneRules = IN_ORDER,
         gateway: str = DEFAULT_GATEWAY,
+        mapper: Mapper | None = None,
     ) -> None:
         """`gateway`: the name by which this gateway's own lines can be told from another's."""
         self.store = Store(data_dir / STORE_FILE)
@@ -76,7 +81,8 @@ class Desk:
         except BaseException:
             self.store.close()
             raise
-        self._ingest = Ingest(self.store, self.ledger, root=root, message_bytes_max=message_bytes_max)
+        self._ingest = Ingest(self.store, self.ledger, root=root, message_bytes_max=message_bytes_max, mapper=mapper)
+        self.quarantine = Quarantine(self.store, self.ledger, self._ingest)
         self._feedback = Feedback(self.ledger, root=root)
         queue = LaneQueue(
             self.store,
@@ -109,6 +115,23 @@ class Desk:
         """Commit a batch; afterwards its messages may be acknowledged, and the downlinks sent. Raises `StoreError`."""
         ingested = self._ingest.process(messages, wall_ms)
         return ingested, self._feedback.heard(ingested.heard, now_ms)
+
+    def take_readings(
+        self, topic: Topic, payload: bytes, now_ms: int, wall_ms: int
+    ) -> tuple[Ingested, dict[int, int], list[Downlink]]:
+        """Commit one native payload that came by another way than MQTT: what it did, and the acks (boot -> seq).
+
+        Raises `NotUnderstood` and `StoreError`; then nothing was kept.
+        """
+        ingested = self._ingest.accept(topic, payload, wall_ms)
+        acks = {boot: self.ledger.acknowledged_through(key, boot) for key, _, _, boot in ingested.heard}
+        return ingested, acks, self._feedback.heard(ingested.heard, now_ms)
+
+    def ledger_report(
+        self, *, site: str | None = None, device: str | None = None, only_open: bool = False
+    ) -> LedgerReport:
+        """See `edge.ledger_report.report`. Raises `StoreError`."""
+        return report(self.ledger, self.store, site=site, device=device, only_open=only_open)
 
     def owed(self, now_ms: int) -> list[Downlink]:
         """Acks that have become due since. Raises `StoreError`."""

@@ -191,6 +191,13 @@ class Ledger:
         self.totals[DUPLICATES] += 1
         return False
 
+    def receive_next(self, device_key: int, boot: int) -> int:
+        """Note one reading of a device that does not number them; the seq that it gets."""
+        highest = self._account(device_key, boot).received.highest
+        seq = 0 if highest is None else highest + 1
+        self.receive(device_key, boot, seq)
+        return seq
+
     def lose(self, device_key: int, boot: int, first: int, last: int, reason: str) -> None:
         """Note that the device no longer holds these seqs. What was received or lost before stays as it was."""
         account = self._account(device_key, boot)
@@ -225,9 +232,9 @@ class Ledger:
         """Note a message that never became readings."""
         self.totals[UNDECODABLE] += 1
 
-    def count(self, total: str, count: int) -> None:
+    def count(self, total: str, count: int = 1) -> None:
         """Add to a total that no row of the log tells, so that it is written with this very transaction."""
-        self.totals[total] += count
+        self.totals[total] = self.totals.get(total, 0) + count
         self._counted = True
 
     # -- the ledger's own durability

@@ -111,3 +111,8 @@ def forward_status(standing: Standing) -> ForwardStatus:
         last_error=state.last_error,
         lanes=state.backlog,
     )
+
+
+def store_status(standing: Standing, error: str | None) -> StoreStatus:
+    """The store's part; `error` is why it refuses, if it does."""
+    return StoreStatus(bytes=standing.store_bytes, healthy=error is None, error=error)

@@ -94,6 +94,12 @@ def m0003_delivered_ranges_and_notices(db: Database) -> None:
     db.conn.execute("CREATE TABLE notices (id INTEGER PRIMARY KEY, line BLOB NOT NULL, crc INTEGER NOT NULL) STRICT")
 
 
+@migrations()
+def m0004_foreign_devices(db: Database) -> None:
+    """What recognises a repeat of a message that has no identity: the digests of recent ones (edge.mapping.recent)."""
+    db.conn.execute("CREATE TABLE foreign_seen (id INTEGER PRIMARY KEY, digest BLOB NOT NULL) STRICT")
+
+
 def migrate(db: Database, path: str) -> list[str]:
     """Bring the file up to date; the names of the migrations that ran. Raises `StoreTooNew`."""
     known = {migration.name for migration in migrations.pending(db)} | {done.name for done in migrations.applied(db)}

@@ -235,6 +235,14 @@ class Store:
         """Log ids above a position that are in quarantine."""
         return {row[0] for row in self._execute("SELECT reading_id FROM quarantine WHERE reading_id > ?", (after_id,))}
 
+    def query(self, sql: str, arguments: tuple[object, ...] = ()) -> list[Any]:
+        """The rows of a SELECT, for those who keep a table of their own in the store. Raises `StoreError`."""
+        return self._execute(sql, arguments)
+
+    def write(self, sql: str, rows: Sequence[tuple[object, ...]]) -> None:
+        """Carry out one statement for each row, inside a transaction, for those who keep a table of their own."""
+        self._db.executemany(sql, rows)
+
     def size_bytes(self) -> int:
         """What the store takes on the disk: the database and its write-ahead log."""
         names = (self.path.name, self.path.name + "-wal")

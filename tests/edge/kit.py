@@ -1,11 +1,14 @@
 """What the gateway's tests share: readings, messages and a desk on a temporary store."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
 from edge.desk import IN_ORDER, NO_WINDOWS, Desk
 from edge.forward.lanes import LaneRules
 from edge.ingest import Message
+from edge.mapping.mapper import Mapper
+from edge.mapping.rules import MappingRule
 from edge.windows import WindowRules
 from sensors.reading import Reading, Value
 from sensors.senml import encode
@@ -33,6 +36,7 @@ def open_desk(
     flush_every_ms: int = 0,
     windows: WindowRules = NO_WINDOWS,
     lanes: LaneRules = IN_ORDER,
+    mapping: Sequence[MappingRule] = (),
 ) -> Desk:
     """A gateway's core over a store in `data_dir`."""
     return Desk(
@@ -46,4 +50,5 @@ def open_desk(
         windows=windows,
         lanes=lanes,
         retry_cap_ms=60_000,
+        mapper=Mapper(mapping),
     )
