@@ -6,14 +6,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.desk import DESTINATION, STORE_FILE, Desk
 from edge.forward.forwarder import BREAKER_FAILURES, Batch, Wait
-from edge.forward.lanes import REQUEST_COST_BYTES, LaneName, LaneRules, Order, Schedule
+from edge.forward.lanes import REQUEST_COST_BYTES, Lane, LaneName, LaneRules, Order, Schedule
+from edge.forward.lines import LineEncoder
 from edge.forward.outcome import Accepted, Failed, Outcome, Refused
 from edge.forward.rollup_lines import RollupEncoder
+from edge.forward.sources import ReadingSource
+from edge.intervals import Intervals
 from edge.ledger import done_ranges, forward_cursor
 from edge.stats import Summary
 from edge.store.windows import RollupEntry, WindowTables
@@ -40,8 +43,8 @@ def fill(desk: Desk, count: int, first: int = 0) -> None:
         desk.take_in([message(reading(seq))], 0, T0_MS + 1000 * seq)
 
 
-def roll_up(desk: Desk) -> None:
-    while desk.tidy(0, T0_MS + HOUR_MS):
+def roll_up(desk: Desk, now_ms: int = 0) -> None:
+    while desk.tidy(now_ms, T0_MS + HOUR_MS):
         pass
 
 
@@ -79,6 +82,7 @@ def sent_seqs(batches: list[Batch], lane: str) -> list[int]:
         st.sampled_from([LaneName.ROLLUPS, LaneName.LIVE, LaneName.BACKFILL]), st.integers(1, 9), min_size=2
     )
 )
+@settings(deadline=None)
 def test_lanes_that_always_have_something_share_the_line_by_weight(weights: dict[LaneName, int]) -> None:
     schedule, sent, turns = Schedule(weights), Counter[LaneName](), 400
     for _ in range(turns):
@@ -116,7 +120,7 @@ def outage(desk: Desk, count: int) -> None:
         assert isinstance(plan, Batch)
         desk.settle(plan, Failed("timeout", "silence"), attempt * HOUR_MS, T0_MS)
     fill(desk, count - 1, first=1)
-    roll_up(desk)
+    roll_up(desk, HOUR_MS)
 
 
 def test_after_an_outage_rollups_of_the_whole_gap_come_first_the_largest_window_first(desk: Desk) -> None:
@@ -129,6 +133,39 @@ def test_after_an_outage_rollups_of_the_whole_gap_come_first_the_largest_window_
     assert [row.start_ms // 60_000 for row in coarse.others if isinstance(row, RollupEntry)] == [
         T0_MS // 60_000 + minute for minute in range(3)
     ]
+
+
+def test_rollups_go_first_after_an_outage_even_if_they_have_had_their_share(tmp_path: Path) -> None:
+    rules = LaneRules(rollups_weight=1, live_weight=1000, backfill_weight=1000)
+    desk = open_desk(tmp_path, batch_rows=BATCH_ROWS, windows=WINDOWS, lanes=rules)
+    fill(desk, 100, first=1000)
+    roll_up(desk)
+    drain(desk)
+    outage(desk, 120)
+    assert [batch.lane for batch in drain(desk)[:3]] == ["live", "notices", "rollups/60"]
+    desk.store.close()
+
+
+def test_what_live_was_looking_for_does_not_hold_up_live_once_it_is_backfill(tmp_path: Path) -> None:
+    desk = open_desk(tmp_path, batch_rows=BATCH_ROWS, lanes=LaneRules())
+    fill(desk, BATCH_ROWS)
+    refused = desk.next_batch(0)
+    assert isinstance(refused, Batch)
+    desk.settle(refused, Refused(400, "no"), 0, T0_MS)
+    fill(desk, 100, first=BATCH_ROWS)
+    batches = drain(desk)
+    assert sent_seqs(batches, "live") == list(range(100, 110))
+    assert seqs(next(batch for batch in batches if batch.lane == "backfill")) == list(range(BATCH_ROWS // 2))
+    desk.store.close()
+
+
+def test_the_halves_of_one_refused_batch_do_not_replace_those_of_another(desk: Desk) -> None:
+    lane = Lane("live", LaneName.LIVE, ReadingSource(desk.store, LineEncoder(desk.store.device_name)))
+    lane.split(Intervals(), 1, 8)
+    lane.split(Intervals(), 21, 28)
+    assert [(part.first, part.last) for part in lane.parts] == [(5, 8), (1, 4), (25, 28), (21, 24)]
+    lane.split(Intervals(), 21, 24)
+    assert [(part.first, part.last) for part in lane.parts] == [(5, 8), (1, 4), (25, 28), (23, 24), (21, 22)]
 
 
 def test_live_readings_go_on_at_once_while_the_backfill_fills_in_behind(desk: Desk) -> None:
@@ -270,6 +307,24 @@ def test_rows_that_are_gone_do_not_stop_the_line_and_do_not_balance(desk: Desk) 
         desk.settle(plan, Accepted(), now_ms, T0_MS)
     assert desk.ledger.balance(DESTINATION).delivered == 27
     assert not desk.ledger.balance(DESTINATION).balances
+
+
+def test_what_waits_in_the_backfill_is_not_deleted_when_newer_readings_are_delivered(
+    desk: Desk, tmp_path: Path
+) -> None:
+    fill(desk, 100)
+    sent: list[Batch] = []
+    while not sent_seqs(sent, "live"):
+        plan = desk.next_batch(0)
+        assert isinstance(plan, Batch)
+        desk.settle(plan, Accepted(), 0, T0_MS)
+        sent.append(plan)
+    roll_up(desk)
+    desk.close()
+    again = open_desk(tmp_path, batch_rows=BATCH_ROWS, windows=WINDOWS, lanes=LaneRules())
+    sent += drain(again)
+    assert sorted(seq for batch in sent for seq in seqs(batch)) == list(range(100))
+    again.store.close()
 
 
 def test_what_is_delivered_is_deleted_from_every_log(desk: Desk) -> None:

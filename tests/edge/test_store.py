@@ -221,12 +221,22 @@ def small_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
 class LedgerSurvivesLanes(LedgerSurvives):
     """The same when readings are sent out of order, among rollups and notices."""
 
-    windows, lanes, batch_rows = WindowRules((10,), 0, 60_000), LaneRules(backfill_order=Order.NEWEST), 3
+    windows, lanes, batch_rows = WindowRules((10,), 0, 60_000), LaneRules(backfill_order=Order.NEWEST), 2
+
+    @rule(device=st.sampled_from(["a", "b"]), first=st.integers(0, 20), count=st.integers(6, 10))
+    def arrive_in_a_burst(self, device: str, first: int, count: int) -> None:
+        self.arrive(device, 2, list(range(first, first + count)))
+
+    @rule(count=st.integers(2, 6))
+    def send_some_and_tidy(self, count: int) -> None:
+        for _ in range(count):
+            self.send(0, "accept")
+        self.tidy()
 
 
 TestLedgerSurvivesLanes = LedgerSurvivesLanes.TestCase
 TestLedgerSurvivesLanes.settings = settings(
-    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestLedgerSurvives = LedgerSurvives.TestCase
 TestLedgerSurvives.settings = settings(
