@@ -12,6 +12,8 @@ import uvicorn
 from fastapi import FastAPI, Response
 
 from edge.config import ApiSettings
+from edge.dashboard.service import Dashboard
+from edge.dashboard.web import install
 from edge.status import GatewayStatus
 from edge.store import StoreError
 
@@ -60,15 +62,19 @@ def make_app(status: StatusSource) -> FastAPI:
     return app
 
 
-async def serve_api(settings: ApiSettings, status: StatusSource, listening: Callable[[], None]) -> None:
+async def serve_api(
+    settings: ApiSettings, status: StatusSource, listening: Callable[[], None], dashboard: Dashboard
+) -> None:
     """Serve until cancelled. Raises `PortInUse`."""
     try:
         server_socket = socket.create_server((settings.host, settings.port), backlog=CONCURRENCY_MAX)
     except OSError as error:
         raise PortInUse(settings.host, settings.port, error.strerror or str(error)) from None
+    app = make_app(status)
+    install(app, dashboard)
     server = _Server(
         uvicorn.Config(
-            make_app(status),
+            app,
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -82,6 +88,7 @@ async def serve_api(settings: ApiSettings, status: StatusSource, listening: Call
         listening()
         await asyncio.shield(serving)
     finally:
+        await dashboard.close()
         server.should_exit = True
         await serving
         server_socket.close()

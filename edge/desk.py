@@ -14,6 +14,7 @@ from edge.forward.forwarder import Batch, Forwarder, ForwarderState, Wait
 from edge.forward.lines import LineEncoder
 from edge.forward.outcome import Outcome
 from edge.ingest import Ingest, Ingested, Message
+from edge.latest import Latest
 from edge.ledger import Balance, Ledger, forward_cursor
 from edge.meter import Meter, seconds_to_catch_up
 from edge.store import Store
@@ -23,6 +24,7 @@ STORE_FILE = "gateway.sqlite"
 DELETE_ROWS_MAX = 5000  # of one transaction, so that tidying never holds up an ingest commit for long
 LEDGER_EVERY_MS = 5_000  # how much of the ledger a restart reads again, in time; in rows, see the ledger
 DESTINATION = "influx"
+REMEMBER_ROWS = 2000  # of the log's end, read at the start so that the pages are not empty: some 10 ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Desk:
         self.store = Store(data_dir / STORE_FILE)
         try:
             self.ledger = Ledger(self.store, [DESTINATION])
+            self.latest = self._remembered()
         except BaseException:
             self.store.close()
             raise
@@ -73,6 +76,7 @@ class Desk:
     def take_in(self, messages: Sequence[Message], now_ms: int, wall_ms: int) -> tuple[Ingested, list[Downlink]]:
         """Commit a batch; afterwards its messages may be acknowledged, and the downlinks sent. Raises `StoreError`."""
         ingested = self._ingest.process(messages, wall_ms)
+        self.latest.note(ingested.rows, wall_ms)
         return ingested, self._feedback.heard(ingested.heard, now_ms)
 
     def owed(self, now_ms: int) -> list[Downlink]:
@@ -143,6 +147,12 @@ class Desk:
             self._write_ledger()
         finally:
             self.store.close()
+
+    def _remembered(self) -> Latest:
+        latest = Latest()
+        for entry in self.store.read(max(0, self.store.head - REMEMBER_ROWS), REMEMBER_ROWS).entries:
+            latest.note([(entry.device_key, entry.reading)], entry.received_at_ms)
+        return latest
 
     def _write_ledger(self) -> None:
         if not self.ledger.has_changes():

@@ -39,6 +39,8 @@ class Ingested:
     undecodable: int
     heard: tuple[tuple[int, str, str, int], ...]
     """(device_key, site, device, boot) of every account that spoke: whom the gateway may owe an `ack`."""
+    rows: Sequence[tuple[int, Reading]] = ()
+    """(device_key, reading) of everything that was stored, in order."""
 
 
 class _Batch:
@@ -88,7 +90,7 @@ class Ingest:
         except BaseException:
             self._ledger.forget_uncommitted()
             raise
-        return Ingested(len(batch.rows), batch.duplicates, batch.undecodable, tuple(batch.heard.values()))
+        return Ingested(len(batch.rows), batch.duplicates, batch.undecodable, tuple(batch.heard.values()), batch.rows)
 
     def _take(self, message: Message, now_ms: int, batch: _Batch) -> None:
         try:
