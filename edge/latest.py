@@ -130,19 +130,15 @@ class Latest:
 
     def _note(self, device: DeviceLatest, reading: Reading, received_at_ms: int) -> None:
         device.received_at_ms = received_at_ms
-        taken_at_ms = reading.taken_at_ms
+        taken_at_ms, boot, seq = reading.taken_at_ms, reading.boot, reading.seq
         # Newer by its identity, or by its time: a device may set its clock back, and a reflashed one counts boots anew.
-        if (reading.boot, reading.seq) > (device.boot, device.seq) or taken_at_ms > device.taken_at_ms:
-            device.boot, device.seq, device.synced = reading.boot, reading.seq, reading.synced
-            device.taken_at_ms = taken_at_ms
-            _update(device.values, reading.values, taken_at_ms)
-        numbers = _numbers(device.columns, reading.values)
-        recent = Recent(
-            self.version, received_at_ms, taken_at_ms, reading.boot, reading.seq, reading.synced, tuple(numbers)
-        )
+        newer = boot > device.boot or (boot == device.boot and seq > device.seq) or taken_at_ms > device.taken_at_ms
+        if newer:
+            device.boot, device.seq, device.synced, device.taken_at_ms = boot, seq, reading.synced, taken_at_ms
+        numbers = _take(device, reading.values, taken_at_ms, newer)
         ring = device.ring
-        ring.append(recent)
-        self._points += _points(recent)
+        ring.append(Recent(self.version, received_at_ms, taken_at_ms, boot, seq, reading.synced, tuple(numbers)))
+        self._points += 1 + len(numbers)
         while len(ring) > self._ring_readings:
             self._points -= _points(ring.popleft())
 
@@ -159,23 +155,19 @@ def _points(recent: Recent) -> int:
     return 1 + len(recent.numbers)
 
 
-def _update(known: dict[Name, LatestValue], values: Iterable[Value], taken_at_ms: int) -> None:
-    for value in values:
-        name = (value.name, value.unit)
-        if name not in known and len(known) >= VALUES_MAX:
-            del known[next(iter(known))]
-        content = value.value
-        known[name] = LatestValue(content[:TEXT_CHARS_MAX] if isinstance(content, str) else content, taken_at_ms)
-
-
-def _numbers(columns: dict[Name, int], values: Iterable[Value]) -> list[float | None]:
-    """The numbers of a reading, each at its column; a device gets a column for each name, up to `VALUES_MAX`."""
+def _take(device: DeviceLatest, values: Iterable[Value], taken_at_ms: int, newer: bool) -> list[float | None]:
+    """The numbers of a reading, each at its column (up to `VALUES_MAX`); if it is the newest, its values are kept."""
+    known, columns = device.values, device.columns
     numbers: list[float | None] = []
     for value in values:
         content = value.value
+        name = (value.name, value.unit)
+        if newer:
+            if name not in known and len(known) >= VALUES_MAX:
+                del known[next(iter(known))]
+            known[name] = LatestValue(content[:TEXT_CHARS_MAX] if isinstance(content, str) else content, taken_at_ms)
         if isinstance(content, str):
             continue
-        name = (value.name, value.unit)
         at = columns.get(name)
         if at is None:
             if len(columns) >= VALUES_MAX:

@@ -47,9 +47,8 @@ async def _served(dashboard: Dashboard) -> AsyncIterator[httpx.AsyncClient]:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
             yield client
             serving.cancel()
-            async with asyncio.timeout(STOP_WITHIN_S):
-                with suppress(asyncio.CancelledError):
-                    await serving
+            stopped, _ = await asyncio.wait({serving}, timeout=STOP_WITHIN_S)
+            assert stopped, "the server did not stop in time"
     finally:
         for task in (serving, looking):
             task.cancel()
