@@ -99,7 +99,7 @@ def _shoot(browser: Browser, base: str, names: dict[str, str], themes: tuple[str
                 reduced_motion="reduce",
             )
             for name, path in names.items():
-                if view == "wall" and not name.startswith("now"):
+                if view == "wall" and name != "now":
                     continue
                 page = context.new_page()
                 page.goto(f"{base}/#{path}")
