@@ -27,6 +27,7 @@ ENTRIES_KEPT_MS = 3_000  # scrolling and typing search in one copy of the fleet;
 SUMS_KEPT_MS = (
     15_000  # with the ledger's sums, which cost half a second of the store's thread for 10,000 devices, in steps
 )
+VERSION_DIGITS_MAX = 18  # of a version that a browser gives back: one a microsecond for 30,000 years
 RETRY_MS = 2_000  # how soon a browser comes back after a stream ended
 
 Arguments = ParamSpec("Arguments")
@@ -185,7 +186,7 @@ class Dashboard:
     async def _resume(self, now: Now, last_event_id: str | None) -> int:
         """The version that the reader has seen: what its last event says, or, without one of ours, the newest."""
         started, _, version = (last_event_id or "").partition("-")
-        if started == str(now.status.started_ms) and version.isdecimal():
+        if started == str(now.status.started_ms) and version.isdecimal() and len(version) <= VERSION_DIGITS_MAX:
             return int(version)
         return await self._in_store(self._directory.version)
 

@@ -1,7 +1,8 @@
 """What surrounds the routes: the pages as files, security headers, HEAD, problem details, compression.
 
-Promises: every answer carries a Content-Security-Policy that allows our own files and nothing inline; every error is a
-problem document (RFC 9457, `application/problem+json`); HEAD is answered wherever GET is, but for the live stream.
+Promises: every answer but that to a fault of ours (500) carries a Content-Security-Policy that allows our own files and
+nothing inline; every error is a problem document (RFC 9457, `application/problem+json`); HEAD is answered wherever GET
+is, but for the live stream.
 """
 
 from http import HTTPStatus

@@ -114,3 +114,14 @@ def test_a_desk_opened_again_remembers_the_end_of_the_log(tmp_path: Path) -> Non
     desk.close()
     assert device is not None
     assert device.seq == 1
+
+
+def test_a_device_that_goes_gives_its_points_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latest, "DEVICES_MAX", 2)
+    monkeypatch.setattr(latest, "POINTS_MAX", 40)
+    kept = Latest()
+    for key in range(100):
+        kept.note([(key, reading(seq)) for seq in range(5)], T0_MS)
+    device = kept.get(99)
+    assert device is not None
+    assert len(device.ring) == 5

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -20,6 +21,7 @@ from edge.store import StoreFailed
 from tests.edge.dashboard.kit import HeldClock, dashboard_on, in_this_thread
 from tests.edge.kit import T0_MS, message, open_desk, reading
 
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "dashboard.md"
 STOP_WITHIN_S = 1.5  # less than the server's own patience with connections that stay open
 
 
@@ -75,6 +77,16 @@ def test_every_route_answers_and_carries_the_security_headers(desk: Desk) -> Non
             assert "unsafe" not in policy
             assert answer.headers["x-content-type-options"] == "nosniff"
             assert answer.headers["cache-control"] == ("no-cache" if path in ("/", "/static/app.css") else "no-store")
+
+    _with(lambda: dashboard_on(desk), ask)
+
+
+def test_the_api_is_described_and_the_docs_have_every_path(desk: Desk) -> None:
+    async def ask(client: httpx.AsyncClient) -> None:
+        paths = (await client.get("/openapi.json")).json()["paths"]
+        ours = {path for path in paths if path.startswith("/api/v1/") or path == "/metrics"}
+        assert "/api/v1/live" in ours
+        assert set(re.findall(r"^\| `(/[^`?]*)", DOCS.read_text(encoding="utf-8"), re.MULTILINE)) == ours
 
     _with(lambda: dashboard_on(desk), ask)
 
@@ -185,12 +197,13 @@ def test_a_stream_tells_what_changed_and_goes_on_where_it_was(desk: Desk) -> Non
     _with(lambda: dashboard_on(desk), ask)
 
 
-def test_an_id_of_another_gateway_starts_from_now(desk: Desk) -> None:
+@pytest.mark.parametrize("last", ["12345-0", f"{T0_MS}-x", f"{T0_MS}-{'9' * 5000}", "nonsense", ""])
+def test_an_id_that_is_not_ours_starts_from_now(desk: Desk, last: str) -> None:
     dashboard = dashboard_on(desk)
 
     async def run() -> None:
         looking = asyncio.create_task(dashboard.run())
-        events = dashboard.live(devices=True, key=None, last_event_id="12345-0")
+        events = dashboard.live(devices=True, key=None, last_event_id=last)
         event = await anext(events)
         assert event.event == "status"
         desk.take_in([message(reading(9))], 0, T0_MS)

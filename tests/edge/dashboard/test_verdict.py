@@ -1,5 +1,7 @@
 """The one sentence: the worst truth first."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,6 +39,15 @@ def test_the_worst_truth_is_said_first(changes: dict[str, Any], level: str, stuc
     said = verdict(status(**changes))
     assert (said.level, said.stuck_at) == (level, stuck_at)
     assert words in said.headline
+
+
+def test_the_docs_have_every_sentence() -> None:
+    source = Path(verdict.__code__.co_filename).read_text(encoding="utf-8")
+    docs = (Path(__file__).resolve().parents[3] / "docs" / "dashboard.md").read_text(encoding="utf-8")
+    both_down_or_starting = {"Neither the broker nor the cloud can be reached.", "Starting."}
+    said = set(re.findall(r'headline="([^"]+)"', source)) - both_down_or_starting
+    assert len(said) > 8
+    assert {words for words in said if f"| {words} |" not in docs} == set()
 
 
 def test_the_sentence_holds_no_number_that_moves() -> None:
