@@ -66,7 +66,7 @@ export class Chart {
     this.plot = new uPlot({
       width: this.host.clientWidth,
       height: this.height(),
-      padding: [10, 1.2 * rem(), 0, 0],
+      padding: [10, 1.8 * rem(), 0, 0],
       legend: { show: false },
       cursor: { sync: { key: sync.key, setSeries: false }, drag: { x: false, y: false }, points: { size: 7 } },
       scales: { x: { time: true }, y: { range: (_, low, high) => this.range(low, high, fromZero) } },
