@@ -6,7 +6,7 @@ Synchronous and for one thread: the shell owns that thread. A second process is 
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -191,6 +191,15 @@ class Store:
         """Every consumer and its position."""
         return dict(self._execute("SELECT name, position FROM cursors ORDER BY name"))
 
+    def ranges(self, name: str) -> Intervals:
+        """A set of ids; empty at the start."""
+        rows = self._execute("SELECT ranges FROM ranges WHERE name = ?", (name,))
+        return Intervals.decode(rows[0][0]) if rows else Intervals()
+
+    def put_ranges(self, name: str, ids: Intervals) -> None:
+        """Write a set of ids, inside a transaction."""
+        self._db.execute("INSERT OR REPLACE INTO ranges VALUES (?, ?)", (name, ids.encode()))
+
     def ledger_entries(self, device_key: int, boot: int) -> dict[str, Intervals]:
         """What the ledger holds of one boot of one device: entry name -> seqs."""
         rows = self._execute("SELECT entry, ranges FROM ledger WHERE device_key = ? AND boot = ?", (device_key, boot))
@@ -231,10 +240,32 @@ class Store:
         """Log ids above a position that are in quarantine."""
         return {row[0] for row in self._execute("SELECT reading_id FROM quarantine WHERE reading_id > ?", (after_id,))}
 
+    def query(self, sql: str, arguments: tuple[object, ...] = ()) -> list[Any]:
+        """The rows of a SELECT, for those who keep a table of their own in the store. Raises `StoreError`."""
+        return self._execute(sql, arguments)
+
+    def write(self, sql: str, rows: Sequence[tuple[object, ...]]) -> None:
+        """Carry out one statement for each row, inside a transaction, for those who keep a table of their own."""
+        self._db.executemany(sql, rows)
+
     def size_bytes(self) -> int:
         """What the store takes on the disk: the database and its write-ahead log."""
         names = (self.path.name, self.path.name + "-wal")
         return sum(path.stat().st_size for path in map(self.path.with_name, names) if path.exists())
+
+    # -- for the modules of this folder that have tables of their own
+
+    def run(self, sql: str, arguments: tuple[object, ...] = ()) -> list[Any]:
+        """The rows of one statement."""
+        return self._execute(sql, arguments)
+
+    def run_many(self, sql: str, rows: Iterable[tuple[object, ...]]) -> None:
+        """One statement for each row, inside a transaction."""
+        self._db.executemany(sql, rows)
+
+    def change(self, sql: str, arguments: tuple[object, ...]) -> int:
+        """One statement, inside a transaction; how many rows it changed."""
+        return self._db.execute(sql, arguments).rowcount
 
     def _execute(self, sql: str, arguments: tuple[object, ...] = ()) -> list[Any]:
         try:

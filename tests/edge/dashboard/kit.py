@@ -41,11 +41,11 @@ def status(**changes: Any) -> GatewayStatus:
     """A gateway that does well, but for `changes`; those of `forward`, `ledger` and `store` are dicts."""
     ledger = {
         "received": 10, "delivered": 10, "held": 0, "quarantined": 0, "duplicates": 0, "lost": 0, "undecodable": 0,
-        "balances": True,
+        "not_rolled_up": 0, "balances": True,
     } | changes.pop("ledger", {})  # fmt: skip
     forward = {
         "backlog": 0, "oldest_unsent_ms": None, "received_per_s": 1.0, "drained_per_s": 1.0, "catch_up_s": 0.0,
-        "breaker": Breaker.CLOSED, "paused": False, "failures": 0, "last_error": None,
+        "breaker": Breaker.CLOSED, "paused": False, "failures": 0, "last_error": None, "lanes": {},
     } | changes.pop("forward", {})  # fmt: skip
     store = {"bytes": 4096, "healthy": True, "error": None} | changes.pop("store", {})
     whole: dict[str, Any] = {
