@@ -13,6 +13,8 @@ import uvicorn
 from fastapi import APIRouter, FastAPI, Response
 
 from edge.config import ApiSettings
+from edge.dashboard.service import Dashboard
+from edge.dashboard.web import install
 from edge.status import GatewayStatus
 from edge.store import StoreError
 
@@ -64,16 +66,22 @@ def make_app(status: StatusSource, *routers: APIRouter) -> FastAPI:
 
 
 async def serve_api(
-    settings: ApiSettings, status: StatusSource, listening: Callable[[], None], *routers: APIRouter
+    settings: ApiSettings,
+    status: StatusSource,
+    listening: Callable[[], None],
+    dashboard: Dashboard,
+    *routers: APIRouter,
 ) -> None:
     """Serve until cancelled. Raises `PortInUse`."""
     try:
         server_socket = socket.create_server((settings.host, settings.port), backlog=CONCURRENCY_MAX)
     except OSError as error:
         raise PortInUse(settings.host, settings.port, error.strerror or str(error)) from None
+    app = make_app(status, *routers)
+    install(app, dashboard)
     server = _Server(
         uvicorn.Config(
-            make_app(status, *routers),
+            app,
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -87,6 +95,7 @@ async def serve_api(
         listening()
         await asyncio.shield(serving)
     finally:
+        await dashboard.close()
         server.should_exit = True
         await serving
         server_socket.close()

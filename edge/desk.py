@@ -18,6 +18,7 @@ from edge.forward.queue import LaneQueue
 from edge.forward.rollup_lines import RollupEncoder
 from edge.forward.sources import NoticeSource, ReadingSource, RollupSource
 from edge.ingest import Ingest, Ingested, Message
+from edge.latest import Latest
 from edge.ledger import Balance, Ledger, forward_cursor
 from edge.ledger_report import LedgerReport, report
 from edge.mapping.mapper import Mapper
@@ -35,6 +36,7 @@ DELETE_ROWS_MAX = 5000  # of one transaction, so that tidying never holds up an 
 LEDGER_EVERY_MS = 5_000  # how much of the ledger a restart reads again, in time; in rows, see the ledger
 AGGREGATE_EVERY_MS = 1_000  # one fsync a second for the windows while little comes; a full page does not wait
 DESTINATION = "influx"
+REMEMBER_ROWS = 2000  # of the log's end, read at the start so that the pages are not empty: some 10 ms
 NO_WINDOWS = WindowRules(sizes_s=())
 IN_ORDER = LaneRules(backfill=False)
 DEFAULT_GATEWAY = "tidegate-gateway"
@@ -78,6 +80,7 @@ class Desk:
         self.store = Store(data_dir / STORE_FILE)
         try:
             self.ledger = Ledger(self.store, [DESTINATION], [WINDOWS_CURSOR])
+            self.latest = self._remembered()
         except BaseException:
             self.store.close()
             raise
@@ -114,6 +117,7 @@ class Desk:
     def take_in(self, messages: Sequence[Message], now_ms: int, wall_ms: int) -> tuple[Ingested, list[Downlink]]:
         """Commit a batch; afterwards its messages may be acknowledged, and the downlinks sent. Raises `StoreError`."""
         ingested = self._ingest.process(messages, wall_ms)
+        self.latest.note(ingested.rows, wall_ms)
         return ingested, self._feedback.heard(ingested.heard, now_ms)
 
     def take_readings(
@@ -124,6 +128,7 @@ class Desk:
         Raises `NotUnderstood` and `StoreError`; then nothing was kept.
         """
         ingested = self._ingest.accept(topic, payload, wall_ms)
+        self.latest.note(ingested.rows, wall_ms)
         acks = {boot: self.ledger.acknowledged_through(key, boot) for key, _, _, boot in ingested.heard}
         return ingested, acks, self._feedback.heard(ingested.heard, now_ms)
 
@@ -215,6 +220,12 @@ class Desk:
             self._write_ledger()
         finally:
             self.store.close()
+
+    def _remembered(self) -> Latest:
+        latest = Latest()
+        for entry in self.store.read(max(0, self.store.head - REMEMBER_ROWS), REMEMBER_ROWS).entries:
+            latest.note([(entry.device_key, entry.reading)], entry.received_at_ms)
+        return latest
 
     def _write_ledger(self) -> None:
         if not self.ledger.has_changes():

@@ -19,6 +19,7 @@ import structlog
 from edge.api import serve_api
 from edge.api_data import DataApi
 from edge.config import EdgeConfig
+from edge.dashboard import Dashboard
 from edge.desk import Desk
 from edge.feedback import Downlink
 from edge.forward.forwarder import Batch
@@ -69,8 +70,11 @@ class Gateway:
         try:
             async with asyncio.TaskGroup() as group:
                 listening = asyncio.Event()
-                group.create_task(serve_api(self._config.api, self.status, listening.set, self._data_api().router()))
+                dashboard = Dashboard(self.status, self._in_store, self._desk, self._clock)
+                data = self._data_api().router()
+                group.create_task(serve_api(self._config.api, self.status, listening.set, dashboard, data))
                 await listening.wait()
+                group.create_task(dashboard.run())
                 group.create_task(self._device_link())
                 group.create_task(self._intake())
                 group.create_task(self._uplink())

@@ -52,6 +52,8 @@ class Ingested:
     undecodable: int
     heard: tuple[tuple[int, str, str, int], ...]
     """(device_key, site, device, boot) of every account that spoke: whom the gateway may owe an `ack`."""
+    rows: Sequence[tuple[int, Reading]] = ()
+    """(device_key, reading) of everything that was stored, in order."""
 
 
 class NotUnderstood(ValueError):
@@ -70,7 +72,7 @@ class _Batch:
 
     def ingested(self) -> Ingested:
         """What the batch did."""
-        return Ingested(len(self.rows), self.duplicates, self.undecodable, tuple(self.heard.values()))
+        return Ingested(len(self.rows), self.duplicates, self.undecodable, tuple(self.heard.values()), self.rows)
 
 
 class Ingest:

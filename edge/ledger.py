@@ -124,6 +124,7 @@ class Ledger:
         self._uncovered = 0
         self._counted = False
         self._accounts: dict[tuple[int, int], Account] = {}
+        self._boots: dict[int, list[int]] = {}
         self._dirty: dict[tuple[int, int], Account] = {}
         self.totals = {RECEIVED: 0, DUPLICATES: 0, QUARANTINED: 0, UNDECODABLE: 0, LOST: 0, NOT_ROLLED_UP: 0}
         self.totals.update({f"{DELIVERED}/{name}": 0 for name in self._destinations})
@@ -297,11 +298,17 @@ class Ledger:
         for key in sorted({*self._store.ledger_accounts(), *self._accounts}):
             yield *key, self._account(*key)
 
+    def accounts_of(self, device_key: int) -> Iterator[tuple[int, Account]]:
+        """Every (boot, account) of one device, in order."""
+        for boot in sorted({*self._store.ledger_boots(device_key), *self._boots.get(device_key, ())}):
+            yield boot, self._account(device_key, boot)
+
     def _account(self, device_key: int, boot: int) -> Account:
         account = self._accounts.get((device_key, boot))
         if account is None:
             account = Account(self._store.ledger_entries(device_key, boot))
             self._accounts[device_key, boot] = account
+            self._boots.setdefault(device_key, []).append(boot)
         return account
 
     def _touch(self, device_key: int, boot: int) -> None:

@@ -215,6 +215,11 @@ class Store:
         """Every (device_key, boot) that the ledger has heard of, in order."""
         return self._execute("SELECT DISTINCT device_key, boot FROM ledger ORDER BY device_key, boot")
 
+    def ledger_boots(self, device_key: int) -> list[int]:
+        """The boots of one device that the ledger has heard of, in order."""
+        rows = self._execute("SELECT DISTINCT boot FROM ledger WHERE device_key = ? ORDER BY boot", (device_key,))
+        return [row[0] for row in rows]
+
     def put_ledger(self, rows: Sequence[tuple[int, int, str, bytes]], totals: dict[str, int]) -> None:
         """Write (device_key, boot, entry, ranges) rows and the totals, inside a transaction."""
         self._db.executemany("INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?)", rows)
