@@ -9,6 +9,7 @@ import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 
+import structlog
 import uvicorn
 from fastapi import APIRouter, FastAPI, Response
 
@@ -21,6 +22,7 @@ from edge.store import StoreError
 KEEP_ALIVE_S = 5
 CONCURRENCY_MAX = 64  # connections; an operator's browser needs six
 SHUTDOWN_S = 2
+log = structlog.get_logger("gateway")
 StatusSource = Callable[[], Awaitable[GatewayStatus]]
 
 
@@ -91,6 +93,8 @@ async def serve_api(
         )
     )
     serving = asyncio.create_task(server.serve(sockets=[server_socket]))
+    host, port = server_socket.getsockname()[:2]
+    log.info("dashboard", url=f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/")
     try:
         listening()
         await asyncio.shield(serving)
