@@ -7,6 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from edge.limits import BURST, DEVICES_MAX, RATE_PER_S, SERIES_MAX
 from edge.mapping.rules import RULES_MAX, MappingRule, check_rules
 from sensors.topics import DEFAULT_ROOT, check_root
 
@@ -136,6 +137,15 @@ class ApiSettings(_Section):
         return self.token.get_secret_value() if self.token is not None else ""
 
 
+class LimitSettings(_Section):
+    """What devices may cost; the reasons for the defaults are beside their numbers in `edge.limits`."""
+
+    devices_max: Annotated[int, Field(ge=1, le=1_000_000)] = DEVICES_MAX
+    series_per_device_max: Annotated[int, Field(ge=1, le=100_000)] = SERIES_MAX
+    readings_per_s_per_device: Annotated[float, Field(gt=0, le=1_000_000)] = RATE_PER_S
+    readings_burst_per_device: Annotated[int, Field(ge=1, le=1_000_000_000)] = BURST
+
+
 class EdgeConfig(_Section):
     """The whole configuration of `tidegate edge run`."""
 
@@ -143,6 +153,7 @@ class EdgeConfig(_Section):
     store: StoreSettings = StoreSettings()
     influx: InfluxSettings = InfluxSettings()
     api: ApiSettings = ApiSettings()
+    limits: LimitSettings = LimitSettings()
     mapping: Annotated[tuple[MappingRule, ...], Field(max_length=RULES_MAX)] = ()
 
     @model_validator(mode="after")

@@ -26,11 +26,12 @@ from edge.forward.outcome import Accepted, Failed, Outcome
 from edge.inbox import Inbox
 from edge.influx import InfluxSender
 from edge.ingest import Message
+from edge.limits import Limits
 from edge.mapping.mapper import Mapper
 from edge.mapping.rules import subscriptions
 from edge.mqtt import ConnectionLost, MqttConnection, Received, connect
 from edge.retry import Backoff
-from edge.status import GatewayStatus, LinkStatus, forward_status, ledger_status, store_status
+from edge.status import GatewayStatus, LinkStatus, forward_status, ingest_status, ledger_status, store_status
 from edge.store import StoreError, StoreFailed, StoreFull
 from sensors.clock import Clock
 
@@ -94,6 +95,7 @@ class Gateway:
             sessions_lost=self._sessions_lost,
             devices_link=self._device_link_status,
             uplink=self._uplink_status,
+            ingest=ingest_status(standing),
             ledger=ledger_status(standing),
             forward=forward_status(standing),
             store=store_status(standing, self._store_error),
@@ -287,4 +289,5 @@ def open_desk(config: EdgeConfig, rng: Random) -> Desk:
         batch_rows=config.influx.batch_rows,
         flush_every_ms=config.influx.flush_every_ms,
         mapper=Mapper(config.mapping),
+        limits=Limits(**config.limits.model_dump()),
     )

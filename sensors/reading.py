@@ -36,6 +36,7 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
 
     `taken_at_ms` is the device's time in milliseconds since 1970 when `synced` is true. When it is false the device had
     no wall clock, and the time was reckoned back from the moment of reception by the age that the device stated.
+    `time_replaced`: the device's time was impossible, and the gateway put the moment of reception in its place.
     """
 
     device: str
@@ -44,6 +45,7 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     taken_at_ms: int
     values: tuple[Value, ...]
     synced: bool = True
+    time_replaced: bool = False
 
     @property
     def identity(self) -> Identity:

@@ -53,8 +53,12 @@ def m0001_log_cursors_quarantine_ledger(db: Database) -> None:
 
 @migrations()
 def m0003_foreign_devices(db: Database) -> None:
-    """What recognises a repeat of a message that has no identity: the digests of recent ones (edge.mapping.recent)."""
+    """What recognises a repeat of a message without identity (edge.mapping.recent), and what a device measures."""
     db.conn.execute("CREATE TABLE foreign_seen (id INTEGER PRIMARY KEY, digest BLOB NOT NULL) STRICT")
+    db.conn.execute(
+        "CREATE TABLE device_series (device_key INTEGER NOT NULL, name TEXT NOT NULL, unit TEXT NOT NULL,"
+        " PRIMARY KEY (device_key, name, unit)) STRICT, WITHOUT ROWID"
+    )
 
 
 def migrate(db: Database, path: str) -> list[str]:

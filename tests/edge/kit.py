@@ -6,6 +6,7 @@ from random import Random
 
 from edge.desk import Desk
 from edge.ingest import Message
+from edge.limits import Limits
 from edge.mapping.mapper import Mapper
 from edge.mapping.rules import MappingRule
 from sensors.reading import Reading, Value
@@ -28,7 +29,12 @@ def message(*readings: Reading, site: str = SITE) -> Message:
 
 
 def open_desk(
-    data_dir: Path, *, batch_rows: int = 100, flush_every_ms: int = 0, mapping: Sequence[MappingRule] = ()
+    data_dir: Path,
+    *,
+    batch_rows: int = 100,
+    flush_every_ms: int = 0,
+    mapping: Sequence[MappingRule] = (),
+    limits: Limits | None = None,
 ) -> Desk:
     """A gateway's core over a store in `data_dir`."""
     return Desk(
@@ -40,4 +46,5 @@ def open_desk(
         batch_rows=batch_rows,
         flush_every_ms=flush_every_ms,
         mapper=Mapper(mapping),
+        limits=limits,
     )
