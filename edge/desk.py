@@ -19,6 +19,7 @@ from edge.ledger import Balance, Ledger, forward_cursor
 from edge.ledger_report import LedgerReport, report
 from edge.limits import Limits, Throttle
 from edge.mapping.mapper import Mapper
+from edge.mapping.rebirths import Rebirths
 from edge.meter import Meter, seconds_to_catch_up
 from edge.quarantine import Quarantine
 from edge.store import Store
@@ -90,6 +91,7 @@ class Desk:
         )
         self.quarantine = Quarantine(self.store, self.ledger, self._ingest)
         self._feedback = Feedback(self.ledger, self._throttle, root=root)
+        self._rebirths = Rebirths()
         encoder = LineEncoder(self.store.device_name, measurement=measurement)
         self.forwarder = Forwarder(
             self.store, self.ledger, encoder, DESTINATION, rng, batch_rows=batch_rows, flush_every_ms=flush_every_ms
@@ -102,7 +104,8 @@ class Desk:
         """Commit a batch; afterwards its messages may be acknowledged, and the downlinks sent. Raises `StoreError`."""
         ingested = self._ingest.process(messages, wall_ms)
         self._throttle.note(ingested.by_device, now_ms)
-        return ingested, self._feedback.heard(ingested.heard, now_ms)
+        rebirths = self._rebirths.ask(ingested.rebirths, now_ms, wall_ms)
+        return ingested, self._feedback.heard(ingested.heard, now_ms) + rebirths
 
     def take_readings(
         self, topic: Topic, payload: bytes, now_ms: int, wall_ms: int

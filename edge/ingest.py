@@ -18,8 +18,9 @@ from typing import NamedTuple
 from edge.device_clocks import EARLIEST_MS, RESTAMPED, DeviceClocks, latest_possible_ms, restamp
 from edge.ledger import DUPLICATES, Ledger
 from edge.limits import LimitExceeded, Limits, Series, admit_device
-from edge.mapping.mapper import Mapper
+from edge.mapping.mapper import Mapped, Mapper
 from edge.mapping.recent import Recent
+from edge.mapping.sparkplug import AliasUnknown, Nodes
 from edge.store import Store
 from sensors.messages import MessageError, decode_state
 from sensors.reading import FOREIGN_BOOT, Reading
@@ -34,6 +35,8 @@ LOST_TO_LIMIT = "limit"
 """Why a seq counts as lost that is in quarantine because its message went over a limit."""
 
 RETRIED = "retried"
+UNSUPPORTED = "unsupported"
+"""The total of Sparkplug metrics that are no values: data sets, templates, files, no finite number."""
 RETAINED = "retained"
 """The total of retained messages of foreign devices: old news that the broker tells at a subscription, not readings."""
 
@@ -57,6 +60,8 @@ class Ingested:
     undecodable: int
     heard: tuple[tuple[int, str, str, int], ...]
     """(device_key, site, device, boot) of every account that spoke: whom the gateway may owe an `ack`."""
+    rebirths: tuple[tuple[str, str], ...]
+    """(group, node) of Sparkplug nodes that must announce themselves again."""
     by_device: dict[int, int]
     """How many readings each device (by key) sent, duplicates among them."""
 
@@ -74,12 +79,20 @@ class _Batch:
         self.duplicates = 0
         self.undecodable = 0
         self.touched_ledger = False
+        self.rebirths: dict[tuple[str, str], None] = {}
         self.by_device: dict[int, int] = {}
         self.heard: dict[tuple[int, int], tuple[int, str, str, int]] = {}
 
     def ingested(self) -> Ingested:
         """What the batch did."""
-        return Ingested(len(self.rows), self.duplicates, self.undecodable, tuple(self.heard.values()), self.by_device)
+        return Ingested(
+            len(self.rows),
+            self.duplicates,
+            self.undecodable,
+            tuple(self.heard.values()),
+            tuple(self.rebirths),
+            self.by_device,
+        )
 
 
 class Ingest:
@@ -102,6 +115,7 @@ class Ingest:
         self._mapper = mapper
         self._recent = Recent(store)
         self._limits = limits or Limits()
+        self._nodes = Nodes(store)
         self._series = Series(store, self._limits.series_per_device_max)
         self.clocks = DeviceClocks()
         self._message_bytes_max = message_bytes_max
@@ -152,12 +166,14 @@ class Ingest:
                 if batch.rows:
                     self._store.append(batch.rows, now_ms)
                 self._recent.write()
+                self._nodes.write()
                 if batch.touched_ledger or self._ledger.checkpoint_due():
                     self._ledger.write()
         except BaseException:
             self._ledger.forget_uncommitted()
             self._recent.forget_uncommitted()
             self._series.forget_uncommitted()
+            self._nodes.forget_uncommitted()
             raise
 
     @staticmethod
@@ -253,10 +269,12 @@ class Ingest:
             self.clocks.note(key, last.taken_at_ms, now_ms)
 
     def _take_foreign(self, mapper: Mapper, topic: str, message: Message, now_ms: int, batch: _Batch) -> None:
-        mapped = mapper.map(topic, message.payload, now_ms)
-        packet_id, timed = message.packet_id, mapped.timed
         if message.retained:
             self._ledger.count(RETAINED)
+            return
+        mapped = self._map(mapper, topic, message.payload, now_ms, batch)
+        packet_id, timed = message.packet_id, mapped.timed
+        if not mapped.measured:
             return
         if self._recent.is_repeat(topic, message.payload, packet_id, redelivered=message.redelivered, timed=timed):
             self._ledger.count(DUPLICATES)
@@ -273,6 +291,22 @@ class Ingest:
             batch.rows.append((key, reading))
         self._note_clock(batch, key, now_ms)
         batch.by_device[key] = batch.by_device.get(key, 0) + len(mapped.measured)
+
+    def _map(self, mapper: Mapper, text: str, payload: bytes, now_ms: int, batch: _Batch) -> Mapped:
+        route = mapper.found(text)
+        topic = route.sparkplug
+        if topic is None:
+            return mapper.map(text, payload, now_ms)
+        try:
+            taken = self._nodes.take(topic, payload, now_ms)
+        except AliasUnknown:
+            batch.rebirths[topic.group, topic.node] = None
+            raise
+        if taken.rebirth:
+            batch.rebirths[topic.group, topic.node] = None
+        if taken.unsupported:
+            self._ledger.count(UNSUPPORTED, taken.unsupported)
+        return Mapped(route.rule, route.site, route.device, taken.measured)
 
     def _take_state(self, topic: Topic, payload: bytes, _now_ms: int, batch: _Batch) -> None:
         state = decode_state(payload)

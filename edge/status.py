@@ -26,12 +26,14 @@ class IngestStatus(_Document):
 
     Messages: `retained` (old news of foreign devices, not stored), `over_devices` and `over_series` (in quarantine for
     a limit), `retried` and `purged` (out of quarantine). Readings: `restamped` (their time was impossible).
+    Sparkplug metrics: `unsupported` (of a type that is no value).
     """
 
     retained: int
     restamped: int
     over_devices: int
     over_series: int
+    unsupported: int
     retried: int
     purged: int
     throttled: int
@@ -92,7 +94,7 @@ class GatewayStatus(_Document):
 
 def ingest_status(standing: Standing) -> IngestStatus:
     """The intake's part."""
-    names = ("retained", "restamped", "over_devices", "over_series", "retried", "purged")
+    names = ("retained", "restamped", "over_devices", "over_series", "unsupported", "retried", "purged")
     counts = {name: standing.totals.get(name, 0) for name in names}
     return IngestStatus(**counts, throttled=standing.throttled, throttled_devices=standing.throttled_devices)
 

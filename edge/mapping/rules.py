@@ -24,6 +24,7 @@ class PayloadKind(StrEnum):
     JSON = "json"
     NUMBER = "number"
     SENML = "senml"
+    SPARKPLUG = "sparkplug"
 
 
 class ValueType(StrEnum):
@@ -99,6 +100,9 @@ class MappingRule(_Section):
 
     @model_validator(mode="after")
     def _names_who_it_is(self) -> Self:
+        if self.payload is PayloadKind.SPARKPLUG:
+            self._leaves_names_to_sparkplug()
+            return self
         known = {name for _, name in parse_filter(self.topic).names}
         for key, template in (("site", self.site), ("device", self.device)):
             try:
@@ -109,6 +113,12 @@ class MappingRule(_Section):
                 raise ValueError(f"{key}: {error}") from None
         return self
 
+    def _leaves_names_to_sparkplug(self) -> None:
+        if not self.topic.startswith("spBv1.0/"):
+            raise ValueError(f"topic: expected one under spBv1.0/ for payload sparkplug, found {self.topic!r}")
+        if not {"site", "device"}.isdisjoint(self.model_fields_set):
+            raise ValueError("site and device: expected none for payload sparkplug, whose topics name group and node")
+
     @model_validator(mode="after")
     def _values_fit_the_payload(self) -> Self:
         is_json = self.payload is PayloadKind.JSON
@@ -118,8 +128,8 @@ class MappingRule(_Section):
             raise ValueError(
                 f"value: expected exactly one [[mapping.value]] for payload number, found {len(self.value)}"
             )
-        if self.payload is PayloadKind.SENML and self.value:
-            raise ValueError("value: expected none for payload senml, which names its values itself")
+        if self.payload in {PayloadKind.SENML, PayloadKind.SPARKPLUG} and self.value:
+            raise ValueError(f"value: expected none for payload {self.payload}, which names its values itself")
         for at, value in enumerate(self.value):
             if (value.select is not None) != is_json:
                 raise ValueError(

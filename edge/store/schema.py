@@ -53,11 +53,16 @@ def m0001_log_cursors_quarantine_ledger(db: Database) -> None:
 
 @migrations()
 def m0003_foreign_devices(db: Database) -> None:
-    """What recognises a repeat of a message without identity (edge.mapping.recent), and what a device measures."""
+    """What recognises a repeat of a message without identity (edge.mapping.recent), what a device
+    measures (edge.limits), and what Sparkplug nodes announced (edge.mapping.sparkplug)."""
     db.conn.execute("CREATE TABLE foreign_seen (id INTEGER PRIMARY KEY, digest BLOB NOT NULL) STRICT")
     db.conn.execute(
         "CREATE TABLE device_series (device_key INTEGER NOT NULL, name TEXT NOT NULL, unit TEXT NOT NULL,"
         " PRIMARY KEY (device_key, name, unit)) STRICT, WITHOUT ROWID"
+    )
+    db.conn.execute(
+        "CREATE TABLE sparkplug_nodes (node TEXT PRIMARY KEY, seq INTEGER, bd_seq INTEGER, born INTEGER NOT NULL,"
+        " metrics BLOB NOT NULL) STRICT, WITHOUT ROWID"
     )
 
 
