@@ -6,8 +6,8 @@ NODE:DEVICE, the device. Metrics of one time become one reading; control metrics
 
 Promises: aliases, types and the last seq of every node are in the store, in the transaction of the readings, so a
 restart forgets none; a seq that is not the next (0 to 255, then 0 again), data before a birth, or an alias that no
-birth announced makes the gateway ask the node for a rebirth; a late NDEATH of an earlier session (another bdSeq) changes
-nothing. What has a type that is no value (data sets, templates, files), or is no finite number, is counted.
+birth announced makes the gateway ask the node for a rebirth; a late NDEATH of an earlier session (another bdSeq)
+changes nothing. What has a type that is no value (data sets, templates, files), or is no finite number, is counted.
 Synchronous; lives in the store's thread.
 """
 
