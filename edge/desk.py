@@ -12,8 +12,12 @@ from random import Random
 from edge.device_clocks import ClockEstimate
 from edge.feedback import Downlink, Feedback
 from edge.forward.forwarder import Batch, Forwarder, ForwarderState, Wait
+from edge.forward.lanes import Lane, LaneName, LaneRules
 from edge.forward.lines import LineEncoder
 from edge.forward.outcome import Outcome
+from edge.forward.queue import LaneQueue
+from edge.forward.rollup_lines import RollupEncoder
+from edge.forward.sources import NoticeSource, ReadingSource, RollupSource
 from edge.ingest import Ingest, Ingested, Message
 from edge.ledger import Balance, Ledger, forward_cursor
 from edge.ledger_report import LedgerReport, report
@@ -23,13 +27,20 @@ from edge.mapping.rebirths import Rebirths
 from edge.meter import Meter, seconds_to_catch_up
 from edge.quarantine import Quarantine
 from edge.store import Store
+from edge.store.notices import Notices
 from edge.store.store import HEAD_CURSOR
+from edge.store.windows import WindowTables
+from edge.windows import PAGE_ROWS, WINDOWS_CURSOR, Aggregator, WindowRules
 from sensors.topics import Topic
 
 STORE_FILE = "gateway.sqlite"
 DELETE_ROWS_MAX = 5000  # of one transaction, so that tidying never holds up an ingest commit for long
 LEDGER_EVERY_MS = 5_000  # how much of the ledger a restart reads again, in time; in rows, see the ledger
+AGGREGATE_EVERY_MS = 1_000  # one fsync a second for the windows while little comes; a full page does not wait
 DESTINATION = "influx"
+NO_WINDOWS = WindowRules(sizes_s=())
+IN_ORDER = LaneRules(backfill=False)
+DEFAULT_GATEWAY = "tidegate-gateway"
 
 
 DEVICES_SHOWN_MAX = 1000
@@ -75,12 +86,17 @@ class Desk:
         measurement: str,
         batch_rows: int,
         flush_every_ms: int,
+        retry_cap_ms: int,
+        windows: WindowRules = NO_WINDOWS,
+        lanes: LaneRules = IN_ORDER,
+        gateway: str = DEFAULT_GATEWAY,
         mapper: Mapper | None = None,
         limits: Limits | None = None,
     ) -> None:
+        """`gateway`: the name by which this gateway's own lines can be told from another's."""
         self.store = Store(data_dir / STORE_FILE)
         try:
-            self.ledger = Ledger(self.store, [DESTINATION])
+            self.ledger = Ledger(self.store, [DESTINATION], [WINDOWS_CURSOR])
         except BaseException:
             self.store.close()
             raise
@@ -92,10 +108,29 @@ class Desk:
         self.quarantine = Quarantine(self.store, self.ledger, self._ingest)
         self._feedback = Feedback(self.ledger, self._throttle, root=root)
         self._rebirths = Rebirths()
-        encoder = LineEncoder(self.store.device_name, measurement=measurement)
-        self.forwarder = Forwarder(
-            self.store, self.ledger, encoder, DESTINATION, rng, batch_rows=batch_rows, flush_every_ms=flush_every_ms
+        queue = LaneQueue(
+            self.store,
+            self.ledger,
+            _lanes(self.store, windows, lanes, measurement),
+            lanes,
+            DESTINATION,
+            gateway=gateway,
+            measurement=measurement,
+            batch_rows=batch_rows,
         )
+        self.forwarder = Forwarder(
+            self.store,
+            self.ledger,
+            queue,
+            DESTINATION,
+            rng,
+            batch_rows=batch_rows,
+            flush_every_ms=flush_every_ms,
+            retry_cap_ms=retry_cap_ms,
+        )
+        self._queue = queue
+        self._aggregator = Aggregator(self.store, self.ledger, windows)
+        self._aggregated_ms: int | None = None
         self._received, self._drained = Meter(), Meter()
         self._ledger_written_ms: int | None = None
         self._deleted_through = 0
@@ -143,22 +178,36 @@ class Desk:
         """See `Forwarder.settle`. Raises `StoreError`."""
         self.forwarder.settle(batch, outcome, now_ms, wall_ms)
 
-    def tidy(self, now_ms: int) -> bool:
-        """Write the ledger if it is time and delete what everybody has passed; whether there is more to delete.
+    def tidy(self, now_ms: int, wall_ms: int | None = None) -> bool:
+        """Roll up, write the ledger if it is time, delete what everybody has passed; whether there is more to do.
 
+        `wall_ms`: the wall clock, by which windows of silent devices are closed; None if it is not known.
         Raises `StoreError`.
         """
         self.ledger.refresh()
+        more = self._aggregate(now_ms, wall_ms)
+        more = self._queue.retire(DELETE_ROWS_MAX) or more
         if self._ledger_written_ms is None or now_ms - self._ledger_written_ms >= LEDGER_EVERY_MS:
             self._write_ledger()
             self._ledger_written_ms = now_ms
         through = self.ledger.deletable_through()
         if through == self._deleted_through:
-            return False
+            return more
         if self.store.delete_through(through, DELETE_ROWS_MAX) < DELETE_ROWS_MAX:
             self._deleted_through = through
-            return False
+            return more
         return True
+
+    def _aggregate(self, now_ms: int, wall_ms: int | None) -> bool:
+        if (
+            self._aggregated_ms is not None
+            and now_ms - self._aggregated_ms < AGGREGATE_EVERY_MS
+            and self.store.head - self.store.cursor(WINDOWS_CURSOR) < PAGE_ROWS
+        ):
+            return False
+        more = self._aggregator.advance(wall_ms)
+        self._aggregated_ms = None if more else now_ms
+        return more
 
     def standing(self, now_ms: int, wall_ms: int) -> Standing:
         """How things stand; also what the rates are measured by, so ask about once a second. Raises `StoreError`."""
@@ -210,3 +259,17 @@ class Desk:
         except BaseException:
             self.ledger.forget_uncommitted()
             raise
+
+
+def _lanes(store: Store, windows: WindowRules, rules: LaneRules, measurement: str) -> list[Lane]:
+    """Every lane of the destination; a window size that is no longer configured keeps its lane while it has rollups."""
+    readings = ReadingSource(store, LineEncoder(store.device_name, measurement=measurement))
+    encoder = RollupEncoder(store.device_name, measurement=measurement)
+    sizes_s = sorted({*windows.sizes_s, *WindowTables(store).sizes_s()}, reverse=True)
+    rollups = [Lane(f"rollups/{size_s}", LaneName.ROLLUPS, RollupSource(store, encoder, size_s)) for size_s in sizes_s]
+    return [
+        Lane(LaneName.NOTICES, LaneName.NOTICES, NoticeSource(Notices(store))),
+        *rollups,
+        Lane(LaneName.LIVE, LaneName.LIVE, readings),
+        Lane(LaneName.BACKFILL, LaneName.BACKFILL, readings, rules.backfill_order),
+    ]

@@ -233,7 +233,8 @@ class Gateway:
             try:
                 now_ms = self._clock.monotonic_ms()
                 self._send_down(await self._in_store(self._desk.owed, now_ms))
-                more = await self._in_store(self._desk.tidy, now_ms)
+                more = await self._in_store(self._desk.tidy, now_ms, self._clock.wall_ms())
+                self._new_data.set()  # rollups and notices are new data, too
                 if self._store_error is not None:
                     await self._in_store(self._desk.prove_writable)
                     self._store_works()
@@ -288,6 +289,10 @@ def open_desk(config: EdgeConfig, rng: Random) -> Desk:
         measurement=config.influx.measurement,
         batch_rows=config.influx.batch_rows,
         flush_every_ms=config.influx.flush_every_ms,
+        retry_cap_ms=round(config.influx.retry_cap_s * 1000),
+        windows=config.windows.rules(),
+        lanes=config.influx.lanes.rules(),
+        gateway=config.mqtt.client_id,
         mapper=Mapper(config.mapping),
         limits=Limits(**config.limits.model_dump()),
     )

@@ -115,7 +115,7 @@ def outcome_of(status: int, headers: dict[str, str], body: str, now_ms: int) -> 
     """The decision table: what an HTTP answer of the write API means. Header names are in lower case."""
     message = server_message(body)
     if status == 204:
-        return Accepted()
+        return Accepted() if headers else Failed(PROTOCOL, "the answer 204 is cut off before its first header")
     if status in {400, 422}:
         return Refused(status, message)
     if status == 413:
@@ -131,7 +131,7 @@ def outcome_of(status: int, headers: dict[str, str], body: str, now_ms: int) -> 
 
 
 def retry_after_ms(value: str | None, now_ms: int) -> int | None:
-    """A Retry-After header (seconds, or an HTTP date: RFC 9110, section 10.2.3) as milliseconds from now, at least 0."""
+    """A Retry-After header (seconds, or a date: RFC 9110, section 10.2.3) in milliseconds from now, at least 0."""
     if value is None:
         return None
     try:

@@ -227,16 +227,18 @@ class Ingest:
         except LimitExceeded:
             self._lose_to_limit(topic, key, readings, batch)
             raise
-        receive, rows, latest_ms = self._ledger.receive, batch.rows, batch.latest_ms
+        receive, rows, heard, latest_ms = self._ledger.receive, batch.rows, batch.heard, batch.latest_ms
         before = len(rows)
         for reading in readings:
-            if receive(key, reading.boot, reading.seq):
+            boot = reading.boot
+            if receive(key, boot, reading.seq):
                 if not EARLIEST_MS <= reading.taken_at_ms <= latest_ms:
                     reading = self._restamped(reading, now_ms)
                 rows.append((key, reading))
             else:
                 batch.duplicates += 1
-            batch.heard[key, reading.boot] = (key, topic.site, topic.device, reading.boot)
+            if (key, boot) not in heard:
+                heard[key, boot] = (key, topic.site, topic.device, boot)
         if len(rows) > before:
             self._note_clock(batch, key, now_ms)
         batch.by_device[key] = batch.by_device.get(key, 0) + len(readings)

@@ -20,6 +20,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
+from functools import lru_cache
 
 import cbor2
 import msgspec
@@ -31,6 +32,7 @@ READINGS_MAX = 1024  # readings of one message: a day at one per 85 s, in one pa
 NAME_BYTES_MAX = 64
 UNIT_BYTES_MAX = 16
 TEXT_BYTES_MAX = 1024  # one string value; InfluxDB allows 64 KB, a gateway's disk should not
+VOCABULARY_MAX = 4096  # names and units whose check is remembered: a fleet uses some dozens
 RELATIVE_BELOW_S = 2**28  # RFC 8428, section 4.5.3: times under this are relative to now
 TAKEN_AT_MS_MAX = 9_223_372_036_000  # 2262-04-11: the last that InfluxDB's signed nanoseconds can hold
 SENML_VERSION_MAX = 10  # RFC 8428, section 4.1
@@ -272,15 +274,15 @@ def _taken_at(base: _Record, record: _Record, at: int, received_at_ms: int) -> t
 
 
 def _value(base: _Record, record: _Record, device: str, at: int) -> Value:
-    given = [name for name in ("v", "vs", "vb") if getattr(record, name) is not None]
-    if len(given) != 1:
-        raise PayloadError(f"record {at}: has {' and '.join(given) or 'no value'}: expected exactly one of v, vs, vb")
-    name = _name(base, record, device, at)
     unit = record.u if record.u is not None else base.bu
-    if unit is not None and (len(unit) > UNIT_BYTES_MAX or not _UNIT.match(unit)):
+    if unit is not None and not _is_unit(unit):
         raise PayloadError(
             f"record {at}: unit {unit[:24]!r}: expected 1 to {UNIT_BYTES_MAX} printable ASCII characters"
         )
+    if (record.v is not None) + (record.vs is not None) + (record.vb is not None) != 1:
+        given = [label for label in ("v", "vs", "vb") if getattr(record, label) is not None]
+        raise PayloadError(f"record {at}: has {' and '.join(given) or 'no value'}: expected exactly one of v, vs, vb")
+    name = _name(base, record, device, at)
     if record.v is not None:
         number = record.v + (base.bv or 0.0)
         if not math.isfinite(number):
@@ -293,11 +295,21 @@ def _value(base: _Record, record: _Record, device: str, at: int) -> Value:
     return Value(name, bool(record.vb), unit)
 
 
+@lru_cache(maxsize=VOCABULARY_MAX)
+def _is_name(name: str) -> bool:
+    return len(name) <= NAME_BYTES_MAX and _NAME.match(name) is not None
+
+
+@lru_cache(maxsize=VOCABULARY_MAX)
+def _is_unit(unit: str) -> bool:
+    return len(unit) <= UNIT_BYTES_MAX and _UNIT.match(unit) is not None
+
+
 def _name(base: _Record, record: _Record, device: str, at: int) -> str:
     """The value's name within the device: a base name may repeat the device's, and may not name another's."""
-    name = (base.bn or "") + (record.n or "")
+    name = base.bn + (record.n or "") if base.bn else record.n or ""
     if base.bn and name.startswith(device) and name[len(device) : len(device) + 1] in {":", "/", "."}:
         name = name[len(device) + 1 :]
-    if len(name) > NAME_BYTES_MAX or not _NAME.match(name):
+    if not _is_name(name):
         raise PayloadError(f"record {at}: name {name[:24]!r}: expected 1 to {NAME_BYTES_MAX} of A-Z a-z 0-9 - : . / _")
     return name

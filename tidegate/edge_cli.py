@@ -92,6 +92,21 @@ def ledger(
         raise typer.Exit(EXIT_FAILED)
 
 
+@app.command()
+def listen(
+    config: ConfigOption = None,
+    site: Annotated[str, typer.Option("--site", help="Only this site; + for all.")] = "+",
+    device: Annotated[str, typer.Option("--device", help="Only this device; + for all.")] = "+",
+    count: Annotated[int | None, typer.Option("--count", min=1, help="End after so many messages.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what devices publish at the gateway's broker, decoded, as it arrives. The gateway does not notice."""
+    from tidegate.listen import print_messages
+
+    settings = _settings(config)
+    print_messages(settings.mqtt, site, device, count, as_json=as_json)
+
+
 @quarantine.command("list")
 def list_items(
     config: ConfigOption = None,

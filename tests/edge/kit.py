@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
-from edge.desk import Desk
+from edge.desk import IN_ORDER, NO_WINDOWS, Desk
+from edge.forward.lanes import LaneRules
 from edge.ingest import Message
 from edge.limits import Limits
 from edge.mapping.mapper import Mapper
 from edge.mapping.rules import MappingRule
+from edge.windows import WindowRules
 from sensors.reading import Reading, Value
 from sensors.senml import encode
 from sensors.topics import DEFAULT_ROOT, Kind, build_topic
@@ -33,6 +35,8 @@ def open_desk(
     *,
     batch_rows: int = 100,
     flush_every_ms: int = 0,
+    windows: WindowRules = NO_WINDOWS,
+    lanes: LaneRules = IN_ORDER,
     mapping: Sequence[MappingRule] = (),
     limits: Limits | None = None,
 ) -> Desk:
@@ -45,6 +49,9 @@ def open_desk(
         measurement="reading",
         batch_rows=batch_rows,
         flush_every_ms=flush_every_ms,
+        windows=windows,
+        lanes=lanes,
+        retry_cap_ms=60_000,
         mapper=Mapper(mapping),
         limits=limits,
     )

@@ -1,0 +1,1 @@
+"""Outages as data: what a link did over time, its file format and the pure view that consumers read."""

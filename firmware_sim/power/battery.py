@@ -1,0 +1,335 @@
+"""A device's battery: a cell of the catalogue, a charge model, the voltage at its terminals, and the energy ledger.
+
+The firmware tells it each state it spends time in; the battery answers with the voltage under that load. Promises:
+
+* The ledger closes against the cell to 1e-9, by charge and by energy, whatever was drawn, harvested or lost
+  (`imbalance`).
+* Splitting a draw changes neither charge nor the instant of death (primary cells; of a rechargeable the ageing is
+  taken as constant within one draw). Energy is charge times the mean of the voltages at both ends of a draw.
+* A radio pulse sags by current times resistance, which rises as the cell empties or cools: `browned_out` comes
+  long before `empty`, and a rested cell can serve again.
+
+What cold and age do: they lock a share of the capacity away at the bottom. The cell is empty earlier and its voltage
+curve is spread over the rest; warmth gives the cold's share back. What lies under the cut-off voltage is locked in
+the same way.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from firmware_sim.power.cells import CellSpec, cell
+from firmware_sim.power.errors import PowerValueError
+from firmware_sim.power.ledger import Account, EnergyLedger
+from firmware_sim.power.models import BatteryModel, is_empty, state_of_charge
+from firmware_sim.power.units import MS_PER_YEAR, NJ_PER_J, UC_PER_MAH
+
+REFERENCE_C = 20.0  # the catalogue's temperature
+END_OF_LIFE_FADE = 0.2  # a cell counts as worn out at 80 % of its capacity
+WINDOW_MIN = 1e-3  # a cell aged or frozen to nothing keeps this share, so that its voltage stays defined
+
+
+class DrawResult(NamedTuple):
+    """What one draw did.
+
+    `terminal_voltage_mv` under the load at the end of the draw (or, where nothing could be carried, as it tried);
+    `browned_out`: the voltage was under the device's brown-out level at one of the ends;
+    `empty`: the cell can carry no load now; `sustained_ms`: how long the load was carried (less than asked: it died
+    there);
+    `overrated`: more current than the maker allows for that long.
+    """
+
+    terminal_voltage_mv: float
+    browned_out: bool
+    empty: bool
+    sustained_ms: float
+    overrated: bool
+
+
+class Battery:
+    """One battery in one device. Not for sharing: a draw moves its time forward."""
+
+    def __init__(
+        self,
+        spec: CellSpec | str,
+        *,
+        model: str | None = None,
+        state_of_charge: float = 1.0,
+        brownout_mv: float | None = None,
+        series_resistance_ohm: float = 0.0,
+    ) -> None:
+        """Put a cell in a device.
+
+        `spec`: a cell or the name of a built-in one. `model`: ideal, peukert, kibam or rakhmatov (default: the cell's
+        own). `brownout_mv`: the least battery voltage at which the device runs (default: the cell's).
+        `series_resistance_ohm`: contacts, wires, protection. Raises UnknownPartError, PowerValueError.
+        """
+        self.spec = cell(spec) if isinstance(spec, str) else spec
+        self.model: BatteryModel = self.spec.build_model(model, state_of_charge)
+        self.brownout_mv = self.spec.brownout_mv if brownout_mv is None else brownout_mv
+        if not series_resistance_ohm >= 0:
+            raise PowerValueError("series_resistance_ohm", "0 or more", series_resistance_ohm)
+        self._series_ohm = series_resistance_ohm
+        self.ledger = EnergyLedger()
+        self.cycles = 0.0
+        self.aged_years = 0.0
+        self._initial_uc = self.model.stored_uc
+        self._cell_loss = Account()
+        self._filtered_ma = 0.0
+        self._open_mv = 0.0
+        self._set_temperature(REFERENCE_C)
+
+    # --- reading -------------------------------------------------------------------------------------------------
+
+    @property
+    def state_of_charge(self) -> float:
+        """Usable share of what the cell can give when full, at its present temperature and age; 0 to 1."""
+        share = (state_of_charge(self.model) - self._floor) / self._window
+        return min(1.0, max(0.0, share))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the cell can carry no load now (rest, warmth or charge may change that)."""
+        return is_empty(self.model, self._floor)
+
+    @property
+    def open_circuit_mv(self) -> float:
+        """Voltage at rest, at the last temperature."""
+        return self._open_mv
+
+    @property
+    def health(self) -> float:
+        """Share of the capacity that age has left."""
+        ageing = self.spec.ageing
+        if ageing is None:
+            return 1.0
+        return max(0.0, 1.0 - ageing.fade_per_cycle * self.cycles - ageing.fade_per_year * self.aged_years)
+
+    @property
+    def remaining_mah(self) -> float:
+        """Usable charge left."""
+        return self.state_of_charge * self._window * self.spec.capacity_mah
+
+    @property
+    def charge_lost_mah(self) -> float:
+        """What has left the cell since it was put in; negative after more harvest than use."""
+        return (self._initial_uc - self.model.stored_uc) / UC_PER_MAH
+
+    @property
+    def energy_lost_j(self) -> float:
+        """The same as energy, at the cell's open-circuit voltage."""
+        return self._cell_loss.energy_nj / NJ_PER_J
+
+    def loaded_voltage_mv(self, current_ma: float, temperature_c: float | None = None) -> float:
+        """Return the terminal voltage at the first instant of a load, without drawing it."""
+        if temperature_c is not None and temperature_c != self._temperature_c:
+            self._set_temperature(temperature_c)
+        ohm, polar_ohm = self._ohms(self._share())
+        return max(0.0, self._open_mv - current_ma * ohm - self._filtered_ma * polar_ohm)
+
+    def imbalance(self) -> tuple[float, float]:
+        """Return by how much ledger and cell differ: charge as a share of capacity, energy of the full cell's
+        energy."""
+        charge_uc, energy_nj = self.ledger.balance()
+        full_nj = self.model.capacity_uc * self.spec.curve.open_circuit_mv(1.0) * self.spec.series
+        return (
+            (self._initial_uc - self.model.stored_uc - charge_uc) / self.model.capacity_uc,
+            (self._cell_loss.energy_nj - energy_nj) / full_nj,
+        )
+
+    # --- drawing -------------------------------------------------------------------------------------------------
+
+    def draw(
+        self,
+        state: str,
+        current_ma: float,
+        duration_ms: float,
+        temperature_c: float = REFERENCE_C,
+        harvest_ma: float = 0.0,
+    ) -> DrawResult:
+        """Spend `duration_ms` in `state` at `current_ma`, with `harvest_ma` coming in at the battery's terminals.
+
+        When the cell gives up, time stops there (`sustained_ms`); what follows is the caller's to draw, at no current
+        if the device is off. Raises PowerValueError on a negative or infinite current, time or harvest, or harvest
+        into a primary cell.
+        """
+        if not (0 <= current_ma < math.inf and 0 <= duration_ms < math.inf and 0 <= harvest_ma < math.inf):
+            raise PowerValueError(
+                "current_ma, duration_ms, harvest_ma", "0 or more, finite", (current_ma, duration_ms, harvest_ma)
+            )
+        if temperature_c != self._temperature_c:
+            self._set_temperature(temperature_c)
+        if harvest_ma > current_ma + self._leak_ma:
+            return self._charge(state, current_ma, duration_ms, harvest_ma)
+        leak_ma = self._leak_ma
+        net_ma = current_ma + leak_ma - harvest_ma
+        sustained_ms = carried_ms = self.model.draw(net_ma, duration_ms, self._floor)
+        if carried_ms < duration_ms and current_ma == 0:
+            self.model.draw(0.0, duration_ms - carried_ms)  # an empty cell still rests, and cannot leak
+            sustained_ms = duration_ms
+        rate_ma = self.model.drain_ma(net_ma) - net_ma
+        result = self._settle(
+            state,
+            load_uc=current_ma * carried_ms,
+            leak_uc=leak_ma * carried_ms,
+            rate_uc=rate_ma * carried_ms,
+            harvest_uc=harvest_ma * carried_ms,
+            terminal_ma=current_ma - harvest_ma,
+            span_ms=sustained_ms,
+        )
+        overrated = current_ma > self.spec.continuous_max_ma and (
+            duration_ms > self.spec.pulse_max_ms or current_ma > self.spec.pulse_max_ma
+        )
+        return DrawResult(result[0], result[1], result[2] or sustained_ms < duration_ms, sustained_ms, overrated)
+
+    def _charge(self, state: str, current_ma: float, duration_ms: float, harvest_ma: float) -> DrawResult:
+        """Feed the load and the leak from the harvest, and put what is left into the cell."""
+        charging = self.spec.charging
+        if charging is None:
+            raise PowerValueError(
+                "harvest_ma", f"0, or no more than the load: {self.spec.name} is not rechargeable", harvest_ma
+            )
+        surplus_ma = harvest_ma - current_ma - self._leak_ma
+        intake_ma = min(surplus_ma * charging.efficiency, charging.current_max_ma)
+        if not charging.temperature_min_c <= self._temperature_c <= charging.temperature_max_c:
+            intake_ma = 0.0
+        accepted_uc = self.model.charge(intake_ma, duration_ms)
+        lost_uc = accepted_uc / charging.efficiency - accepted_uc
+        load_uc, leak_uc = current_ma * duration_ms, self._leak_ma * duration_ms
+        used_uc = load_uc + leak_uc + accepted_uc
+        self.cycles += accepted_uc / self.model.capacity_uc
+        result = self._settle(
+            state,
+            load_uc=load_uc,
+            leak_uc=leak_uc,
+            rate_uc=0.0,
+            harvest_uc=used_uc,
+            terminal_ma=(load_uc - used_uc) / duration_ms if duration_ms else 0.0,
+            span_ms=duration_ms,
+        )
+        cell_accounts = self.ledger.cell
+        cell_accounts["charge_loss"].add(lost_uc, lost_uc * result[0], duration_ms)
+        spilled_uc = harvest_ma * duration_ms - used_uc - lost_uc
+        cell_accounts["spilled"].add(spilled_uc, spilled_uc * result[0], duration_ms)
+        return DrawResult(*result, duration_ms, overrated=False)
+
+    def _settle(
+        self,
+        state: str,
+        *,
+        load_uc: float,
+        leak_uc: float,
+        rate_uc: float,
+        harvest_uc: float,
+        terminal_ma: float,
+        span_ms: float,
+    ) -> tuple[float, bool, bool]:
+        """Book what has moved, move voltage and age on; return (terminal mV, browned out, empty)."""
+        open_before_mv = self._open_mv
+        filtered_before_ma = self._filtered_ma
+        mean_filtered_ma = self._filter(terminal_ma, span_ms)
+        if self.spec.ageing is not None:
+            self.aged_years += span_ms / MS_PER_YEAR * self._ageing_speed
+            self._set_floor()
+        share = self._share()
+        self._open_mv = open_mv = self._open_at(share)
+        mean_open_mv = (open_before_mv + open_mv) / 2
+        ohm, polar_ohm = self._ohms(share)
+        ohmic_mv = terminal_ma * ohm
+        mean_sag_mv = ohmic_mv + mean_filtered_ma * polar_ohm
+        mean_mv = mean_open_mv - mean_sag_mv
+        account = self.ledger.states.get(state)
+        if account is None:
+            account = self.ledger.states[state] = Account()
+        account.add(load_uc, load_uc * mean_mv, span_ms)
+        accounts = self.ledger.cell
+        accounts["self_discharge"].add(leak_uc, leak_uc * mean_open_mv, span_ms)
+        accounts["heat"].add(0.0, (load_uc - harvest_uc) * mean_sag_mv, span_ms)
+        if rate_uc:
+            accounts["rate_loss"].add(rate_uc, rate_uc * mean_open_mv, span_ms)
+        if harvest_uc:
+            accounts["harvested"].add(harvest_uc, harvest_uc * mean_mv, span_ms)
+        lost_uc = load_uc + leak_uc + rate_uc - harvest_uc
+        self._cell_loss.add(lost_uc, lost_uc * mean_open_mv, span_ms)
+        end_mv = max(0.0, open_mv - ohmic_mv - self._filtered_ma * polar_ohm)
+        start_mv = open_before_mv - ohmic_mv - filtered_before_ma * polar_ohm
+        return end_mv, min(start_mv, end_mv) < self.brownout_mv, is_empty(self.model, self._floor)
+
+    # --- voltage, temperature, age -------------------------------------------------------------------------------
+
+    def _filter(self, current_ma: float, duration_ms: float) -> float:
+        """Let the filtered current follow the load, first order; return its mean over the span."""
+        response_ms = self.spec.response_ms
+        if response_ms == 0 or duration_ms == 0:
+            return self._filtered_ma
+        gone = -math.expm1(-duration_ms / response_ms)
+        behind_ma = self._filtered_ma - current_ma
+        self._filtered_ma = current_ma + behind_ma * (1 - gone)
+        return current_ma + behind_ma * gone * response_ms / duration_ms
+
+    def _share(self) -> float:
+        """Return where the cell stands on its voltage curve."""
+        cutoff = self.spec.cutoff_share
+        return cutoff + (self.model.available_fraction - self._floor) / self._window * (1 - cutoff)
+
+    def _open_at(self, share: float) -> float:
+        return self.spec.series * (self.spec.curve.open_circuit_mv(share) + self._temperature_mv)
+
+    def _ohms(self, share: float) -> tuple[float, float]:
+        """Return the resistance that a current meets at once, and the one that its filtered self meets."""
+        spec = self.spec
+        ohm = spec.series * spec.resistance_ohm(share) * self._resistance_scale + self._series_ohm
+        return ohm, spec.series * spec.curve.polarisation_ohm(share)
+
+    def _set_temperature(self, temperature_c: float) -> None:
+        """Take up a temperature: leak, resistance, capacity and voltage follow."""
+        if not -100 <= temperature_c <= 200:  # no cell here works beyond; a nan or a Fahrenheit slip stops here
+            raise PowerValueError("temperature_c", "-100 to 200", temperature_c)
+        spec = self.spec
+        warmer_k = temperature_c - REFERENCE_C
+        self._temperature_c = temperature_c
+        doublings = warmer_k / spec.self_discharge_doubling_k
+        self._leak_ma = spec.capacity_mah * spec.self_discharge_per_year * 3.6e6 / MS_PER_YEAR * 2.0**doublings
+        self._temperature_mv = spec.temperature_mv_per_k * warmer_k
+        self._capacity_factor = spec.capacity_factor(temperature_c)
+        self._cell_resistance_factor = spec.resistance_factor(temperature_c)
+        self._ageing_speed = 2.0 ** (warmer_k / spec.ageing.doubling_k) if spec.ageing else 0.0
+        self._set_floor()
+        self._open_mv = self._open_at(self._share())
+
+    def _set_floor(self) -> None:
+        """Work out which share of the charge is out of reach, and how far the resistance has grown."""
+        health = self.health
+        self._window = max(WINDOW_MIN, (1 - self.spec.cutoff_share) * health * self._capacity_factor)
+        self._floor = 1 - self._window
+        growth = self.spec.ageing.resistance_growth * (1 - health) / END_OF_LIFE_FADE if self.spec.ageing else 0.0
+        self._resistance_scale = self._cell_resistance_factor * (1 + growth)
+
+    # --- snapshots -----------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the changing part, of plain numbers, ready for JSON; cell and device stay the constructor's."""
+        return {
+            "cell": self.spec.name,
+            "model": self.model.snapshot(),
+            "ledger": self.ledger.snapshot(),
+            "cell_loss": self._cell_loss.snapshot(),
+            "initial_uc": self._initial_uc,
+            "filtered_ma": self._filtered_ma,
+            "cycles": self.cycles,
+            "aged_years": self.aged_years,
+            "temperature_c": self._temperature_c,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up a snapshot of a battery built in the same way. Raises PowerValueError when it is of another cell."""
+        if state.get("cell") != self.spec.name:
+            raise PowerValueError("snapshot.cell", self.spec.name, state.get("cell"))
+        self.model.restore(state["model"])
+        self.ledger = EnergyLedger.restored(state["ledger"])
+        self._cell_loss = Account.restored(state["cell_loss"])
+        self._initial_uc = float(state["initial_uc"])
+        self._filtered_ma = float(state["filtered_ma"])
+        self.cycles = float(state["cycles"])
+        self.aged_years = float(state["aged_years"])
+        self._set_temperature(float(state["temperature_c"]))

@@ -1,0 +1,1 @@
+"""The demo: every part at once, a real outage, and a proof at the end that nothing was lost."""

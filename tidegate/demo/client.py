@@ -1,0 +1,72 @@
+"""The demo's questions to the running parts, over HTTP on the loopback interface."""
+
+import asyncio
+import http.client
+import json
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+from urllib.error import URLError
+from urllib.parse import urlencode
+
+from edge.status import GatewayStatus
+from tidegate.demo.site import BUCKET, LOOPBACK, Site
+
+TIMEOUT_S = 5.0
+MEASUREMENT = "reading"
+NS_PER_MS = 1_000_000
+Unanswered = (URLError, OSError, http.client.HTTPException, ValueError)
+"""What a part that is being killed may answer with."""
+
+
+class Client:
+    """Asks gateway and cloud."""
+
+    def __init__(self, site: Site) -> None:
+        self._gateway = f"http://{LOOPBACK}:{site.ports.api}"
+        self._cloud = f"http://{LOOPBACK}:{site.ports.cloud}"
+        self._token = site.token
+
+    async def gateway(self) -> GatewayStatus | None:
+        """How the gateway stands; None while it does not answer."""
+        body = await self._get(f"{self._gateway}/api/v1/status")
+        return GatewayStatus.model_validate_json(body) if body is not None else None
+
+    async def answers(self, part: str) -> bool:
+        """Whether `edge` or `cloud` is ready."""
+        url = f"{self._gateway}/readyz" if part == "edge" else f"{self._cloud}/health"
+        return await self._get(url) is not None
+
+    async def newest_in_cloud_ms(self) -> int | None:
+        """The time of the newest reading in the cloud, or None."""
+        body = await self._get(self._query("last", limit=1000))
+        points = json.loads(body)["points"] if body is not None else []
+        return max((int(point["time_ns"]) // NS_PER_MS for point in points), default=None)
+
+    async def changed_in_cloud(self) -> int:
+        """How many points were ever overwritten with something else: promise 2 says none."""
+        body = await self._get(f"{self._cloud}/api/v1/stats")
+        return int(json.loads(body)["buckets"][BUCKET]["changed"]) if body is not None else -1
+
+    def points(self) -> Iterator[dict[str, Any]]:
+        """Every point in the cloud. Raises one of `Unanswered`."""
+        with self._open(self._query("export")) as answer:
+            for line in answer:
+                yield json.loads(line)
+
+    def _query(self, what: str, **more: object) -> str:
+        return f"{self._cloud}/api/v1/{what}?" + urlencode({"bucket": BUCKET, "measurement": MEASUREMENT, **more})
+
+    async def _get(self, url: str) -> bytes | None:
+        try:
+            return await asyncio.to_thread(self._read, url)
+        except Unanswered:
+            return None
+
+    def _read(self, url: str) -> bytes:
+        with self._open(url) as answer:
+            return bytes(answer.read())
+
+    def _open(self, url: str) -> Any:
+        request = urllib.request.Request(url, headers={"Authorization": f"Token {self._token}"})  # noqa: S310
+        return urllib.request.urlopen(request, timeout=TIMEOUT_S)  # noqa: S310  # loopback only

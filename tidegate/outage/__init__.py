@@ -1,0 +1,1 @@
+"""Outage recordings at work: importers, generators, the fault proxy and its command line."""

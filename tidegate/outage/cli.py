@@ -1,0 +1,245 @@
+"""The command line of outage recordings: `tidegate outage import|generate|show|stats|timeline|proxy`.
+
+Promises: results go to standard output, as tables or with `--json` as JSON; an error is one line on standard error;
+exit code 0 for success, 2 for input that cannot be used. Existing files are not overwritten without `--force`.
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from edge.outages.events import PPM
+from edge.outages.recording import Recording, read_recording, write_recording
+from edge.outages.rules import RecordingError, UnknownLinkError
+from tidegate.outage.address import AddressError, parse_address
+from tidegate.outage.behaviour import SpeedError
+from tidegate.outage.builder import Provenance
+from tidegate.outage.generators import GENERATORS, GeneratorError, generate, make_generator
+from tidegate.outage.importers import IMPORTERS
+from tidegate.outage.importers.trace import TraceError, read_trace
+from tidegate.outage.proxy import FaultProxy, ProxyError
+from tidegate.outage.proxy_run import run_proxy
+from tidegate.outage.report import header_facts, link_stats, outage_rows, segment_rows, timeline_text
+
+BAD_INPUT = 2
+SECOND_US = 1_000_000
+OUTAGES_SHOWN = 50
+"""Rows of `show` on a terminal; `--json` has them all."""
+
+app = typer.Typer(help="Record, import, generate, look at and replay outages of links.", no_args_is_help=True)
+
+RecordingPath = Annotated[Path, typer.Argument(help="A recording, .outage.jsonl or .outage.jsonl.gz")]
+OutputPath = Annotated[Path, typer.Argument(help="Where to write the recording; gzip when the name ends in .gz")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite the output file")]
+LinkOption = Annotated[str | None, typer.Option("--link", help="Name of the link")]
+
+
+@app.command("import")
+def import_trace(
+    trace: Annotated[Path, typer.Argument(help="The trace to read; .gz is unpacked")],
+    output: OutputPath,
+    trace_format: Annotated[str, typer.Option("--format", help=f"One of: {', '.join(IMPORTERS)}")],
+    link: LinkOption = None,
+    title: Annotated[str, typer.Option(help="Title for the header")] = "",
+    source: Annotated[str, typer.Option(help="Who measured this; some licences ask for it")] = "",
+    licence: Annotated[str, typer.Option(help="Licence of the trace, such as ODbL-1.0")] = "",
+    *,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Turn a trace of a link into a recording."""
+    with _one_line_errors():
+        importer = IMPORTERS.get(trace_format)
+        if importer is None:
+            raise _BadInputError(f"--format: expected one of {', '.join(IMPORTERS)}, found {trace_format}")
+        provenance = Provenance(title, source, licence)
+        imported = importer.read(read_trace(trace), link or importer.link, provenance)
+        _write(output, imported.recording, force=force)
+    _report_written(output, imported.recording, imported.facts, as_json=as_json)
+
+
+@app.command("generate")
+def generate_recording(
+    kind: Annotated[str, typer.Argument(help=f"One of: {', '.join(GENERATORS)}")],
+    output: OutputPath,
+    duration_s: Annotated[float, typer.Option("--duration", help="Length in seconds")] = 86_400.0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same recording")] = 0,
+    parameters: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, a parameter of the kind")] = None,
+    link: LinkOption = None,
+    *,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make up a recording of a kind of link."""
+    with _one_line_errors():
+        pairs = [parameter.partition("=") for parameter in parameters or []]
+        generator = make_generator(kind, {name: value for name, _, value in pairs})
+        title = f"{kind}, seed {seed}"
+        rng = Random(seed)  # noqa: S311  (a link's moods, not secrets)
+        recording = generate(generator, rng, duration_s, link or "uplink", title)
+        _write(output, recording, force=force)
+    _report_written(output, recording, {}, as_json=as_json)
+
+
+@app.command()
+def show(file: RecordingPath, *, as_json: AsJson = False) -> None:
+    """Show a recording's header and its outages."""
+    with _one_line_errors():
+        recording = read_recording(file)
+    facts, rows = header_facts(recording), outage_rows(recording)
+    if as_json:
+        _print_json(facts | {"outages": rows})
+        return
+    console = Console()
+    links = ", ".join(f"{link['name']} ({link['kind']})" for link in facts["links"])
+    console.print(f"{file.name}: {_seconds(facts['duration_us'])}, {facts['events']} events, links {links}")
+    for name in ("started", "title", "source", "licence"):
+        if facts.get(name):
+            console.print(f"{name}: {facts[name]}", markup=False)
+    _print_outages(console, rows)
+
+
+@app.command()
+def stats(file: RecordingPath, *, as_json: AsJson = False) -> None:
+    """Figures per link: availability, outages by cause, capacity."""
+    with _one_line_errors():
+        recording = read_recording(file)
+    figures = [link_stats(recording, link) for link in recording.link_names]
+    if as_json:
+        _print_json(figures)
+        return
+    table = Table("figure", *(figure["link"] for figure in figures))
+    for name in figures[0]:
+        if name != "link":
+            table.add_row(name.removesuffix("_us").removesuffix("_ppm"), *(_cell(name, f[name]) for f in figures))
+    Console().print(table)
+
+
+@app.command()
+def timeline(file: RecordingPath, link: LinkOption = None, *, as_json: AsJson = False) -> None:
+    """Print what a link did, a line per change."""
+    with _one_line_errors():
+        recording = read_recording(file)
+        chosen = link or recording.link_names[0]
+        lines = list(timeline_text(recording, chosen))
+    if as_json:
+        _print_json(segment_rows(recording, chosen))
+        return
+    for line in lines:
+        typer.echo(line)
+
+
+@app.command()
+def proxy(
+    to: Annotated[str, typer.Option("--to", help="The server behind the proxy, HOST:PORT")],
+    listen: Annotated[str, typer.Option(help="Where to listen, PORT or HOST:PORT")] = "0",
+    recording: Annotated[Path | None, typer.Option(help="The recording to follow")] = None,
+    speed: Annotated[float, typer.Option(help="How many times faster than recorded")] = 1.0,
+    api: Annotated[str | None, typer.Option(help="Where the control API listens, PORT or HOST:PORT")] = None,
+    link: LinkOption = None,
+    seed: Annotated[int, typer.Option(help="Seed of the random faults")] = 0,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Forward TCP connections over a link that behaves as recorded, or as the control API says."""
+    with _one_line_errors():
+        recorded = None if recording is None else read_recording(recording)
+        fault_proxy = FaultProxy(parse_address(listen), parse_address(to), recorded, link=link, speed=speed, seed=seed)
+        api_address = None if api is None else parse_address(api)
+        asyncio.run(run_proxy(fault_proxy, api_address, lambda line, facts: _say(line, facts, as_json=as_json)))
+
+
+class _BadInputError(ValueError):
+    """Input that cannot be used; the message is the whole story."""
+
+
+_BAD_INPUT_ERRORS = (
+    RecordingError,
+    UnknownLinkError,
+    TraceError,
+    GeneratorError,
+    AddressError,
+    SpeedError,
+    ProxyError,
+    _BadInputError,
+)
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """Turn what can be wrong with the input into one line and exit code 2."""
+    try:
+        yield
+    except _BAD_INPUT_ERRORS as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename or 'file'}: {error.strerror or error}")
+
+
+def _fail(sentence: str) -> None:
+    typer.echo("error: " + " ".join(sentence.split()), err=True)
+    raise typer.Exit(BAD_INPUT)
+
+
+def _write(output: Path, recording: Recording, *, force: bool) -> None:
+    if output.exists() and not force:
+        raise _BadInputError(f"{output}: expected a name that is free (or --force)")
+    write_recording(output, recording)
+
+
+def _report_written(output: Path, recording: Recording, facts: dict[str, int], *, as_json: bool) -> None:
+    outages = sum(len(recording.timeline(link).outages()) for link in recording.link_names)
+    size = output.stat().st_size
+    if as_json:
+        _print_json({"file": str(output), "bytes": size, "duration_us": recording.end_us, "counted": facts})
+        return
+    typer.echo(f"{output}: {_seconds(recording.end_us)}, {outages} outages, {size} bytes")
+    if facts:
+        typer.echo("counted: " + ", ".join(f"{value} {name}" for name, value in facts.items()))
+
+
+def _print_outages(console: Console, rows: list[dict[str, Any]]) -> None:
+    table = Table("id", "start", "duration", "at least", "at most", "cause", "ended")
+    for row in rows[:OUTAGES_SHOWN]:
+        cause = row["cause"] + (f" {row['http_status']}" if row["http_status"] else "")
+        shortest, longest = row["duration_bounds_us"]
+        spans = (_seconds(row["start_us"]), _seconds(row["duration_us"]), _seconds(shortest), _seconds(longest))
+        table.add_row(row["id"], *spans, cause, row["ended"])
+    console.print(table)
+    if len(rows) > OUTAGES_SHOWN:
+        console.print(f"and {len(rows) - OUTAGES_SHOWN} more outages (--json shows all)")
+
+
+def _cell(name: str, value: object) -> str:
+    if value is None:
+        return "unknown"
+    if name.endswith("_us"):
+        return _seconds(int(str(value)))
+    if name.endswith("_ppm"):
+        return f"{int(str(value)) * 100 / PPM:.3f} %"
+    if isinstance(value, dict):
+        return ", ".join(f"{count} {cause}" for cause, count in value.items()) or "none"
+    return str(value)
+
+
+def _seconds(microseconds: int) -> str:
+    return f"{microseconds / SECOND_US:.1f} s"
+
+
+def _print_json(value: object) -> None:
+    typer.echo(json.dumps(value, indent=2))
+
+
+def _say(line: str, facts: dict[str, Any], *, as_json: bool) -> None:
+    typer.echo(json.dumps(facts) if as_json else line)
+    sys.stdout.flush()

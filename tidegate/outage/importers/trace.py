@@ -1,0 +1,63 @@
+"""What all importers share: the error that names line, field and expectation, the result, and reading a trace's lines.
+
+Promises: importers are pure (bytes in, `Imported` out); they read only times, counters and measurements, never names or
+addresses, so a recording made from a trace cannot hold any; memory is bounded by `TRACE_BYTES_MAX`.
+"""
+
+import gzip
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edge.outages.recording import Recording
+
+TRACE_BYTES_MAX = 512 * 1024 * 1024
+"""Unpacked size. A month of `ping -D` once a second is about 250 MB; the limit keeps a gzip bomb out of memory."""
+
+
+class TraceError(ValueError):
+    """A trace does not say what its format asks for. Carries `line` (from 1), `field` and `expected`."""
+
+    def __init__(self, line: int, field: str, expected: str) -> None:
+        self.line = line
+        self.field = field
+        self.expected = expected
+        super().__init__(f"line {line}: {field}: expected {expected}")
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A recording, and what the importer counted on the way (messages, losses, repeats, ...)."""
+
+    recording: Recording
+    facts: dict[str, int] = field(default_factory=dict)
+
+
+def read_trace(path: Path) -> bytes:
+    """The trace's bytes; gzip when the name ends in `.gz`. Raises `TraceError`, `OSError`."""
+    with gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb") as file:
+        try:
+            trace = file.read(TRACE_BYTES_MAX + 1)
+        except (gzip.BadGzipFile, EOFError) as error:
+            raise TraceError(1, "file", "a whole gzip file, as the name says") from error
+    if len(trace) > TRACE_BYTES_MAX:
+        raise TraceError(1, "file", f"at most {TRACE_BYTES_MAX} bytes unpacked")
+    return trace
+
+
+def text_lines(trace: bytes) -> Iterator[tuple[int, str]]:
+    """Numbered lines (from 1) without their ends; blank lines are left out. Raises `TraceError` if not UTF-8."""
+    for number, line in enumerate(trace.splitlines(), start=1):
+        try:
+            text = line.decode().strip()
+        except UnicodeDecodeError as error:
+            raise TraceError(number, "line", "UTF-8 text") from error
+        if text:
+            yield number, text
+
+
+def whole_number(text: str, line: int, name: str) -> int:
+    """A decimal integer of at least 0, or `TraceError`."""
+    if not (text.isascii() and text.isdigit()):
+        raise TraceError(line, name, f"a whole number of at least 0, found {text[:40]!r}")
+    return int(text)
