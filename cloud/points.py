@@ -39,6 +39,7 @@ CREATE TABLE bucket (
 ) STRICT;
 CREATE TABLE series (
     id INTEGER PRIMARY KEY, bucket_id INTEGER NOT NULL REFERENCES bucket, measurement TEXT NOT NULL, tags TEXT NOT NULL,
+    changed INTEGER NOT NULL DEFAULT 0,
     UNIQUE (bucket_id, measurement, tags)
 ) STRICT;
 CREATE TABLE field (
@@ -310,6 +311,7 @@ class _Batch:
             self._rewritten += 1
             return
         self._changed += 1
+        self._connection.execute("UPDATE series SET changed = changed + 1 WHERE id = ?", (series_id,))
         # Raw: the fields that are not written again keep their very bytes.
         merged = msgspec.json.decode(stored, type=dict[str, msgspec.Raw])
         merged.update({name: msgspec.Raw(_FIELDS_ENCODER.encode(value)) for name, value in fields.items()})

@@ -38,13 +38,14 @@ class PointRow(msgspec.Struct, frozen=True):
 
 
 class SeriesCount(msgspec.Struct, frozen=True):
-    """One series, how many points it has, and the times of its first and last."""
+    """One series: how many points it has, the times of first and last, how many were ever overwritten by others."""
 
     measurement: str
     tags: dict[str, str]
     points: int
     first_ns: int
     last_ns: int
+    changed: int
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -111,7 +112,8 @@ def count_series(
         ).fetchone()
         if points == 0:
             continue
-        rows.append(SeriesCount(selection.measurement, tags, points, first_ns, last_ns))
+        (changed,) = store.connection.execute("SELECT changed FROM series WHERE id = ?", (series_id,)).fetchone()
+        rows.append(SeriesCount(selection.measurement, tags, points, first_ns, last_ns, changed))
         if len(rows) >= limit:
             return rows, _encode_cursor(tags_text, 0)
     return rows, None

@@ -4,6 +4,7 @@
     GET  /api/v1/quarantine[/ID]             what is there; payloads in base64
     POST /api/v1/quarantine/retry            {"ids": [1, 2]}
     POST /api/v1/quarantine/purge            {"ids": [1, 2]} or {"all": true}
+    GET  /api/v1/devices[?after=KEY]         devices, and what is known of their clocks
     GET  /api/v1/ledger[?site=S&device=D&open=true]
 
 Promises: what changes something needs the bearer token; an answer of 200 means committed; the same readings may be
@@ -21,7 +22,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from edge.config import ApiSettings
-from edge.desk import Desk
+from edge.desk import Desk, DeviceStanding
 from edge.feedback import Downlink
 from edge.ingest import NotUnderstood
 from edge.ledger_report import LedgerReport
@@ -79,6 +80,7 @@ class DataApi:
             ("POST", "/quarantine/retry", self._retry),
             ("POST", "/quarantine/purge", self._purge),
             ("GET", "/ledger", self._ledger),
+            ("GET", "/devices", self._devices),
         ):
             router.add_api_route(path, _answering(handler), methods=[method])
         return router
@@ -132,6 +134,10 @@ class DataApi:
             only_open=query.get("open") == "true",
         )
         return asdict(told)
+
+    async def _devices(self, request: Request) -> Answer:
+        found: list[DeviceStanding] = await self._in_store(self._desk.devices, _number(request, "after", 0))
+        return {"devices": [asdict(each) for each in found]}
 
     async def _ids(self, request: Request, count_max: int) -> _Ids:
         check_token(request, self._settings)

@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from edge.forward.lanes import LaneRules, Order
+from edge.limits import BURST, DEVICES_MAX, RATE_PER_S, SERIES_MAX
 from edge.mapping.rules import RULES_MAX, MappingRule, check_rules
 from edge.windows import DEFAULT_GRACE_MS, DEFAULT_LATENESS_MS, DEFAULT_SIZES_S, WindowRules
 from sensors.topics import DEFAULT_ROOT, check_root
@@ -131,7 +132,7 @@ class InfluxSettings(_Section):
     token: SecretStr | None = None
     token_file: Path | None = None
     ca_file: Path | None = None
-    measurement: Annotated[str, Field(min_length=1, max_length=64)] = "reading"
+    measurement: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.:-]{0,63}$")] = "reading"
     batch_rows: Annotated[int, Field(ge=1, le=50_000)] = 5000
     flush_every_ms: Annotated[int, Field(ge=0, le=3_600_000)] = 1000
     gzip: bool = True
@@ -175,6 +176,15 @@ class ApiSettings(_Section):
         return self.token.get_secret_value() if self.token is not None else ""
 
 
+class LimitSettings(_Section):
+    """What devices may cost; the reasons for the defaults are beside their numbers in `edge.limits`."""
+
+    devices_max: Annotated[int, Field(ge=1, le=1_000_000)] = DEVICES_MAX
+    series_per_device_max: Annotated[int, Field(ge=1, le=100_000)] = SERIES_MAX
+    readings_per_s_per_device: Annotated[float, Field(gt=0, le=1_000_000)] = RATE_PER_S
+    readings_burst_per_device: Annotated[int, Field(ge=1, le=1_000_000_000)] = BURST
+
+
 class EdgeConfig(_Section):
     """The whole configuration of `tidegate edge run`."""
 
@@ -183,6 +193,7 @@ class EdgeConfig(_Section):
     windows: WindowSettings = WindowSettings()
     influx: InfluxSettings = InfluxSettings()
     api: ApiSettings = ApiSettings()
+    limits: LimitSettings = LimitSettings()
     mapping: Annotated[tuple[MappingRule, ...], Field(max_length=RULES_MAX)] = ()
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from edge.device_clocks import ClockEstimate
 from edge.feedback import Downlink, Feedback
 from edge.forward.forwarder import Batch, Forwarder, ForwarderState, Wait
 from edge.forward.lanes import Lane, LaneName, LaneRules
@@ -21,7 +22,9 @@ from edge.ingest import Ingest, Ingested, Message
 from edge.latest import Latest
 from edge.ledger import Balance, Ledger, forward_cursor
 from edge.ledger_report import LedgerReport, report
+from edge.limits import Limits, Throttle
 from edge.mapping.mapper import Mapper
+from edge.mapping.rebirths import Rebirths
 from edge.meter import Meter, seconds_to_catch_up
 from edge.quarantine import Quarantine
 from edge.store import Store
@@ -42,6 +45,19 @@ IN_ORDER = LaneRules(backfill=False)
 DEFAULT_GATEWAY = "tidegate-gateway"
 
 
+DEVICES_SHOWN_MAX = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceStanding:
+    """One device; `clock` is None until it has told its own time since the gateway's start."""
+
+    key: int
+    site: str
+    device: str
+    clock: ClockEstimate | None
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """How the gateway's data stands, at one instant."""
@@ -50,6 +66,8 @@ class Standing:
     forwarder: ForwarderState
     totals: dict[str, int]
     devices: int
+    throttled_devices: int
+    throttled: int
     oldest_unsent_ms: int | None
     received_per_s: float
     drained_per_s: float
@@ -75,6 +93,7 @@ class Desk:
         lanes: LaneRules = IN_ORDER,
         gateway: str = DEFAULT_GATEWAY,
         mapper: Mapper | None = None,
+        limits: Limits | None = None,
     ) -> None:
         """`gateway`: the name by which this gateway's own lines can be told from another's."""
         self.store = Store(data_dir / STORE_FILE)
@@ -84,9 +103,14 @@ class Desk:
         except BaseException:
             self.store.close()
             raise
-        self._ingest = Ingest(self.store, self.ledger, root=root, message_bytes_max=message_bytes_max, mapper=mapper)
+        limits = limits or Limits()
+        self._throttle = Throttle(limits.readings_per_s_per_device, limits.readings_burst_per_device)
+        self._ingest = Ingest(
+            self.store, self.ledger, root=root, message_bytes_max=message_bytes_max, mapper=mapper, limits=limits
+        )
         self.quarantine = Quarantine(self.store, self.ledger, self._ingest)
-        self._feedback = Feedback(self.ledger, root=root)
+        self._feedback = Feedback(self.ledger, self._throttle, root=root)
+        self._rebirths = Rebirths()
         queue = LaneQueue(
             self.store,
             self.ledger,
@@ -118,7 +142,9 @@ class Desk:
         """Commit a batch; afterwards its messages may be acknowledged, and the downlinks sent. Raises `StoreError`."""
         ingested = self._ingest.process(messages, wall_ms)
         self.latest.note(ingested.rows, wall_ms)
-        return ingested, self._feedback.heard(ingested.heard, now_ms)
+        self._throttle.note(ingested.by_device, now_ms)
+        rebirths = self._rebirths.ask(ingested.rebirths, now_ms, wall_ms)
+        return ingested, self._feedback.heard(ingested.heard, now_ms) + rebirths
 
     def take_readings(
         self, topic: Topic, payload: bytes, now_ms: int, wall_ms: int
@@ -129,6 +155,7 @@ class Desk:
         """
         ingested = self._ingest.accept(topic, payload, wall_ms)
         self.latest.note(ingested.rows, wall_ms)
+        self._throttle.note(ingested.by_device, now_ms)
         acks = {boot: self.ledger.acknowledged_through(key, boot) for key, _, _, boot in ingested.heard}
         return ingested, acks, self._feedback.heard(ingested.heard, now_ms)
 
@@ -137,6 +164,11 @@ class Desk:
     ) -> LedgerReport:
         """See `edge.ledger_report.report`. Raises `StoreError`."""
         return report(self.ledger, self.store, site=site, device=device, only_open=only_open)
+
+    def devices(self, after_key: int = 0, limit: int = DEVICES_SHOWN_MAX) -> list[DeviceStanding]:
+        """Devices in the order in which they were first heard, behind a key, with what is known of their clocks."""
+        keys = range(after_key + 1, min(after_key + limit, self.store.device_count) + 1)
+        return [DeviceStanding(key, *self.store.device_name(key), self._ingest.clocks.estimate(key)) for key in keys]
 
     def owed(self, now_ms: int) -> list[Downlink]:
         """Acks that have become due since. Raises `StoreError`."""
@@ -195,6 +227,8 @@ class Desk:
             forwarder=self.forwarder.state(),
             totals=dict(self.ledger.totals),
             devices=self.store.device_count,
+            throttled_devices=self._throttle.closed(now_ms),
+            throttled=self._throttle.throttled,
             oldest_unsent_ms=max(0, wall_ms - oldest_ms) if oldest_ms is not None else None,
             received_per_s=received_per_s,
             drained_per_s=drained_per_s,

@@ -2,7 +2,8 @@
 
 Promises: an `ack` never names a seq before every seq up to it is durable or known to be lost (invariant I2: it is read
 from the ledger after the commit); a device hears at most one `ack` per `ACK_EVERY_MS` however much it sends, and the
-last one is never left out; a gap is asked for only while the device is in contact, ever more rarely.
+last one is never left out; a gap is asked for only while the device is in contact, ever more rarely; a device over its
+rate is told nothing until its bucket has recovered.
 Synchronous; lives in the store's thread.
 """
 
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from edge.ledger import Ledger
+from edge.limits import Throttle
 from sensors.messages import RANGES_MAX, Ack, Resend, encode
 from sensors.topics import DEFAULT_ROOT, Kind, build_topic
 
@@ -42,8 +44,9 @@ class _Contact:
 class Feedback:
     """Remembers who is owed an answer. Memory: one small record per device."""
 
-    def __init__(self, ledger: Ledger, *, root: str = DEFAULT_ROOT) -> None:
+    def __init__(self, ledger: Ledger, throttle: Throttle, *, root: str = DEFAULT_ROOT) -> None:
         self._ledger = ledger
+        self._throttle = throttle
         self._root = root
         self._contacts: dict[int, _Contact] = {}
         self._owing: set[int] = set()
@@ -57,7 +60,8 @@ class Feedback:
                 contact = self._contacts[key] = _Contact(site, device)
             contact.owed.add(boot)
             self._owing.add(key)
-            asks += self._ask(key, contact, boot, now_ms)
+            if self._throttle.is_open(key, now_ms):
+                asks += self._ask(key, contact, boot, now_ms)
         return asks + self.due(now_ms)
 
     def due(self, now_ms: int) -> list[Downlink]:
@@ -66,6 +70,8 @@ class Feedback:
         for key in sorted(self._owing):
             contact = self._contacts[key]
             if contact.acked_at_ms is not None and now_ms - contact.acked_at_ms < ACK_EVERY_MS:
+                continue
+            if not self._throttle.is_open(key, now_ms):
                 continue
             self._owing.discard(key)
             acks = [(boot, self._ledger.acknowledged_through(key, boot)) for boot in sorted(contact.owed)]

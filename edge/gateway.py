@@ -27,11 +27,12 @@ from edge.forward.outcome import Accepted, Failed, Outcome
 from edge.inbox import Inbox
 from edge.influx import InfluxSender
 from edge.ingest import Message
+from edge.limits import Limits
 from edge.mapping.mapper import Mapper
 from edge.mapping.rules import subscriptions
 from edge.mqtt import ConnectionLost, MqttConnection, Received, connect
 from edge.retry import Backoff
-from edge.status import GatewayStatus, LinkStatus, forward_status, ledger_status, store_status
+from edge.status import GatewayStatus, LinkStatus, forward_status, ingest_status, ledger_status, store_status
 from edge.store import StoreError, StoreFailed, StoreFull
 from sensors.clock import Clock
 
@@ -98,6 +99,7 @@ class Gateway:
             sessions_lost=self._sessions_lost,
             devices_link=self._device_link_status,
             uplink=self._uplink_status,
+            ingest=ingest_status(standing),
             ledger=ledger_status(standing),
             forward=forward_status(standing),
             store=store_status(standing, self._store_error),
@@ -296,4 +298,5 @@ def open_desk(config: EdgeConfig, rng: Random) -> Desk:
         lanes=config.influx.lanes.rules(),
         gateway=config.mqtt.client_id,
         mapper=Mapper(config.mapping),
+        limits=Limits(**config.limits.model_dump()),
     )

@@ -15,9 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from edge.device_clocks import EARLIEST_MS, RESTAMPED, DeviceClocks, latest_possible_ms, restamp
 from edge.ledger import DUPLICATES, Ledger
-from edge.mapping.mapper import Mapper
+from edge.limits import LimitExceeded, Limits, Series, admit_device
+from edge.mapping.mapper import Mapped, Mapper
 from edge.mapping.recent import Recent
+from edge.mapping.sparkplug import AliasUnknown, Nodes
 from edge.store import Store
 from sensors.messages import MessageError, decode_state
 from sensors.reading import FOREIGN_BOOT, Reading
@@ -27,8 +30,13 @@ from sensors.topics import DEFAULT_ROOT, Kind, Topic, TopicError, parse_topic
 TOPIC_CACHE_MAX = 20_000  # topics remembered in parsed form: 10,000 devices with two kinds each
 DEFAULT_MESSAGE_BYTES_MAX = 256 * 1024  # a day of one device's readings in one pack is about 100 KB
 INGEST_SOURCE = "ingest"
-_BAD_MESSAGE = (TopicError, PayloadError, MessageError)
+_BAD_MESSAGE = (TopicError, PayloadError, MessageError, LimitExceeded)
+LOST_TO_LIMIT = "limit"
+"""Why a seq counts as lost that is in quarantine because its message went over a limit."""
+
 RETRIED = "retried"
+UNSUPPORTED = "unsupported"
+"""The total of Sparkplug metrics that are no values: data sets, templates, files, no finite number."""
 RETAINED = "retained"
 """The total of retained messages of foreign devices: old news that the broker tells at a subscription, not readings."""
 
@@ -52,7 +60,11 @@ class Ingested:
     undecodable: int
     heard: tuple[tuple[int, str, str, int], ...]
     """(device_key, site, device, boot) of every account that spoke: whom the gateway may owe an `ack`."""
-    rows: Sequence[tuple[int, Reading]] = ()
+    rebirths: tuple[tuple[str, str], ...]
+    """(group, node) of Sparkplug nodes that must announce themselves again."""
+    by_device: dict[int, int]
+    """How many readings each device (by key) sent, duplicates among them."""
+    rows: Sequence[tuple[int, Reading]]
     """(device_key, reading) of everything that was stored, in order."""
 
 
@@ -63,16 +75,27 @@ class NotUnderstood(ValueError):
 class _Batch:
     """What is gathered while a batch is read."""
 
-    def __init__(self) -> None:
+    def __init__(self, now_ms: int) -> None:
+        self.latest_ms = latest_possible_ms(now_ms)
         self.rows: list[tuple[int, Reading]] = []
         self.duplicates = 0
         self.undecodable = 0
         self.touched_ledger = False
+        self.rebirths: dict[tuple[str, str], None] = {}
+        self.by_device: dict[int, int] = {}
         self.heard: dict[tuple[int, int], tuple[int, str, str, int]] = {}
 
     def ingested(self) -> Ingested:
         """What the batch did."""
-        return Ingested(len(self.rows), self.duplicates, self.undecodable, tuple(self.heard.values()), self.rows)
+        return Ingested(
+            len(self.rows),
+            self.duplicates,
+            self.undecodable,
+            tuple(self.heard.values()),
+            tuple(self.rebirths),
+            self.by_device,
+            self.rows,
+        )
 
 
 class Ingest:
@@ -86,6 +109,7 @@ class Ingest:
         root: str = DEFAULT_ROOT,
         message_bytes_max: int = DEFAULT_MESSAGE_BYTES_MAX,
         mapper: Mapper | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self._store = store
         self._ledger = ledger
@@ -93,6 +117,10 @@ class Ingest:
         self._own_prefix = root + "/"
         self._mapper = mapper
         self._recent = Recent(store)
+        self._limits = limits or Limits()
+        self._nodes = Nodes(store)
+        self._series = Series(store, self._limits.series_per_device_max)
+        self.clocks = DeviceClocks()
         self._message_bytes_max = message_bytes_max
         self._topics: dict[str, Topic] = {}
         self._takers: dict[Kind, Callable[[Topic, bytes, int, _Batch], None]] = {
@@ -132,7 +160,7 @@ class Ingest:
     @contextmanager
     def _committing(self, now_ms: int) -> Iterator[_Batch]:
         """One durable transaction around what the block gathers; after an error, memory is made new from the store."""
-        batch = _Batch()
+        batch = _Batch(now_ms)
         self._ledger.refresh()
         self._recent.refresh()
         try:
@@ -141,11 +169,14 @@ class Ingest:
                 if batch.rows:
                     self._store.append(batch.rows, now_ms)
                 self._recent.write()
+                self._nodes.write()
                 if batch.touched_ledger or self._ledger.checkpoint_due():
                     self._ledger.write()
         except BaseException:
             self._ledger.forget_uncommitted()
             self._recent.forget_uncommitted()
+            self._series.forget_uncommitted()
+            self._nodes.forget_uncommitted()
             raise
 
     @staticmethod
@@ -160,10 +191,12 @@ class Ingest:
         try:
             self._understand(message, now_ms, batch)
         except _BAD_MESSAGE as error:
+            if isinstance(error, LimitExceeded):
+                self._ledger.count(error.total)
             self._quarantine(message, str(error), now_ms, batch)
 
     def _understand(self, message: Message, now_ms: int, batch: _Batch) -> None:
-        """Gather what the message says; raises one of `_BAD_MESSAGE` before anything is gathered."""
+        """Gather what the message says; raises one of `_BAD_MESSAGE` before any reading is gathered."""
         self._check_size(message.payload)
         if isinstance(message.topic, bytes):
             raise TopicError("the topic is not UTF-8")
@@ -191,38 +224,100 @@ class Ingest:
 
     def _take_readings(self, topic: Topic, payload: bytes, now_ms: int, batch: _Batch) -> None:
         readings = decode(payload, device=topic.device, received_at_ms=now_ms)
-        key = self._store.device_key(topic.site, topic.device)
-        receive, rows, heard = self._ledger.receive, batch.rows, batch.heard
+        key = self._device_key(topic.site, topic.device)
+        try:
+            self._series.admit(key, readings)
+        except LimitExceeded:
+            self._lose_to_limit(topic, key, readings, batch)
+            raise
+        receive, rows, heard, latest_ms = self._ledger.receive, batch.rows, batch.heard, batch.latest_ms
+        before = len(rows)
         for reading in readings:
             boot = reading.boot
             if receive(key, boot, reading.seq):
+                if not EARLIEST_MS <= reading.taken_at_ms <= latest_ms:
+                    reading = self._restamped(reading, now_ms)
                 rows.append((key, reading))
             else:
                 batch.duplicates += 1
             if (key, boot) not in heard:
                 heard[key, boot] = (key, topic.site, topic.device, boot)
+        if len(rows) > before:
+            self._note_clock(batch, key, now_ms)
+        batch.by_device[key] = batch.by_device.get(key, 0) + len(readings)
+
+    def _device_key(self, site: str, device: str) -> int:
+        """The device's key; a new one gets it here. Raises `LimitExceeded` for one too many."""
+        key = self._store.known_key(site, device)
+        if key is None:
+            admit_device(self._store, site, device, self._limits.devices_max)
+            key = self._store.device_key(site, device)
+        return key
+
+    def _lose_to_limit(self, topic: Topic, key: int, readings: Sequence[Reading], batch: _Batch) -> None:
+        """Count seqs as lost, or the device would send them for ever; their message goes to quarantine, and a retry
+        makes them received after all."""
+        for reading in readings:
+            self._ledger.lose(key, reading.boot, reading.seq, reading.seq, LOST_TO_LIMIT)
+            batch.heard[key, reading.boot] = (key, topic.site, topic.device, reading.boot)
+        batch.touched_ledger = True
+
+    def _restamped(self, reading: Reading, now_ms: int) -> Reading:
+        """A reading of an impossible time at one that can be: decided once, so that a resend is the same line."""
+        self._ledger.count(RESTAMPED)
+        return restamp(reading, now_ms)
+
+    def _note_clock(self, batch: _Batch, key: int, now_ms: int) -> None:
+        """Of a message's readings the last says most: the others waited for it."""
+        last = batch.rows[-1][1]
+        if last.synced:
+            self.clocks.note(key, last.taken_at_ms, now_ms)
 
     def _take_foreign(self, mapper: Mapper, topic: str, message: Message, now_ms: int, batch: _Batch) -> None:
-        mapped = mapper.map(topic, message.payload, now_ms)
-        packet_id, timed = message.packet_id, mapped.timed
         if message.retained:
             self._ledger.count(RETAINED)
+            return
+        mapped = self._map(mapper, topic, message.payload, now_ms, batch)
+        packet_id, timed = message.packet_id, mapped.timed
+        if not mapped.measured:
             return
         if self._recent.is_repeat(topic, message.payload, packet_id, redelivered=message.redelivered, timed=timed):
             self._ledger.count(DUPLICATES)
             batch.duplicates += 1
             return
+        key = self._device_key(mapped.site, mapped.device)
+        self._series.admit(key, mapped.measured)
         self._recent.note(topic, message.payload, packet_id, timed=timed)
-        key = self._store.device_key(mapped.site, mapped.device)
         for taken_at_ms, synced, values in mapped.measured:
             seq = self._ledger.receive_next(key, FOREIGN_BOOT)
-            batch.rows.append((key, Reading(mapped.device, FOREIGN_BOOT, seq, taken_at_ms, values, synced)))
+            reading = Reading(mapped.device, FOREIGN_BOOT, seq, taken_at_ms, values, synced)
+            if not EARLIEST_MS <= taken_at_ms <= batch.latest_ms:
+                reading = self._restamped(reading, now_ms)
+            batch.rows.append((key, reading))
+        self._note_clock(batch, key, now_ms)
+        batch.by_device[key] = batch.by_device.get(key, 0) + len(mapped.measured)
+
+    def _map(self, mapper: Mapper, text: str, payload: bytes, now_ms: int, batch: _Batch) -> Mapped:
+        route = mapper.found(text)
+        topic = route.sparkplug
+        if topic is None:
+            return mapper.map(text, payload, now_ms)
+        try:
+            taken = self._nodes.take(topic, payload, now_ms)
+        except AliasUnknown:
+            batch.rebirths[topic.group, topic.node] = None
+            raise
+        if taken.rebirth:
+            batch.rebirths[topic.group, topic.node] = None
+        if taken.unsupported:
+            self._ledger.count(UNSUPPORTED, taken.unsupported)
+        return Mapped(route.rule, route.site, route.device, taken.measured)
 
     def _take_state(self, topic: Topic, payload: bytes, _now_ms: int, batch: _Batch) -> None:
         state = decode_state(payload)
         if not state.lost:
             return
-        key = self._store.device_key(topic.site, topic.device)
+        key = self._device_key(topic.site, topic.device)
         for lost in state.lost:
             self._ledger.lose(key, lost.boot, lost.first, lost.last, lost.reason)
             batch.heard[key, lost.boot] = (key, topic.site, topic.device, lost.boot)

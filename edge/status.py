@@ -21,6 +21,25 @@ class LinkStatus(_Document):
     message: str | None = None
 
 
+class IngestStatus(_Document):
+    """What was special at intake, counted over the store's life; `throttled` since the start, `throttled_devices` now.
+
+    Messages: `retained` (old news of foreign devices, not stored), `over_devices` and `over_series` (in quarantine for
+    a limit), `retried` and `purged` (out of quarantine). Readings: `restamped` (their time was impossible).
+    Sparkplug metrics: `unsupported` (of a type that is no value).
+    """
+
+    retained: int
+    restamped: int
+    over_devices: int
+    over_series: int
+    unsupported: int
+    retried: int
+    purged: int
+    throttled: int
+    throttled_devices: int
+
+
 class LedgerStatus(_Document):
     """The ledger summed up; counts of readings (`undecodable`: of messages).
 
@@ -75,9 +94,17 @@ class GatewayStatus(_Document):
     sessions_lost: int
     devices_link: LinkStatus
     uplink: LinkStatus
+    ingest: IngestStatus
     ledger: LedgerStatus
     forward: ForwardStatus
     store: StoreStatus
+
+
+def ingest_status(standing: Standing) -> IngestStatus:
+    """The intake's part."""
+    names = ("retained", "restamped", "over_devices", "over_series", "unsupported", "retried", "purged")
+    counts = {name: standing.totals.get(name, 0) for name in names}
+    return IngestStatus(**counts, throttled=standing.throttled, throttled_devices=standing.throttled_devices)
 
 
 def ledger_status(standing: Standing) -> LedgerStatus:

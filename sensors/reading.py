@@ -23,6 +23,20 @@ class Value(msgspec.Struct, frozen=True, array_like=True, gc=False):
     unit: str | None = None
 
 
+RESERVED_COLUMNS = frozenset({"boot", "seq", "time"})
+"""What the identity and the time are called where readings become rows: no value may take their place."""
+
+
+def column(value: Value) -> str:
+    """What a value is called where its unit has no place of its own: name, underscore and unit.
+
+    Metres then never meet feet in one column of a database. Within one reading no two values may share it.
+    """
+    if value.unit is None:
+        return f"{value.name}_value" if value.name in RESERVED_COLUMNS else value.name
+    return f"{value.name}_{value.unit}"
+
+
 class Identity(NamedTuple):
     """The name of a reading, unique for ever."""
 
@@ -36,6 +50,7 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
 
     `taken_at_ms` is the device's time in milliseconds since 1970 when `synced` is true. When it is false the device had
     no wall clock, and the time was reckoned back from the moment of reception by the age that the device stated.
+    `time_replaced`: the device's time was impossible, and the gateway put the moment of reception in its place.
     """
 
     device: str
@@ -44,6 +59,7 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     taken_at_ms: int
     values: tuple[Value, ...]
     synced: bool = True
+    time_replaced: bool = False
 
     @property
     def identity(self) -> Identity:

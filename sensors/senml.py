@@ -25,7 +25,7 @@ from functools import lru_cache
 import cbor2
 import msgspec
 
-from sensors.reading import BOOT_MAX, SEQ_MAX, Reading, Value
+from sensors.reading import BOOT_MAX, SEQ_MAX, Reading, Value, column
 
 VALUES_MAX = 64  # values of one reading: four times the largest multi-sensor node in the catalogue
 READINGS_MAX = 1024  # readings of one message: a day at one per 85 s, in one pack
@@ -146,8 +146,8 @@ def decode_anonymous(payload: bytes, *, received_at_ms: int) -> list[tuple[int, 
     if not readings or len(readings) > READINGS_MAX:
         raise PayloadError(f"the pack holds {len(readings)} readings: expected 1 to {READINGS_MAX}")
     for values in readings.values():
-        if len({(value.name, value.unit) for value in values}) < len(values):
-            raise PayloadError("one time gives one name twice: expected each name once")
+        if len({column(value) for value in values}) < len(values):
+            raise PayloadError("one time gives one name twice: expected each name and unit once")
     return [(taken_at_ms, synced, tuple(values)) for (taken_at_ms, synced), values in readings.items()]
 
 
@@ -239,8 +239,8 @@ def _group(records: list[_Record], device: str, received_at_ms: int) -> Iterator
 
 def _reading(device: str, head: tuple[int, int, int, bool], values: list[Value]) -> Reading:
     boot, seq, taken_at_ms, synced = head
-    if len(values) > 1 and len({(value.name, value.unit) for value in values}) < len(values):
-        raise PayloadError(f"the reading of seq {seq} gives one name twice: expected each name once")
+    if len(values) > 1 and len({column(value) for value in values}) < len(values):
+        raise PayloadError(f"the reading of seq {seq} gives one name twice: expected each name and unit once")
     return Reading(device, boot, seq, taken_at_ms, tuple(values), synced)
 
 

@@ -10,13 +10,12 @@ stay two points. A field is named by value and unit (InfluxDB has no units, and 
 from collections.abc import Callable, Iterable
 
 from edge.store.rows import LogEntry
-from sensors.reading import Value
+from sensors.reading import Value, column
 
 NS_PER_MS = 1_000_000
 BOOT_STRIDE = 131_071
 """Spreads boots over the sub-millisecond digits; prime to 10^6, so that boots 0 to 999,999 of one seq all differ."""
 
-_RESERVED = {"boot", "seq", "time"}  # our own fields, and InfluxDB's
 _TAG_ESCAPES = str.maketrans({",": r"\,", "=": r"\=", " ": r"\ "})
 _TEXT_ESCAPES = str.maketrans({'"': r"\"", "\\": r"\\"})
 FIELD_CACHE_MAX = 10_000  # (name, unit) pairs remembered in escaped form
@@ -25,13 +24,6 @@ FIELD_CACHE_MAX = 10_000  # (name, unit) pairs remembered in escaped form
 def timestamp_ns(taken_at_ms: int, boot: int, seq: int) -> int:
     """The point's time: the reading's milliseconds, and its identity in the digits below."""
     return taken_at_ms * NS_PER_MS + (boot * BOOT_STRIDE + seq) % NS_PER_MS
-
-
-def field_name(value: Value) -> str:
-    """The field of a value: its name, an underscore and its unit; before escaping."""
-    if value.unit is None:
-        return f"{value.name}_value" if value.name in _RESERVED else value.name
-    return f"{value.name}_{value.unit}"
 
 
 def escape_tag(text: str) -> str:
@@ -80,7 +72,7 @@ class LineEncoder:
         if key is None:
             if len(self._fields) >= FIELD_CACHE_MAX:
                 self._fields.clear()
-            key = self._fields[value.name, value.unit] = "," + escape_tag(field_name(value)) + "="
+            key = self._fields[value.name, value.unit] = "," + escape_tag(column(value)) + "="
         content = value.value
         if isinstance(content, float):
             return f"{key}{content!r}"

@@ -11,10 +11,10 @@ the value's name and unit.
 
 from collections.abc import Callable, Iterable
 
-from edge.forward.lines import NS_PER_MS, escape_tag, escape_text, field_name, line_head
+from edge.forward.lines import NS_PER_MS, escape_tag, escape_text, line_head
 from edge.stats import Summary
 from edge.store.windows import RollupEntry
-from sensors.reading import Value
+from sensors.reading import Value, column
 
 
 class RollupEncoder:
@@ -35,7 +35,7 @@ class RollupEncoder:
 
 
 def _fields(summary: Summary) -> str:
-    name = escape_tag(field_name(Value(summary.name, summary.last, summary.unit)))
+    name = escape_tag(column(Value(summary.name, summary.last, summary.unit)))
     if isinstance(summary.last, str):
         return f'{name}_text_count={summary.count}i,{name}_text_last="{escape_text(summary.last)}"'
     fields = (

@@ -1,7 +1,7 @@
 """What a message would become and why, without taking it in: the answer of `tidegate edge explain`.
 
 Promise: the same code decides here and at ingest; nothing is stored. What only the store knows (the seq that a foreign
-reading would get, whether a message is a repeat) is not said.
+reading would get, whether a message is a repeat, what a Sparkplug node announced before) is not said.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from edge.mapping.filters import parse_filter
 from edge.mapping.mapper import Mapper
 from edge.mapping.rules import MappingRule
+from edge.mapping.sparkplug import Nodes
 from sensors.messages import MessageError, decode_state
 from sensors.reading import Value
 from sensors.senml import PayloadError, decode
@@ -84,12 +85,15 @@ def explain(rules: Sequence[MappingRule], root: str, topic: str, payload: bytes,
         route = mapper.route(topic)
         if route is not None:
             told = replace(told, site=route.site, device=route.device)
-        mapped = mapper.map(topic, payload, received_at_ms)
+        if route is not None and route.sparkplug is not None:
+            measured = Nodes().take(route.sparkplug, payload, received_at_ms).measured
+        else:
+            measured = list(mapper.map(topic, payload, received_at_ms).measured)
     except (TopicError, PayloadError) as error:
         return replace(told, problem=str(error))
     readings = tuple(
         Explained(None, None, each.taken_at_ms, "device" if each.synced else "gateway", each.values)
-        for each in mapped.measured
+        for each in measured
     )
     return replace(told, readings=readings)
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from edge.mapping.filters import TopicFilter, fill, parse_filter
 from edge.mapping.payloads import Measured, Read, reader
-from edge.mapping.rules import MappingRule
+from edge.mapping.rules import MappingRule, PayloadKind
+from edge.mapping.sparkplug import SparkplugTopic, device_name, parse_topic
 from sensors.topics import TopicError, check_level
 
 ROUTE_CACHE_MAX = 20_000  # topics remembered with their rule: as many as native topics are
@@ -17,12 +18,16 @@ ROUTE_CACHE_MAX = 20_000  # topics remembered with their rule: as many as native
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a topic leads: its rule, and the device that it speaks for."""
+    """Where a topic leads: its rule, and the device that it speaks for.
+
+    `sparkplug`: the message is a Sparkplug node's, and only what is known of the node can read it.
+    """
 
     rule: str
     site: str
     device: str
     read: Read
+    sparkplug: SparkplugTopic | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +70,38 @@ class Mapper:
                 self._routes[topic] = route
         return route
 
-    def map(self, topic: str, payload: bytes, received_at_ms: int) -> Mapped:
-        """What a message says. Raises `TopicError` (no rule, no device) or `PayloadError`."""
+    def found(self, topic: str) -> Route:
+        """Where a topic leads. Raises `TopicError` if no rule takes it, or for a level that names no device."""
         route = self.route(topic)
         if route is None:
             raise TopicError(f"no mapping rule takes the topic {topic[:64]!r}")
+        return route
+
+    def map(self, topic: str, payload: bytes, received_at_ms: int) -> Mapped:
+        """What a message says that is not a Sparkplug node's. Raises `TopicError` or `PayloadError`."""
+        route = self.found(topic)
         return Mapped(route.rule, route.site, route.device, route.read(payload, received_at_ms))
 
     def _find(self, topic: str) -> Route | None:
         for each in self._rules:
             levels = each.topic.match(topic)
-            if levels is not None:
-                site = check_level(fill(each.rule.site, levels), "site")
-                device = check_level(fill(each.rule.device, levels), "device")
-                return Route(each.rule.name, site, device, each.read)
+            if levels is None:
+                continue
+            if each.rule.payload is PayloadKind.SPARKPLUG:
+                return _sparkplug_route(each.rule.name, topic)
+            site = check_level(fill(each.rule.site, levels), "site")
+            device = check_level(fill(each.rule.device, levels), "device")
+            return Route(each.rule.name, site, device, each.read)
         return None
+
+
+def _sparkplug_route(rule: str, text: str) -> Route:
+    topic = parse_topic(text)
+    if topic is None:
+        return Route(rule, "", "", _nothing)
+    return Route(rule, topic.group, device_name(topic), _nothing, topic)
+
+
+def _nothing(_payload: bytes, _received_at_ms: int) -> list[Measured]:
+    """Commands to nodes, and the state of hosts: what a gateway hears and does not keep."""
+    return []

@@ -39,7 +39,7 @@ Read = Callable[[bytes, int], list[Measured]]
 
 
 def reader(rule: MappingRule) -> Read:
-    """How to read the payloads of a rule."""
+    """How to read the payloads of a rule; those of Sparkplug need more than the payload: `edge.mapping.sparkplug`."""
     if rule.payload is PayloadKind.SENML:
         return _read_senml
     if rule.payload is PayloadKind.NUMBER:

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from edge.mapping.filters import TopicFilter, check_template, parse_filter, widest
 from edge.mapping.select import parse_selector
+from sensors.reading import Value, column
 from sensors.senml import VALUES_MAX, check_name, check_unit
 from sensors.topics import Kind, check_level, subscription
 
@@ -24,6 +25,7 @@ class PayloadKind(StrEnum):
     JSON = "json"
     NUMBER = "number"
     SENML = "senml"
+    SPARKPLUG = "sparkplug"
 
 
 class ValueType(StrEnum):
@@ -99,6 +101,9 @@ class MappingRule(_Section):
 
     @model_validator(mode="after")
     def _names_who_it_is(self) -> Self:
+        if self.payload is PayloadKind.SPARKPLUG:
+            self._leaves_names_to_sparkplug()
+            return self
         known = {name for _, name in parse_filter(self.topic).names}
         for key, template in (("site", self.site), ("device", self.device)):
             try:
@@ -109,6 +114,12 @@ class MappingRule(_Section):
                 raise ValueError(f"{key}: {error}") from None
         return self
 
+    def _leaves_names_to_sparkplug(self) -> None:
+        if not self.topic.startswith("spBv1.0/"):
+            raise ValueError(f"topic: expected one under spBv1.0/ for payload sparkplug, found {self.topic!r}")
+        if not {"site", "device"}.isdisjoint(self.model_fields_set):
+            raise ValueError("site and device: expected none for payload sparkplug, whose topics name group and node")
+
     @model_validator(mode="after")
     def _values_fit_the_payload(self) -> Self:
         is_json = self.payload is PayloadKind.JSON
@@ -118,8 +129,8 @@ class MappingRule(_Section):
             raise ValueError(
                 f"value: expected exactly one [[mapping.value]] for payload number, found {len(self.value)}"
             )
-        if self.payload is PayloadKind.SENML and self.value:
-            raise ValueError("value: expected none for payload senml, which names its values itself")
+        if self.payload in {PayloadKind.SENML, PayloadKind.SPARKPLUG} and self.value:
+            raise ValueError(f"value: expected none for payload {self.payload}, which names its values itself")
         for at, value in enumerate(self.value):
             if (value.select is not None) != is_json:
                 raise ValueError(
@@ -127,7 +138,7 @@ class MappingRule(_Section):
                 )
         if self.time is not None and not is_json:
             raise ValueError(f"time: expected only for payload json, found it for {self.payload}")
-        names = [(value.name, value.unit) for value in self.value]
+        names = [column(Value(value.name, 0.0, value.unit)) for value in self.value]
         if len(set(names)) < len(names):
             raise ValueError("value: expected each name (with its unit) once")
         return self

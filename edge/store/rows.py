@@ -15,6 +15,9 @@ from sensors.reading import Reading, Value
 FLAG_UNSYNCED = 1
 """The device had no wall clock; `taken_at_ms` was reckoned from the age it stated."""
 
+FLAG_TIME_REPLACED = 2
+"""The device's time was impossible; `taken_at_ms` is when the gateway received it."""
+
 _head = struct.Struct("<qqqqqqq")
 _body_encoder = msgspec.msgpack.Encoder()
 _body_decoder = msgspec.msgpack.Decoder(tuple[Value, ...])
@@ -42,7 +45,7 @@ class LogEntry(NamedTuple):
 
 def pack(row_id: int, device_key: int, received_at_ms: int, reading: Reading) -> StoredRow:
     """The row of one reading."""
-    flags = 0 if reading.synced else FLAG_UNSYNCED
+    flags = (0 if reading.synced else FLAG_UNSYNCED) | (FLAG_TIME_REPLACED if reading.time_replaced else 0)
     body = _body_encoder.encode(reading.values)
     boot, seq, taken_at_ms = reading.boot, reading.seq, reading.taken_at_ms
     crc = zlib.crc32(body, zlib.crc32(_head.pack(row_id, device_key, boot, seq, taken_at_ms, received_at_ms, flags)))
@@ -57,6 +60,6 @@ def unpack(row: StoredRow, device: str) -> LogEntry:
     ):
         raise RowCorrupt(row_id)
     values = _body_decoder.decode(body)
-    return LogEntry(
-        row_id, device_key, received_at_ms, Reading(device, boot, seq, taken_at_ms, values, flags & FLAG_UNSYNCED == 0)
-    )
+    synced, replaced = flags & FLAG_UNSYNCED == 0, flags & FLAG_TIME_REPLACED != 0
+    reading = Reading(device, boot, seq, taken_at_ms, values, synced, replaced)
+    return LogEntry(row_id, device_key, received_at_ms, reading)

@@ -100,6 +100,19 @@ def m0004_foreign_devices(db: Database) -> None:
     db.conn.execute("CREATE TABLE foreign_seen (id INTEGER PRIMARY KEY, digest BLOB NOT NULL) STRICT")
 
 
+@migrations()
+def m0005_series_and_sparkplug(db: Database) -> None:
+    """What a device measures (edge.limits), and what Sparkplug nodes announced (edge.mapping.sparkplug)."""
+    db.conn.execute(
+        "CREATE TABLE device_series (device_key INTEGER NOT NULL, name TEXT NOT NULL, unit TEXT NOT NULL,"
+        " PRIMARY KEY (device_key, name, unit)) STRICT, WITHOUT ROWID"
+    )
+    db.conn.execute(
+        "CREATE TABLE sparkplug_nodes (node TEXT PRIMARY KEY, seq INTEGER, bd_seq INTEGER, born INTEGER NOT NULL,"
+        " metrics BLOB NOT NULL) STRICT, WITHOUT ROWID"
+    )
+
+
 def migrate(db: Database, path: str) -> list[str]:
     """Bring the file up to date; the names of the migrations that ran. Raises `StoreTooNew`."""
     known = {migration.name for migration in migrations.pending(db)} | {done.name for done in migrations.applied(db)}

@@ -138,6 +138,10 @@ class Store:
             self._names[key] = (site, device)
         return key
 
+    def known_key(self, site: str, device: str) -> int | None:
+        """The number of a device that was heard before, or None."""
+        return self._keys.get((site, device))
+
     def device_name(self, key: int) -> tuple[str, str]:
         """(site, device) of a number. Raises `KeyError` for one that was never given."""
         return self._names[key]

@@ -7,6 +7,7 @@ from random import Random
 from edge.desk import IN_ORDER, NO_WINDOWS, Desk
 from edge.forward.lanes import LaneRules
 from edge.ingest import Message
+from edge.limits import Limits
 from edge.mapping.mapper import Mapper
 from edge.mapping.rules import MappingRule
 from edge.windows import WindowRules
@@ -37,6 +38,7 @@ def open_desk(
     windows: WindowRules = NO_WINDOWS,
     lanes: LaneRules = IN_ORDER,
     mapping: Sequence[MappingRule] = (),
+    limits: Limits | None = None,
 ) -> Desk:
     """A gateway's core over a store in `data_dir`."""
     return Desk(
@@ -51,4 +53,5 @@ def open_desk(
         lanes=lanes,
         retry_cap_ms=60_000,
         mapper=Mapper(mapping),
+        limits=limits,
     )

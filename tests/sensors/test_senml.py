@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sensors.reading import BOOT_MAX, SEQ_MAX, Reading, Value
+from sensors.reading import BOOT_MAX, SEQ_MAX, Reading, Value, column
 from sensors.senml import (
     READINGS_MAX,
     RELATIVE_BELOW_S,
@@ -30,7 +30,7 @@ one_reading_values = st.lists(
     st.builds(Value, names, contents, st.sampled_from([None, "Cel", "%RH", "m/s2"])),
     min_size=1,
     max_size=5,
-    unique_by=lambda value: (value.name, value.unit),
+    unique_by=column,
 ).map(tuple)
 synced_readings = st.builds(
     Reading,

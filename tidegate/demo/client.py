@@ -44,9 +44,9 @@ class Client:
         return max((int(point["time_ns"]) // NS_PER_MS for point in points), default=None)
 
     async def changed_in_cloud(self) -> int:
-        """How many points were ever overwritten with something else: promise 2 says none."""
-        body = await self._get(f"{self._cloud}/api/v1/stats")
-        return int(json.loads(body)["buckets"][BUCKET]["changed"]) if body is not None else -1
+        """How many readings were ever overwritten with something else: promise 2 says none. (A rollup may be.)"""
+        body = await self._get(self._query("series", limit=1000))
+        return sum(int(series["changed"]) for series in json.loads(body)["series"]) if body is not None else -1
 
     def points(self) -> Iterator[dict[str, Any]]:
         """Every point in the cloud. Raises one of `Unanswered`."""

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from edge.forward.lines import NS_PER_MS, field_name, timestamp_ns
+from edge.forward.lines import NS_PER_MS, timestamp_ns
 from firmware_sim.truth import TruthLine
-from sensors.reading import Identity
+from sensors.reading import Identity, column
 
 TRAVEL_MS_MAX = 5_000  # from a device's sending to the gateway's receiving, over a broker on the same machine
 EXAMPLES_MAX = 5  # identities shown for each kind of trouble
@@ -66,7 +66,7 @@ def prove(truth: Iterable[TruthLine], points: Iterable[Mapping[str, Any]]) -> Pr
 
 
 def _is_equal(line: TruthLine, fields: Mapping[str, Any], time_ns: int) -> bool:
-    values = {field_name(value): value.value for value in line.values}
+    values = {column(value): value.value for value in line.values}
     if not line.synced:  # the device knew only an age: the gateway reckoned the time from it, within a message's travel
         taken_at_ms = time_ns // NS_PER_MS
         if abs(taken_at_ms - (line.at_ms or taken_at_ms)) > TRAVEL_MS_MAX:

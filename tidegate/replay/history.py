@@ -11,9 +11,9 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from cloud.lineprotocol import FieldValue, Point
-from edge.forward.lines import field_name, timestamp_ns
+from edge.forward.lines import timestamp_ns
 from edge.intervals import Intervals
-from sensors.reading import Identity, Reading
+from sensors.reading import Identity, Reading, column
 from tidegate.replay.cloud import NS_PER_MS, identity_of
 from tidegate.replay.points import Met
 
@@ -145,7 +145,7 @@ class History:
             if identity.seq not in account.late:
                 self.broken(Promise.LIVE_ORDER, f"arrived behind seq {highest}, was committed before it", identity)
         reading, at_ms = self.waiting.pop(identity)
-        expected: dict[str, FieldValue] = {field_name(value): value.value for value in reading.values}
+        expected: dict[str, FieldValue] = {column(value): value.value for value in reading.values}
         expected |= {"boot": reading.boot, "seq": reading.seq}
         tags = (("device", reading.device), ("site", self._site))
         if point.fields != expected or point.series.tags != tags or point.series.measurement != self._measurement:

@@ -9,6 +9,7 @@ from edge.forward.forwarder import Breaker
 from edge.status import (
     ForwardStatus,
     GatewayStatus,
+    IngestStatus,
     LedgerStatus,
     LinkStatus,
     StoreStatus,
@@ -52,6 +53,7 @@ def status(**changes: Any) -> GatewayStatus:
         "at_ms": T0_MS, "started_ms": T0_MS, "version": "0.1.0", "devices": 1, "waiting_messages": 0,
         "sessions_lost": 0, "devices_link": UP, "uplink": UP, "ledger": LedgerStatus(**ledger),
         "forward": ForwardStatus(**forward), "store": StoreStatus(**store),
+        "ingest": IngestStatus(**dict.fromkeys(IngestStatus.model_fields, 0)),
     }  # fmt: skip
     return GatewayStatus(**(whole | changes))
 

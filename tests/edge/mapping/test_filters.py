@@ -10,11 +10,11 @@ from paho.mqtt.client import topic_matches_sub
 from edge.mapping.filters import FilterError, check_template, fill, parse_filter, widest
 
 levels = st.sampled_from(["a", "b", "", "+"])
-filters = st.tuples(st.lists(levels, min_size=1, max_size=4), st.booleans()).map(
+filters = st.tuples(st.lists(levels, min_size=1, max_size=3), st.booleans()).map(
     lambda each: "/".join([*each[0], *(["#"] if each[1] else [])])
 )
 topics = st.lists(st.sampled_from(["a", "b", "", "c"]), min_size=1, max_size=5).map("/".join).filter(bool)
-ALL_TOPICS = ["/".join(each) for count in range(1, 6) for each in product(["a", "b", "", "z"], repeat=count)]
+ALL_TOPICS = ["/".join(each) for count in range(1, 5) for each in product(["a", "b", "", "z"], repeat=count)]
 
 
 @settings(deadline=None)
@@ -36,7 +36,7 @@ def test_covering_and_overlapping_are_what_the_topics_say(one: str, other: str) 
 @given(st.lists(filters.filter(bool), max_size=6))
 def test_the_widest_filters_take_all_that_all_of_them_take(texts: list[str]) -> None:
     kept = [each.text for each in widest(map(parse_filter, texts))]
-    for topic in ALL_TOPICS[:400]:
+    for topic in ALL_TOPICS:
         assert any(topic_matches_sub(text, topic) for text in kept) == any(
             topic_matches_sub(text, topic) for text in texts
         )

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from edge.forward.lines import field_name, timestamp_ns
+from edge.forward.lines import timestamp_ns
 from firmware_sim.truth import TruthLine
-from sensors.reading import Value
+from sensors.reading import Value, column
 from tidegate.demo.proof import Proof, prove
 
 T0_MS = 1_700_000_000_000
@@ -18,7 +18,7 @@ def line(seq: int) -> TruthLine:
 
 def point(seq: int, **changes: Any) -> dict[str, Any]:
     truth = line(seq)
-    fields = {field_name(value): value.value for value in truth.values} | {"boot": 7, "seq": seq}
+    fields = {column(value): value.value for value in truth.values} | {"boot": 7, "seq": seq}
     whole = {
         "tags": {"device": "room-1", "site": "office"},
         "fields": fields,
