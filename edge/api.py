@@ -1,6 +1,7 @@
-"""The gateway's HTTP API: `/livez`, `/readyz` and `/api/v1/status`. Neither probe fails because a link is down.
+"""The gateway's HTTP API: `/livez`, `/readyz`, `/api/v1/status` and the routers that it is given.
 
-Serves in the gateway's own event loop; asking costs the store thread one short look.
+Neither probe fails because a link is down. Serves in the gateway's own event loop; asking costs the
+store thread one short look.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterator
 
 import uvicorn
-from fastapi import FastAPI, Response
+from fastapi import APIRouter, FastAPI, Response
 
 from edge.config import ApiSettings
 from edge.status import GatewayStatus
@@ -30,7 +31,7 @@ class PortInUse(Exception):
         self.port = port
 
 
-def make_app(status: StatusSource) -> FastAPI:
+def make_app(status: StatusSource, *routers: APIRouter) -> FastAPI:
     """The application."""
     app = FastAPI(title="Tidegate edge", docs_url=None, redoc_url=None)
 
@@ -57,10 +58,14 @@ def make_app(status: StatusSource) -> FastAPI:
         """Everything at one instant."""
         return await status()
 
+    for router in routers:
+        app.include_router(router)
     return app
 
 
-async def serve_api(settings: ApiSettings, status: StatusSource, listening: Callable[[], None]) -> None:
+async def serve_api(
+    settings: ApiSettings, status: StatusSource, listening: Callable[[], None], *routers: APIRouter
+) -> None:
     """Serve until cancelled. Raises `PortInUse`."""
     try:
         server_socket = socket.create_server((settings.host, settings.port), backlog=CONCURRENCY_MAX)
@@ -68,7 +73,7 @@ async def serve_api(settings: ApiSettings, status: StatusSource, listening: Call
         raise PortInUse(settings.host, settings.port, error.strerror or str(error)) from None
     server = _Server(
         uvicorn.Config(
-            make_app(status),
+            make_app(status, *routers),
             log_config=None,
             access_log=False,
             lifespan="off",

@@ -17,6 +17,7 @@ from edge.ingest import Ingest, Ingested, Message
 from edge.ledger import Balance, Ledger, forward_cursor
 from edge.meter import Meter, seconds_to_catch_up
 from edge.store import Store
+from edge.store.outage_log import OutageLog
 from edge.store.store import HEAD_CURSOR
 
 STORE_FILE = "gateway.sqlite"
@@ -74,6 +75,7 @@ class Desk:
             flush_every_ms=flush_every_ms,
             retry_cap_ms=retry_cap_ms,
         )
+        self.outage_log = OutageLog(self.store)
         self._received, self._drained = Meter(), Meter()
         self._ledger_written_ms: int | None = None
         self._deleted_through = 0
@@ -132,6 +134,10 @@ class Desk:
             catch_up_s=seconds_to_catch_up(balance.held, drained_per_s, received_per_s),
             store_bytes=self.store.size_bytes(),
         )
+
+    def held(self) -> int:
+        """How many readings wait for the cloud. Raises `StoreError`."""
+        return self.ledger.balance(DESTINATION).held
 
     def reopen(self) -> None:
         """Open the file again after it failed. Raises `StoreError` while it still does."""

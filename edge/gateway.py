@@ -7,7 +7,7 @@ sends batch after batch. `_housekeeping` tidies, and answers devices that are ow
 
 import asyncio
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib.metadata import version
@@ -17,14 +17,16 @@ from typing import ParamSpec, TypeVar
 import structlog
 
 from edge.api import serve_api
+from edge.api_outages import outage_router
 from edge.config import EdgeConfig
-from edge.desk import Desk
+from edge.desk import STORE_FILE, Desk
 from edge.feedback import Downlink
 from edge.forward.forwarder import Batch
 from edge.forward.outcome import Accepted, Failed, Outcome
 from edge.inbox import Inbox
 from edge.influx import InfluxSender
 from edge.ingest import Message
+from edge.link_recorder import LinkRecorder
 from edge.mqtt import ConnectionLost, MqttConnection, Received, connect
 from edge.retry import Backoff
 from edge.status import GatewayStatus, LinkStatus, StoreStatus, forward_status, ledger_status
@@ -53,6 +55,7 @@ class Gateway:
         self._store_thread = store_thread
         self._rng = rng
         self._sender = InfluxSender(config.influx, clock)
+        self._recorder = LinkRecorder(config.outages, clock, desk, self._in_store)
         self._inbox: Inbox[tuple[MqttConnection, Received]] = Inbox()
         self._connection: MqttConnection | None = None
         self._new_data = asyncio.Event()
@@ -64,11 +67,14 @@ class Gateway:
 
     async def run(self, ready: Callable[[], None] | None = None) -> None:
         """Run until cancelled."""
+        await self._recorder.start()
         try:
             async with asyncio.TaskGroup() as group:
                 listening = asyncio.Event()
-                group.create_task(serve_api(self._config.api, self.status, listening.set))
+                outages = outage_router(self._config.store.data_dir / STORE_FILE)
+                group.create_task(serve_api(self._config.api, self.status, listening.set, outages))
                 await listening.wait()
+                group.create_task(self._recorder.run())
                 group.create_task(self._device_link())
                 group.create_task(self._intake())
                 group.create_task(self._uplink())
@@ -79,6 +85,8 @@ class Gateway:
             if self._connection is not None:
                 await self._connection.close()
             await asyncio.to_thread(self._sender.close)
+            with suppress(StoreError):
+                await self._recorder.flush()
 
     async def status(self) -> GatewayStatus:
         """How things stand now."""
@@ -95,6 +103,7 @@ class Gateway:
             ledger=ledger_status(standing),
             forward=forward_status(standing),
             store=StoreStatus(bytes=standing.store_bytes, healthy=self._store_error is None, error=self._store_error),
+            recorded=self._recorder.status(),
         )
 
     # -- devices
@@ -105,10 +114,12 @@ class Gateway:
         backoff = Backoff(self._rng)
         while True:
             connected_s: float | None = None
+            tried_s = asyncio.get_running_loop().time()
             try:
                 self._inbox.clear()
                 self._connection = await connect(self._config.mqtt, filters, self._deliver)
                 connected_s = asyncio.get_running_loop().time()
+                self._recorder.broker_connected(tried_s, self._connection)
                 self._sessions_lost += not self._connection.session_present
                 self._device_link_status = LinkStatus(state="up", since_ms=self._clock.wall_ms())
                 log.info("broker connected", session_present=self._connection.session_present)
@@ -116,6 +127,7 @@ class Gateway:
             except ConnectionLost as failure:
                 error = failure
             self._connection = None
+            self._recorder.broker_lost(tried_s, error)
             self._device_link_down(error)
             if connected_s is not None and asyncio.get_running_loop().time() - connected_s >= HEALTHY_AFTER_S:
                 backoff.reset()
@@ -178,8 +190,7 @@ class Gateway:
                 if not isinstance(plan, Batch):
                     await self._wait_for_data(plan.for_ms)
                     continue
-                outcome = await self._sender.send(plan.body)
-                self._uplink_seen(outcome)
+                outcome = await self._try_uplink(self._sender.send(plan.body))
                 await self._in_store(
                     self._desk.settle, plan, outcome, self._clock.monotonic_ms(), self._clock.wall_ms()
                 )
@@ -190,7 +201,18 @@ class Gateway:
         if for_ms is not None:
             await asyncio.sleep(for_ms / 1000)
             return
-        await self._new_data.wait()
+        try:
+            async with asyncio.timeout(self._recorder.probe_in_s):
+                await self._new_data.wait()
+        except TimeoutError:
+            await self._try_uplink(self._sender.ping())
+
+    async def _try_uplink(self, request: Awaitable[Outcome]) -> Outcome:
+        started_s = asyncio.get_running_loop().time()
+        outcome = await request
+        self._recorder.uplink_tried(started_s, outcome, self._sender.exchange)
+        self._uplink_seen(outcome)
+        return outcome
 
     def _uplink_seen(self, outcome: Outcome) -> None:
         """Keep the link's state: it is down only when no answer can be relied on."""

@@ -6,7 +6,7 @@ Synchronous and for one thread: the shell owns that thread. A second process is 
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -230,6 +230,18 @@ class Store:
         """What the store takes on the disk: the database and its write-ahead log."""
         names = (self.path.name, self.path.name + "-wal")
         return sum(path.stat().st_size for path in map(self.path.with_name, names) if path.exists())
+
+    def run(self, sql: str, arguments: tuple[object, ...] = ()) -> list[Any]:
+        """The rows of one statement."""
+        return self._execute(sql, arguments)
+
+    def run_many(self, sql: str, rows: Iterable[tuple[object, ...]]) -> None:
+        """One statement for each row, inside a transaction."""
+        self._db.executemany(sql, rows)
+
+    def change(self, sql: str, arguments: tuple[object, ...]) -> int:
+        """One statement, inside a transaction; how many rows it changed."""
+        return self._db.execute(sql, arguments).rowcount
 
     def _execute(self, sql: str, arguments: tuple[object, ...] = ()) -> list[Any]:
         try:
