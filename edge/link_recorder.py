@@ -15,16 +15,13 @@ from edge.desk import Desk
 from edge.exchange import Exchange
 from edge.forward.outcome import Failed, Outcome, Paused, Throttled
 from edge.mqtt import ConnectionLost, MqttConnection
-from edge.outages.events import Ending, Link, LinkKind
-from edge.outages.observations import Failure, Observation, failure_of
+from edge.outages.events import Ending
+from edge.outages.observations import DEVICES, LINKS, UPLINK, Failure, Observation, failure_of
 from edge.outages.recorder import LinkView, Pending, Recorder
 from edge.status import RecordedLink
 from edge.store import StoreError
 from sensors.clock import Clock
 
-UPLINK = Link("uplink", LinkKind.UPLINK)
-DEVICES = Link("devices", LinkKind.DEVICE)
-LINKS = (UPLINK, DEVICES)
 TICK_S = 1.0
 ALIVE_EVERY_US = 60_000_000
 """What a crash leaves unknown at most, when nothing happened before it; one small fsync a minute."""

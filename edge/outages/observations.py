@@ -7,8 +7,12 @@ server can get into a recording through it. All times are microseconds on the re
 from dataclasses import dataclass
 
 from edge.causes import DNS, REFUSED, TIMEOUT, TLS, UNREACHABLE
-from edge.outages.events import Cause, Ending
+from edge.outages.events import Cause, Ending, Link, LinkKind
 
+UPLINK = Link("uplink", LinkKind.UPLINK)
+DEVICES = Link("devices", LinkKind.DEVICE)
+LINKS = (UPLINK, DEVICES)
+"""The links of a gateway: to the cloud, and to the broker that the devices publish to."""
 _CAUSES = {
     DNS: Cause.DNS,
     REFUSED: Cause.REFUSED,

@@ -19,10 +19,11 @@ from edge.exchange import Exchange
 from edge.forward.outcome import Accepted, Failed, Outcome, Paused, Refused, Throttled
 from edge.gateway import serve
 from edge.influx import InfluxSender
-from edge.link_recorder import DEVICES, LINKS, PROBE_AGAIN_S, UPLINK, LinkRecorder
+from edge.link_recorder import PROBE_AGAIN_S, LinkRecorder
 from edge.mqtt import ConnectionLost
 from edge.outages.events import Cause, Close, Ending, Status, Transition, UnknownWrite
 from edge.outages.export import to_recording
+from edge.outages.observations import DEVICES, LINKS, UPLINK
 from edge.outages.recording import Recording, decode_recording, read_recording, write_recording
 from edge.store import StoreFailed
 from edge.store.outage_log import read_archive

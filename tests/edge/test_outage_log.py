@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from edge.link_recorder import LINKS
 from edge.outages.events import Cause, Gap, Sample, Status, Transition
 from edge.outages.export import PLAUSIBLE_MS, Archive, NothingRecorded, to_recording
-from edge.outages.observations import Failure, Observation
+from edge.outages.observations import LINKS, Failure, Observation
 from edge.outages.recorder import Recorder, Resume
 from edge.outages.timeline import OutageEnd
 from edge.store import Store, StoreUnusable

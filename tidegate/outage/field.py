@@ -11,10 +11,10 @@ from urllib.request import Request, urlopen
 
 from pydantic import ValidationError
 
-from edge.api_outages import LIST_MAX, OutageList, outage_list, recording_bytes
 from edge.desk import STORE_FILE
-from edge.link_recorder import LINKS
+from edge.outage_report import LIST_MAX, OutageList, outage_list, recording_bytes
 from edge.outages.export import NothingRecorded
+from edge.outages.observations import LINKS
 from edge.outages.recording import Recording, decode_recording
 from edge.store import StoreError
 from edge.store.outage_log import read_archive

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.table import Table
 
-from edge.api_outages import OutageDocument, OutageList
+from edge.outage_report import OutageDocument, OutageList
 
 _SECOND_US = 1_000_000
 
@@ -41,7 +41,7 @@ def outage_lines(outage: OutageDocument) -> Iterator[str]:
         when = outage.ended or _seconds(outage.end_us)
         yield f"ended: {when} ({outage.how_ended}), within {_seconds(latest_us - earliest_us)}"
     if outage.held_max is not None:
-        before = "" if outage.held_before is None else f", {outage.held_before} are usual"
+        before = "" if outage.held_before is None else f", usually {outage.held_before}"
         yield f"held meanwhile: at most {outage.held_max} readings{before}"
     if outage.catch_up_us is not None:
         yield f"caught up: {_seconds(outage.catch_up_us)} after the end"
