@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, replace
 
-import urllib3
-
 from edge.outages.events import Ending
 
 
@@ -23,14 +21,3 @@ class Exchange:
     def stalled(self) -> "Exchange":
         """The same, given up in silence."""
         return replace(self, ended=Ending.STALL, is_unknown=self.sent_bytes > 0)
-
-
-def of_error(error: BaseException, sent_bytes: int) -> Exchange:
-    """The exchange that ended with this error. Whatever fails before the connection stands has sent nothing."""
-    if isinstance(error, urllib3.exceptions.ReadTimeoutError):
-        return Exchange(sent_bytes, ended=Ending.STALL, is_unknown=sent_bytes > 0)
-    if isinstance(error, urllib3.exceptions.ProtocolError):
-        inner = error.args[1] if len(error.args) > 1 else None
-        reset = isinstance(inner, ConnectionError) and inner.errno is not None  # a plain close has no errno
-        return Exchange(sent_bytes, ended=Ending.RST if reset else Ending.FIN, is_unknown=sent_bytes > 0)
-    return Exchange()

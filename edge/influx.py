@@ -21,8 +21,9 @@ from influxdb_client.rest import ApiException
 from edge.bounded_http import BoundedPoolManager
 from edge.causes import DNS, PROTOCOL, REFUSED, TIMEOUT, TLS, UNREACHABLE, cause_of
 from edge.config import InfluxSettings
-from edge.exchange import Exchange, of_error
+from edge.exchange import Exchange
 from edge.forward.outcome import Accepted, Failed, Outcome, Paused, Refused, Throttled, TooLarge
+from edge.outages.events import Ending
 from sensors.clock import Clock
 
 MESSAGE_CHARS_MAX = 500  # of a server's words, as kept and shown
@@ -78,7 +79,7 @@ class InfluxSender:
                 "GET", f"{self._settings.url.rstrip('/')}/ping", headers={}, timeout=timeout
             )
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            self.exchange = of_error(error, 0)
+            self.exchange = _exchange_of(error, 0)
             self._disconnect()
             return Failed(_cause(error), _one_line(str(error)))
         return outcome_of_ping(answer.status)
@@ -88,7 +89,7 @@ class InfluxSender:
         try:
             status, headers, text = self._post(body)
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            self.exchange = of_error(error, self.exchange.sent_bytes)
+            self.exchange = _exchange_of(error, self.exchange.sent_bytes)
             self._disconnect()
             return Failed(_cause(error), _one_line(str(error)))
         except ApiException as error:  # TLS trouble, which influxdb-client turns into status 0
@@ -209,6 +210,17 @@ def _one_line(text: str) -> str:
 
 def _lower(headers: Any) -> dict[str, str]:
     return {str(name).lower(): str(value) for name, value in (headers or {}).items()}
+
+
+def _exchange_of(error: BaseException, sent_bytes: int) -> Exchange:
+    """The exchange that ended with this error. Whatever fails before the connection stands has sent nothing."""
+    if isinstance(error, urllib3.exceptions.ReadTimeoutError):
+        return Exchange(sent_bytes, ended=Ending.STALL, is_unknown=sent_bytes > 0)
+    if isinstance(error, urllib3.exceptions.ProtocolError):
+        inner = error.args[1] if len(error.args) > 1 else None
+        reset = isinstance(inner, ConnectionError) and inner.errno is not None  # a plain close has no errno
+        return Exchange(sent_bytes, ended=Ending.RST if reset else Ending.FIN, is_unknown=sent_bytes > 0)
+    return Exchange()
 
 
 def _cause(error: BaseException) -> str:

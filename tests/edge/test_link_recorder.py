@@ -308,22 +308,27 @@ def test_the_kernel_counts_the_segments_of_a_connection() -> None:
 
 
 def test_a_running_gateway_probes_an_idle_uplink_and_answers_for_its_outages(tmp_path: Path) -> None:
-    async def run(port: int, probed: asyncio.Event) -> None:
+    api_port = free_port()
+
+    async def run(port: int, probed: asyncio.Event) -> Any:
         config = EdgeConfig.model_validate(
             {
                 "mqtt": {"port": free_port()},
                 "store": {"data_dir": tmp_path},
                 "influx": {"url": f"http://127.0.0.1:{port}"},
                 "outages": {"probe_every_s": 0.02},
-                "api": {"port": 0},
+                "api": {"port": api_port},
             }
         )
         running = asyncio.create_task(serve(config, SystemClock()))
         await probed.wait()
+        async with httpx.AsyncClient() as client:
+            status = (await client.get(f"http://127.0.0.1:{api_port}/api/v1/status")).json()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+        return status
 
-    async def scripted() -> list[bytes]:
+    async def scripted() -> tuple[list[bytes], Any]:
         probed, loop = asyncio.Event(), asyncio.get_running_loop()
 
         def reply(connection: socket.socket, _: bytes) -> None:
@@ -332,10 +337,11 @@ def test_a_running_gateway_probes_an_idle_uplink_and_answers_for_its_outages(tmp
                 loop.call_soon_threadsafe(probed.set)
 
         with server(reply) as (port, requests):
-            await run(port, probed)
-        return requests
+            status = await run(port, probed)
+        return requests, status
 
-    requests = asyncio.run(scripted())
+    requests, status = asyncio.run(scripted())
+    assert {link["link"]: link["state"] for link in status["recorded"]}["uplink"] == "up"
     assert {request.split(b" ")[1] for request in requests} == {b"/ping"}
     assert exported(tmp_path).timeline(UPLINK.name).at(0).status is Status.UP
 
