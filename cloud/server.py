@@ -11,7 +11,6 @@ import signal
 import socket
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
@@ -24,6 +23,7 @@ from cloud.api import create_app
 from cloud.config import CloudConfig
 from cloud.points import CloudStoreError
 from cloud.service import CloudService
+from sensors.clock import SystemClock
 
 HEAD_S: Final = 10.0  # to send a request's head, or the rest of a body nobody waits for; F41 asks for 15 s
 ANSWER_STALL_S: Final = 30.0  # without the client reading 48 KiB of its answer: a 5 kB/s link needs 10 s
@@ -61,7 +61,7 @@ async def serve(config: CloudConfig, ready: Callable[[], None] | None = None) ->
     token = config.read_token()
     listener = _listen(config.host, config.port)
     try:
-        service = CloudService(config, token, time.time_ns)
+        service = CloudService(config, token, SystemClock().wall_ns)
         try:
             await _serve(service, listener, ready)
         finally:

@@ -9,16 +9,20 @@ import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 
+import structlog
 import uvicorn
 from fastapi import APIRouter, FastAPI, Response
 
 from edge.config import ApiSettings
+from edge.dashboard.service import Dashboard
+from edge.dashboard.web import install
 from edge.status import GatewayStatus
 from edge.store import StoreError
 
 KEEP_ALIVE_S = 5
 CONCURRENCY_MAX = 64  # connections; an operator's browser needs six
 SHUTDOWN_S = 2
+log = structlog.get_logger("gateway")
 StatusSource = Callable[[], Awaitable[GatewayStatus]]
 
 
@@ -64,16 +68,22 @@ def make_app(status: StatusSource, *routers: APIRouter) -> FastAPI:
 
 
 async def serve_api(
-    settings: ApiSettings, status: StatusSource, listening: Callable[[], None], *routers: APIRouter
+    settings: ApiSettings,
+    status: StatusSource,
+    listening: Callable[[], None],
+    dashboard: Dashboard,
+    *routers: APIRouter,
 ) -> None:
     """Serve until cancelled. Raises `PortInUse`."""
     try:
         server_socket = socket.create_server((settings.host, settings.port), backlog=CONCURRENCY_MAX)
     except OSError as error:
         raise PortInUse(settings.host, settings.port, error.strerror or str(error)) from None
+    app = make_app(status, *routers)
+    install(app, dashboard)
     server = _Server(
         uvicorn.Config(
-            make_app(status, *routers),
+            app,
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -83,10 +93,13 @@ async def serve_api(
         )
     )
     serving = asyncio.create_task(server.serve(sockets=[server_socket]))
+    host, port = server_socket.getsockname()[:2]
+    log.info("dashboard", url=f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/")
     try:
         listening()
         await asyncio.shield(serving)
     finally:
+        await dashboard.close()
         server.should_exit = True
         await serving
         server_socket.close()

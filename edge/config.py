@@ -7,6 +7,9 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from edge.forward.lanes import LaneRules, Order
+from edge.mapping.rules import RULES_MAX, MappingRule, check_rules
+from edge.windows import DEFAULT_GRACE_MS, DEFAULT_LATENESS_MS, DEFAULT_SIZES_S, WindowRules
 from sensors.topics import DEFAULT_ROOT, check_root
 
 SEVEN_DAYS_S = 7 * 24 * 3600
@@ -85,6 +88,40 @@ class StoreSettings(_Section):
     commit_wait_ms: Annotated[int, Field(ge=0, le=10_000)] = 5
 
 
+class WindowSettings(_Section):
+    """The rollups that the gateway computes. Sizes are in seconds; none of them: no rollups."""
+
+    sizes_s: Annotated[tuple[Annotated[int, Field(ge=1, le=86_400)], ...], Field(max_length=8)] = DEFAULT_SIZES_S
+    grace_ms: Annotated[int, Field(ge=0, le=3_600_000)] = DEFAULT_GRACE_MS
+    lateness_ms: Annotated[int, Field(ge=0, le=30 * 86_400_000)] = DEFAULT_LATENESS_MS
+
+    @model_validator(mode="after")
+    def _sizes_differ(self) -> Self:
+        if len(set(self.sizes_s)) != len(self.sizes_s):
+            raise ValueError("sizes_s: expected every size once")
+        return self
+
+    def rules(self) -> WindowRules:
+        """What the core goes by."""
+        return WindowRules(self.sizes_s, self.grace_ms, self.lateness_ms)
+
+
+class LaneSettings(_Section):
+    """In which order the cloud is served after an outage. A weight is a lane's share of the bytes while all wait."""
+
+    backfill: bool = True
+    backfill_order: Order = Order.OLDEST
+    rollups_weight: Annotated[int, Field(ge=1, le=1000)] = LaneRules().rollups_weight
+    live_weight: Annotated[int, Field(ge=1, le=1000)] = LaneRules().live_weight
+    backfill_weight: Annotated[int, Field(ge=1, le=1000)] = LaneRules().backfill_weight
+
+    def rules(self) -> LaneRules:
+        """What the core goes by."""
+        return LaneRules(
+            self.backfill, self.backfill_order, self.rollups_weight, self.live_weight, self.backfill_weight
+        )
+
+
 class InfluxSettings(_Section):
     """The cloud: an InfluxDB 2 write API."""
 
@@ -101,6 +138,8 @@ class InfluxSettings(_Section):
     retry_cap_s: Annotated[float, Field(ge=1, le=3600)] = 60
     connect_timeout_s: Annotated[float, Field(gt=0, le=300)] = 5
     read_timeout_s: Annotated[float, Field(gt=0, le=600)] = 30
+
+    lanes: LaneSettings = LaneSettings()
 
     @model_validator(mode="after")
     def _one_token(self) -> Self:
@@ -128,6 +167,20 @@ class ApiSettings(_Section):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    token: SecretStr | None = None
+    token_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_token(self) -> Self:
+        if self.token is not None and self.token_file is not None:
+            raise ValueError("token and token_file: expected at most one of them")
+        return self
+
+    def read_token(self) -> str:
+        """The token that a request must carry to change anything; empty: nobody may. Raises `OSError`."""
+        if self.token_file is not None:
+            return self.token_file.read_text().strip()
+        return self.token.get_secret_value() if self.token is not None else ""
 
 
 class EdgeConfig(_Section):
@@ -135,6 +188,13 @@ class EdgeConfig(_Section):
 
     mqtt: MqttSettings = MqttSettings()
     store: StoreSettings = StoreSettings()
+    windows: WindowSettings = WindowSettings()
     influx: InfluxSettings = InfluxSettings()
     outages: OutageSettings = OutageSettings()
     api: ApiSettings = ApiSettings()
+    mapping: Annotated[tuple[MappingRule, ...], Field(max_length=RULES_MAX)] = ()
+
+    @model_validator(mode="after")
+    def _rules_stand_beside_each_other(self) -> Self:
+        check_rules(self.mapping, self.mqtt.topic_root)
+        return self

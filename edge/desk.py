@@ -11,19 +11,36 @@ from random import Random
 
 from edge.feedback import Downlink, Feedback
 from edge.forward.forwarder import Batch, Forwarder, ForwarderState, Wait
+from edge.forward.lanes import Lane, LaneName, LaneRules
 from edge.forward.lines import LineEncoder
 from edge.forward.outcome import Outcome
+from edge.forward.queue import LaneQueue
+from edge.forward.rollup_lines import RollupEncoder
+from edge.forward.sources import NoticeSource, ReadingSource, RollupSource
 from edge.ingest import Ingest, Ingested, Message
+from edge.latest import Latest
 from edge.ledger import Balance, Ledger, forward_cursor
+from edge.ledger_report import LedgerReport, report
+from edge.mapping.mapper import Mapper
 from edge.meter import Meter, seconds_to_catch_up
+from edge.quarantine import Quarantine
 from edge.store import Store
+from edge.store.notices import Notices
 from edge.store.outage_log import OutageLog
 from edge.store.store import HEAD_CURSOR
+from edge.store.windows import WindowTables
+from edge.windows import PAGE_ROWS, WINDOWS_CURSOR, Aggregator, WindowRules
+from sensors.topics import Topic
 
 STORE_FILE = "gateway.sqlite"
 DELETE_ROWS_MAX = 5000  # of one transaction, so that tidying never holds up an ingest commit for long
 LEDGER_EVERY_MS = 5_000  # how much of the ledger a restart reads again, in time; in rows, see the ledger
+AGGREGATE_EVERY_MS = 1_000  # one fsync a second for the windows while little comes; a full page does not wait
 DESTINATION = "influx"
+REMEMBER_ROWS = 2000  # of the log's end, read at the start so that the pages are not empty: some 10 ms
+NO_WINDOWS = WindowRules(sizes_s=())
+IN_ORDER = LaneRules(backfill=False)
+DEFAULT_GATEWAY = "tidegate-gateway"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,26 +72,45 @@ class Desk:
         batch_rows: int,
         flush_every_ms: int,
         retry_cap_ms: int,
+        windows: WindowRules = NO_WINDOWS,
+        lanes: LaneRules = IN_ORDER,
+        gateway: str = DEFAULT_GATEWAY,
+        mapper: Mapper | None = None,
     ) -> None:
+        """`gateway`: the name by which this gateway's own lines can be told from another's."""
         self.store = Store(data_dir / STORE_FILE)
         try:
-            self.ledger = Ledger(self.store, [DESTINATION])
+            self.ledger = Ledger(self.store, [DESTINATION], [WINDOWS_CURSOR])
+            self.latest = self._remembered()
         except BaseException:
             self.store.close()
             raise
-        self._ingest = Ingest(self.store, self.ledger, root=root, message_bytes_max=message_bytes_max)
+        self._ingest = Ingest(self.store, self.ledger, root=root, message_bytes_max=message_bytes_max, mapper=mapper)
+        self.quarantine = Quarantine(self.store, self.ledger, self._ingest)
         self._feedback = Feedback(self.ledger, root=root)
-        encoder = LineEncoder(self.store.device_name, measurement=measurement)
+        queue = LaneQueue(
+            self.store,
+            self.ledger,
+            _lanes(self.store, windows, lanes, measurement),
+            lanes,
+            DESTINATION,
+            gateway=gateway,
+            measurement=measurement,
+            batch_rows=batch_rows,
+        )
         self.forwarder = Forwarder(
             self.store,
             self.ledger,
-            encoder,
+            queue,
             DESTINATION,
             rng,
             batch_rows=batch_rows,
             flush_every_ms=flush_every_ms,
             retry_cap_ms=retry_cap_ms,
         )
+        self._queue = queue
+        self._aggregator = Aggregator(self.store, self.ledger, windows)
+        self._aggregated_ms: int | None = None
         self.outage_log = OutageLog(self.store)
         self._received, self._drained = Meter(), Meter()
         self._ledger_written_ms: int | None = None
@@ -83,7 +119,26 @@ class Desk:
     def take_in(self, messages: Sequence[Message], now_ms: int, wall_ms: int) -> tuple[Ingested, list[Downlink]]:
         """Commit a batch; afterwards its messages may be acknowledged, and the downlinks sent. Raises `StoreError`."""
         ingested = self._ingest.process(messages, wall_ms)
+        self.latest.note(ingested.rows, wall_ms)
         return ingested, self._feedback.heard(ingested.heard, now_ms)
+
+    def take_readings(
+        self, topic: Topic, payload: bytes, now_ms: int, wall_ms: int
+    ) -> tuple[Ingested, dict[int, int], list[Downlink]]:
+        """Commit one native payload that came by another way than MQTT: what it did, and the acks (boot -> seq).
+
+        Raises `NotUnderstood` and `StoreError`; then nothing was kept.
+        """
+        ingested = self._ingest.accept(topic, payload, wall_ms)
+        self.latest.note(ingested.rows, wall_ms)
+        acks = {boot: self.ledger.acknowledged_through(key, boot) for key, _, _, boot in ingested.heard}
+        return ingested, acks, self._feedback.heard(ingested.heard, now_ms)
+
+    def ledger_report(
+        self, *, site: str | None = None, device: str | None = None, only_open: bool = False
+    ) -> LedgerReport:
+        """See `edge.ledger_report.report`. Raises `StoreError`."""
+        return report(self.ledger, self.store, site=site, device=device, only_open=only_open)
 
     def owed(self, now_ms: int) -> list[Downlink]:
         """Acks that have become due since. Raises `StoreError`."""
@@ -98,22 +153,36 @@ class Desk:
         """See `Forwarder.settle`. Raises `StoreError`."""
         self.forwarder.settle(batch, outcome, now_ms, wall_ms)
 
-    def tidy(self, now_ms: int) -> bool:
-        """Write the ledger if it is time and delete what everybody has passed; whether there is more to delete.
+    def tidy(self, now_ms: int, wall_ms: int | None = None) -> bool:
+        """Roll up, write the ledger if it is time, delete what everybody has passed; whether there is more to do.
 
+        `wall_ms`: the wall clock, by which windows of silent devices are closed; None if it is not known.
         Raises `StoreError`.
         """
         self.ledger.refresh()
+        more = self._aggregate(now_ms, wall_ms)
+        more = self._queue.retire(DELETE_ROWS_MAX) or more
         if self._ledger_written_ms is None or now_ms - self._ledger_written_ms >= LEDGER_EVERY_MS:
             self._write_ledger()
             self._ledger_written_ms = now_ms
         through = self.ledger.deletable_through()
         if through == self._deleted_through:
-            return False
+            return more
         if self.store.delete_through(through, DELETE_ROWS_MAX) < DELETE_ROWS_MAX:
             self._deleted_through = through
-            return False
+            return more
         return True
+
+    def _aggregate(self, now_ms: int, wall_ms: int | None) -> bool:
+        if (
+            self._aggregated_ms is not None
+            and now_ms - self._aggregated_ms < AGGREGATE_EVERY_MS
+            and self.store.head - self.store.cursor(WINDOWS_CURSOR) < PAGE_ROWS
+        ):
+            return False
+        more = self._aggregator.advance(wall_ms)
+        self._aggregated_ms = None if more else now_ms
+        return more
 
     def standing(self, now_ms: int, wall_ms: int) -> Standing:
         """How things stand; also what the rates are measured by, so ask about once a second. Raises `StoreError`."""
@@ -158,6 +227,12 @@ class Desk:
         finally:
             self.store.close()
 
+    def _remembered(self) -> Latest:
+        latest = Latest()
+        for entry in self.store.read(max(0, self.store.head - REMEMBER_ROWS), REMEMBER_ROWS).entries:
+            latest.note([(entry.device_key, entry.reading)], entry.received_at_ms)
+        return latest
+
     def _write_ledger(self) -> None:
         if not self.ledger.has_changes():
             return
@@ -167,3 +242,17 @@ class Desk:
         except BaseException:
             self.ledger.forget_uncommitted()
             raise
+
+
+def _lanes(store: Store, windows: WindowRules, rules: LaneRules, measurement: str) -> list[Lane]:
+    """Every lane of the destination; a window size that is no longer configured keeps its lane while it has rollups."""
+    readings = ReadingSource(store, LineEncoder(store.device_name, measurement=measurement))
+    encoder = RollupEncoder(store.device_name, measurement=measurement)
+    sizes_s = sorted({*windows.sizes_s, *WindowTables(store).sizes_s()}, reverse=True)
+    rollups = [Lane(f"rollups/{size_s}", LaneName.ROLLUPS, RollupSource(store, encoder, size_s)) for size_s in sizes_s]
+    return [
+        Lane(LaneName.NOTICES, LaneName.NOTICES, NoticeSource(Notices(store))),
+        *rollups,
+        Lane(LaneName.LIVE, LaneName.LIVE, readings),
+        Lane(LaneName.BACKFILL, LaneName.BACKFILL, readings, rules.backfill_order),
+    ]

@@ -17,8 +17,10 @@ from typing import ParamSpec, TypeVar
 import structlog
 
 from edge.api import serve_api
+from edge.api_data import DataApi
 from edge.api_outages import outage_router
 from edge.config import EdgeConfig
+from edge.dashboard import Dashboard
 from edge.desk import STORE_FILE, Desk
 from edge.feedback import Downlink
 from edge.forward.forwarder import Batch
@@ -27,12 +29,13 @@ from edge.inbox import Inbox
 from edge.influx import InfluxSender
 from edge.ingest import Message
 from edge.link_recorder import LinkRecorder
+from edge.mapping.mapper import Mapper
+from edge.mapping.rules import subscriptions
 from edge.mqtt import ConnectionLost, MqttConnection, Received, connect
 from edge.retry import Backoff
-from edge.status import GatewayStatus, LinkStatus, StoreStatus, forward_status, ledger_status
+from edge.status import GatewayStatus, LinkStatus, forward_status, ledger_status, store_status
 from edge.store import StoreError, StoreFailed, StoreFull
 from sensors.clock import Clock
-from sensors.topics import Kind, subscription
 
 HOUSEKEEPING_S = 0.25  # the resolution of owed acks, and how soon new data is looked for when the uplink idles
 STORE_RETRY_S = 1.0  # a full or failing disk is tried again this often; nothing is acknowledged meanwhile
@@ -71,9 +74,11 @@ class Gateway:
         try:
             async with asyncio.TaskGroup() as group:
                 listening = asyncio.Event()
-                outages = outage_router(self._config.store.data_dir / STORE_FILE)
-                group.create_task(serve_api(self._config.api, self.status, listening.set, outages))
+                dashboard = Dashboard(self.status, self._in_store, self._desk, self._clock)
+                routers = self._data_api().router(), outage_router(self._config.store.data_dir / STORE_FILE)
+                group.create_task(serve_api(self._config.api, self.status, listening.set, dashboard, *routers))
                 await listening.wait()
+                group.create_task(dashboard.run())
                 group.create_task(self._recorder.run())
                 group.create_task(self._device_link())
                 group.create_task(self._intake())
@@ -102,15 +107,24 @@ class Gateway:
             uplink=self._uplink_status,
             ledger=ledger_status(standing),
             forward=forward_status(standing),
-            store=StoreStatus(bytes=standing.store_bytes, healthy=self._store_error is None, error=self._store_error),
+            store=store_status(standing, self._store_error),
             recorded=self._recorder.status(),
+        )
+
+    def _committed(self, downlinks: list[Downlink]) -> None:
+        self._new_data.set()
+        self._send_down(downlinks)
+
+    def _data_api(self) -> DataApi:
+        config = self._config
+        return DataApi(
+            self._desk, self._in_store, self._clock, config.api, config.mqtt.message_bytes_max, self._committed
         )
 
     # -- devices
 
     async def _device_link(self) -> None:
-        root = self._config.mqtt.topic_root
-        filters = [subscription(Kind.READING, root), subscription(Kind.STATE, root)]
+        filters = subscriptions(self._config.mapping, self._config.mqtt.topic_root)
         backoff = Backoff(self._rng)
         while True:
             connected_s: float | None = None
@@ -144,7 +158,10 @@ class Gateway:
         settings = self._config.store
         while True:
             received = await self._inbox.take(settings.commit_rows_max, settings.commit_wait_ms / 1000)
-            messages = [Message(item.topic, item.payload, item.retained) for _, item in received]
+            messages = [
+                Message(item.topic, item.payload, item.retained, item.packet_id, item.redelivered)
+                for _, item in received
+            ]
             downlinks = await self._commit(messages)
             self._new_data.set()
             self._acknowledge(received)
@@ -239,7 +256,8 @@ class Gateway:
             try:
                 now_ms = self._clock.monotonic_ms()
                 self._send_down(await self._in_store(self._desk.owed, now_ms))
-                more = await self._in_store(self._desk.tidy, now_ms)
+                more = await self._in_store(self._desk.tidy, now_ms, self._clock.wall_ms())
+                self._new_data.set()  # rollups and notices are new data, too
                 if self._store_error is not None:
                     await self._in_store(self._desk.prove_writable)
                     self._store_works()
@@ -276,7 +294,7 @@ async def serve(config: EdgeConfig, clock: Clock, ready: Callable[[], None] | No
     loop = asyncio.get_running_loop()
     rng = Random()  # noqa: S311  # jitter: every gateway its own
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="store") as store_thread:
-        desk = await loop.run_in_executor(store_thread, functools.partial(_open_desk, config, rng))
+        desk = await loop.run_in_executor(store_thread, functools.partial(open_desk, config, rng))
         try:
             await Gateway(config, clock, desk, store_thread, rng).run(ready)
         finally:
@@ -284,7 +302,8 @@ async def serve(config: EdgeConfig, clock: Clock, ready: Callable[[], None] | No
                 await loop.run_in_executor(store_thread, desk.close)
 
 
-def _open_desk(config: EdgeConfig, rng: Random) -> Desk:
+def open_desk(config: EdgeConfig, rng: Random) -> Desk:
+    """The gateway's core over the store of the configuration. Raises `StoreLocked`, `StoreUnusable`, `StoreTooNew`."""
     return Desk(
         config.store.data_dir,
         rng,
@@ -294,4 +313,8 @@ def _open_desk(config: EdgeConfig, rng: Random) -> Desk:
         batch_rows=config.influx.batch_rows,
         flush_every_ms=config.influx.flush_every_ms,
         retry_cap_ms=round(config.influx.retry_cap_s * 1000),
+        windows=config.windows.rules(),
+        lanes=config.influx.lanes.rules(),
+        gateway=config.mqtt.client_id,
+        mapper=Mapper(config.mapping),
     )

@@ -1,33 +1,46 @@
 """From messages to the log: decode, validate, recognise duplicates, commit, and only then say what may be acknowledged.
 
+A message under the gateway's own root is native: it has an identity. Any other is a foreign device's, for which the
+mapping rules speak: its readings get the boot `FOREIGN_BOOT` and the account's next seq, so that they are in the ledger
+like all others; no gap can be seen in them, nothing is asked for again, and no `ack` is sent to such a device.
+
 Promises: `process` returns only after one durable transaction that holds every reading, every state and every message
 that could not be understood (quarantine); if it raises, nothing was kept and no message of the batch may be
 acknowledged. Whatever a message is, it harms only itself.
 Synchronous; lives in the store's thread.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from edge.ledger import Ledger
+from edge.ledger import DUPLICATES, Ledger
+from edge.mapping.mapper import Mapper
+from edge.mapping.recent import Recent
 from edge.store import Store
 from sensors.messages import MessageError, decode_state
-from sensors.reading import Reading
+from sensors.reading import FOREIGN_BOOT, Reading
 from sensors.senml import PayloadError, decode
 from sensors.topics import DEFAULT_ROOT, Kind, Topic, TopicError, parse_topic
 
 TOPIC_CACHE_MAX = 20_000  # topics remembered in parsed form: 10,000 devices with two kinds each
 DEFAULT_MESSAGE_BYTES_MAX = 256 * 1024  # a day of one device's readings in one pack is about 100 KB
 INGEST_SOURCE = "ingest"
+_BAD_MESSAGE = (TopicError, PayloadError, MessageError)
+RETRIED = "retried"
+RETAINED = "retained"
+"""The total of retained messages of foreign devices: old news that the broker tells at a subscription, not readings."""
 
 
 class Message(NamedTuple):
-    """One MQTT message. `topic` is bytes where it was not UTF-8."""
+    """One MQTT message. `topic` is bytes where it was not UTF-8; see `edge.mqtt.framing.Received` for the others."""
 
     topic: str | bytes
     payload: bytes
     retained: bool = False
+    packet_id: int | None = None
+    redelivered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +52,12 @@ class Ingested:
     undecodable: int
     heard: tuple[tuple[int, str, str, int], ...]
     """(device_key, site, device, boot) of every account that spoke: whom the gateway may owe an `ack`."""
+    rows: Sequence[tuple[int, Reading]] = ()
+    """(device_key, reading) of everything that was stored, in order."""
+
+
+class NotUnderstood(ValueError):
+    """A message that is no reading, told to whoever gave it. Nothing of it was kept."""
 
 
 class _Batch:
@@ -51,6 +70,10 @@ class _Batch:
         self.touched_ledger = False
         self.heard: dict[tuple[int, int], tuple[int, str, str, int]] = {}
 
+    def ingested(self) -> Ingested:
+        """What the batch did."""
+        return Ingested(len(self.rows), self.duplicates, self.undecodable, tuple(self.heard.values()), self.rows)
+
 
 class Ingest:
     """Takes batches of messages into one store."""
@@ -62,10 +85,14 @@ class Ingest:
         *,
         root: str = DEFAULT_ROOT,
         message_bytes_max: int = DEFAULT_MESSAGE_BYTES_MAX,
+        mapper: Mapper | None = None,
     ) -> None:
         self._store = store
         self._ledger = ledger
         self._root = root
+        self._own_prefix = root + "/"
+        self._mapper = mapper
+        self._recent = Recent(store)
         self._message_bytes_max = message_bytes_max
         self._topics: dict[str, Topic] = {}
         self._takers: dict[Kind, Callable[[Topic, bytes, int, _Batch], None]] = {
@@ -75,42 +102,91 @@ class Ingest:
 
     def process(self, messages: Sequence[Message], now_ms: int) -> Ingested:
         """Take a batch in, in one transaction. Raises `StoreError`: then nothing was kept."""
+        with self._committing(now_ms) as batch:
+            for message in messages:
+                self._take(message, now_ms, batch)
+        return batch.ingested()
+
+    def accept(self, topic: Topic, payload: bytes, now_ms: int) -> Ingested:
+        """Take the readings of one native payload in, however it came, in one transaction.
+
+        Raises `NotUnderstood` (nothing is kept, also not in quarantine: the sender hears why) and `StoreError`.
+        """
+        with self._named(), self._committing(now_ms) as batch:
+            self._check_size(payload)
+            self._take_readings(topic, payload, now_ms, batch)
+        return batch.ingested()
+
+    def retry(self, message: Message, received_at_ms: int, quarantine_id: int) -> Ingested:
+        """Take a message out of quarantine, if it is understood now, in one transaction.
+
+        Raises `NotUnderstood` (it stays where it is) and `StoreError`.
+        """
+        with self._named(), self._committing(received_at_ms) as batch:
+            self._understand(message, received_at_ms, batch)
+            self._store.write("DELETE FROM quarantine WHERE id = ?", [(quarantine_id,)])
+            self._ledger.count(RETRIED)
+            batch.touched_ledger = True
+        return batch.ingested()
+
+    @contextmanager
+    def _committing(self, now_ms: int) -> Iterator[_Batch]:
+        """One durable transaction around what the block gathers; after an error, memory is made new from the store."""
         batch = _Batch()
         self._ledger.refresh()
+        self._recent.refresh()
         try:
             with self._store.transaction():
-                for message in messages:
-                    self._take(message, now_ms, batch)
+                yield batch
                 if batch.rows:
                     self._store.append(batch.rows, now_ms)
+                self._recent.write()
                 if batch.touched_ledger or self._ledger.checkpoint_due():
                     self._ledger.write()
         except BaseException:
             self._ledger.forget_uncommitted()
+            self._recent.forget_uncommitted()
             raise
-        return Ingested(len(batch.rows), batch.duplicates, batch.undecodable, tuple(batch.heard.values()))
+
+    @staticmethod
+    @contextmanager
+    def _named() -> Iterator[None]:
+        try:
+            yield
+        except _BAD_MESSAGE as error:
+            raise NotUnderstood(str(error)) from None
 
     def _take(self, message: Message, now_ms: int, batch: _Batch) -> None:
         try:
-            topic = self._topic(message)
-            if len(message.payload) > self._message_bytes_max:
-                raise PayloadError(f"{len(message.payload)} bytes: expected at most {self._message_bytes_max}")
-            take = self._takers.get(topic.kind)
-            if take is None:
-                raise TopicError(f"kind {topic.kind} is not sent to a gateway: expected reading or state")
-            take(topic, message.payload, now_ms, batch)
-        except (TopicError, PayloadError, MessageError) as error:
+            self._understand(message, now_ms, batch)
+        except _BAD_MESSAGE as error:
             self._quarantine(message, str(error), now_ms, batch)
 
-    def _topic(self, message: Message) -> Topic:
+    def _understand(self, message: Message, now_ms: int, batch: _Batch) -> None:
+        """Gather what the message says; raises one of `_BAD_MESSAGE` before anything is gathered."""
+        self._check_size(message.payload)
         if isinstance(message.topic, bytes):
             raise TopicError("the topic is not UTF-8")
-        topic = self._topics.get(message.topic)
+        if self._mapper is not None and not message.topic.startswith(self._own_prefix):
+            self._take_foreign(self._mapper, message.topic, message, now_ms, batch)
+            return
+        topic = self._topic(message.topic)
+        take = self._takers.get(topic.kind)
+        if take is None:
+            raise TopicError(f"kind {topic.kind} is not sent to a gateway: expected reading or state")
+        take(topic, message.payload, now_ms, batch)
+
+    def _check_size(self, payload: bytes) -> None:
+        if len(payload) > self._message_bytes_max:
+            raise PayloadError(f"{len(payload)} bytes: expected at most {self._message_bytes_max}")
+
+    def _topic(self, text: str) -> Topic:
+        topic = self._topics.get(text)
         if topic is None:
-            topic = parse_topic(message.topic, self._root)
+            topic = parse_topic(text, self._root)
             if len(self._topics) >= TOPIC_CACHE_MAX:
                 self._topics.clear()
-            self._topics[message.topic] = topic
+            self._topics[text] = topic
         return topic
 
     def _take_readings(self, topic: Topic, payload: bytes, now_ms: int, batch: _Batch) -> None:
@@ -125,6 +201,22 @@ class Ingest:
                 batch.duplicates += 1
             if (key, boot) not in heard:
                 heard[key, boot] = (key, topic.site, topic.device, boot)
+
+    def _take_foreign(self, mapper: Mapper, topic: str, message: Message, now_ms: int, batch: _Batch) -> None:
+        mapped = mapper.map(topic, message.payload, now_ms)
+        packet_id, timed = message.packet_id, mapped.timed
+        if message.retained:
+            self._ledger.count(RETAINED)
+            return
+        if self._recent.is_repeat(topic, message.payload, packet_id, redelivered=message.redelivered, timed=timed):
+            self._ledger.count(DUPLICATES)
+            batch.duplicates += 1
+            return
+        self._recent.note(topic, message.payload, packet_id, timed=timed)
+        key = self._store.device_key(mapped.site, mapped.device)
+        for taken_at_ms, synced, values in mapped.measured:
+            seq = self._ledger.receive_next(key, FOREIGN_BOOT)
+            batch.rows.append((key, Reading(mapped.device, FOREIGN_BOOT, seq, taken_at_ms, values, synced)))
 
     def _take_state(self, topic: Topic, payload: bytes, _now_ms: int, batch: _Batch) -> None:
         state = decode_state(payload)

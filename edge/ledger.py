@@ -9,11 +9,12 @@ Entries of one account (device, boot), each a set of seqs:
 
 Promise: for every destination, received = delivered + held + quarantined, at any instant and after any crash. The
 ledger is a reader of the log: its sets live in memory and are written every `CHECKPOINT_ROWS` rows together with the
-position that they cover; after a crash the few rows behind that position are read again. Rows are deleted only below.
+ids that they cover; after a crash the few rows that they do not cover are read again. Only covered rows are deleted.
 Synchronous; lives in the store's thread.
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from edge.intervals import Intervals
@@ -26,6 +27,7 @@ DUPLICATES = "duplicates"
 UNDECODABLE = "undecodable"
 LOST = "lost"
 DELIVERED = "delivered"
+NOT_ROLLED_UP = "not_rolled_up"
 
 CHECKPOINT_ROWS = 8192  # rows read again after a crash: about 50 ms; and one ledger write per so many readings
 RECOVER_ROWS = 2048  # of one read while recovering, so that memory stays flat
@@ -33,12 +35,17 @@ RECEIVED_CURSOR = "ledger/received"
 
 
 def forward_cursor(destination: str) -> str:
-    """The name of the cursor that says how far a destination has accepted the log."""
+    """The name of the cursor that says up to where a destination has the log without a gap."""
     return f"forward/{destination}"
 
 
-def delivered_cursor(destination: str) -> str:
-    """The name of the cursor that says how far the written ledger covers that acceptance."""
+def done_ranges(destination: str, source: str = "readings") -> str:
+    """The name of the set of ids that a destination is done with: accepted by it, or in quarantine."""
+    return f"forward/{destination}/{source}"
+
+
+def covered_ranges(destination: str) -> str:
+    """The name of the set of ids, of those that the destination is done with, that the written ledger covers."""
     return f"ledger/delivered/{destination}"
 
 
@@ -103,9 +110,11 @@ class Account:
 class Ledger:
     """The accounts of all devices, over one store."""
 
-    def __init__(self, store: Store, destinations: Iterable[str]) -> None:
+    def __init__(self, store: Store, destinations: Iterable[str], readers: Iterable[str] = ()) -> None:
+        """`readers`: cursors of the log's other readers, for whom rows must be kept as well."""
         self._store = store
         self._destinations = tuple(destinations)
+        self._readers = tuple(readers)
         self._recover()
 
     def _recover(self) -> None:
@@ -113,9 +122,11 @@ class Ledger:
         store = self._store
         self._stale = True
         self._uncovered = 0
+        self._counted = False
         self._accounts: dict[tuple[int, int], Account] = {}
+        self._boots: dict[int, list[int]] = {}
         self._dirty: dict[tuple[int, int], Account] = {}
-        self.totals = {RECEIVED: 0, DUPLICATES: 0, QUARANTINED: 0, UNDECODABLE: 0, LOST: 0}
+        self.totals = {RECEIVED: 0, DUPLICATES: 0, QUARANTINED: 0, UNDECODABLE: 0, LOST: 0, NOT_ROLLED_UP: 0}
         self.totals.update({f"{DELIVERED}/{name}": 0 for name in self._destinations})
         self.totals.update(store.totals())
         for entries in self._log(store.cursor(RECEIVED_CURSOR), store.head):
@@ -124,10 +135,11 @@ class Ledger:
                 self._touch(entry.device_key, entry.reading.boot)
                 self.totals[RECEIVED] += 1
         for name in self._destinations:
-            position = store.cursor(delivered_cursor(name))
-            refused = store.quarantined_ids(position)
-            for entries in self._log(position, store.cursor(forward_cursor(name))):
-                self.deliver(name, (entry for entry in entries if entry.id not in refused))
+            covered = store.ranges(covered_ranges(name))
+            refused = store.quarantined_ids(covered.end_of_run(1))
+            for first, last in store.ranges(done_ranges(name)).minus(covered):
+                for entries in self._log(first - 1, last):
+                    self.deliver(name, (entry for entry in entries if entry.id not in refused))
         self._stale = False
 
     def _log(self, after_id: int, through_id: int) -> Iterator[list[LogEntry]]:
@@ -139,7 +151,7 @@ class Ledger:
                 after_id = page.entries[-1].id
             else:
                 return
-            yield page.entries
+            yield [entry for entry in page.entries if entry.id <= through_id]
 
     def forget_uncommitted(self) -> None:
         """After a failed transaction: memory is not what the store holds. `refresh` makes it so again."""
@@ -149,6 +161,22 @@ class Ledger:
         """Before a transaction: return to what the store holds, if the one before failed. Raises `StoreError`."""
         if self._stale:
             self._recover()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """One durable transaction of the store in which things are told to the ledger; it writes itself if it is time.
+
+        Raises `StoreError`: then nothing of the block was kept, here and there.
+        """
+        self.refresh()
+        try:
+            with self._store.transaction():
+                yield
+                if self._counted or self.checkpoint_due():
+                    self.write()
+        except BaseException:
+            self.forget_uncommitted()
+            raise
 
     # -- what happened, told inside the transaction in which it happened
 
@@ -163,6 +191,13 @@ class Ledger:
             return True
         self.totals[DUPLICATES] += 1
         return False
+
+    def receive_next(self, device_key: int, boot: int) -> int:
+        """Note one reading of a device that does not number them; the seq that it gets."""
+        highest = self._account(device_key, boot).received.highest
+        seq = 0 if highest is None else highest + 1
+        self.receive(device_key, boot, seq)
+        return seq
 
     def lose(self, device_key: int, boot: int, first: int, last: int, reason: str) -> None:
         """Note that the device no longer holds these seqs. What was received or lost before stays as it was."""
@@ -198,6 +233,11 @@ class Ledger:
         """Note a message that never became readings."""
         self.totals[UNDECODABLE] += 1
 
+    def count(self, total: str, count: int = 1) -> None:
+        """Add to a total that no row of the log tells, so that it is written with this very transaction."""
+        self.totals[total] = self.totals.get(total, 0) + count
+        self._counted = True
+
     # -- the ledger's own durability
 
     def has_changes(self) -> bool:
@@ -221,16 +261,17 @@ class Ledger:
         self._store.put_ledger(rows, self.totals)
         self._store.set_cursor(RECEIVED_CURSOR, self._store.head)
         for name in self._destinations:
-            self._store.set_cursor(delivered_cursor(name), self._store.cursor(forward_cursor(name)))
+            self._store.put_ranges(covered_ranges(name), self._store.ranges(done_ranges(name)))
         self._uncovered = 0
+        self._counted = False
         for account in self._dirty.values():
             account.dirty = False
         self._dirty.clear()
 
     def deletable_through(self) -> int:
-        """The highest position that every destination and the written ledger have passed."""
-        names = [RECEIVED_CURSOR, *map(delivered_cursor, self._destinations)]
-        return min(self._store.cursor(name) for name in names)
+        """The highest position that every destination, every other reader and the written ledger have passed."""
+        positions = [self._store.cursor(name) for name in (RECEIVED_CURSOR, *self._readers)]
+        return min(positions + [self._store.ranges(covered_ranges(name)).end_of_run(1) for name in self._destinations])
 
     # -- questions
 
@@ -248,7 +289,7 @@ class Ledger:
             destination,
             self.totals[RECEIVED],
             self.totals[f"{DELIVERED}/{destination}"],
-            self._store.head - self._store.cursor(forward_cursor(destination)),
+            self._store.head - self._store.ranges(done_ranges(destination)).count(),
             self.totals[QUARANTINED],
         )
 
@@ -257,11 +298,17 @@ class Ledger:
         for key in sorted({*self._store.ledger_accounts(), *self._accounts}):
             yield *key, self._account(*key)
 
+    def accounts_of(self, device_key: int) -> Iterator[tuple[int, Account]]:
+        """Every (boot, account) of one device, in order."""
+        for boot in sorted({*self._store.ledger_boots(device_key), *self._boots.get(device_key, ())}):
+            yield boot, self._account(device_key, boot)
+
     def _account(self, device_key: int, boot: int) -> Account:
         account = self._accounts.get((device_key, boot))
         if account is None:
             account = Account(self._store.ledger_entries(device_key, boot))
             self._accounts[device_key, boot] = account
+            self._boots.setdefault(device_key, []).append(boot)
         return account
 
     def _touch(self, device_key: int, boot: int) -> None:

@@ -6,6 +6,7 @@ A meter keeps a few (time, count) pairs over a sliding span; the rate is their s
 from collections import deque
 
 SPAN_MS = 10_000  # long enough to be calm, short enough to show an outage within seconds
+SHORTEST_MS = 2_000  # a burst right after a start is not a rate
 STEP_MS = 500  # pairs closer than this are merged: at most 20 pairs a meter
 
 
@@ -31,7 +32,7 @@ class Meter:
         if len(self._pairs) < 2:
             return 0.0
         (from_ms, start), (to_ms, end) = self._pairs[0], self._pairs[-1]
-        return (end - start) * 1000 / (to_ms - from_ms) if to_ms > from_ms else 0.0
+        return (end - start) * 1000 / max(to_ms - from_ms, SHORTEST_MS)
 
 
 def seconds_to_catch_up(backlog: int, drained_per_s: float, received_per_s: float) -> float | None:

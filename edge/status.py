@@ -22,7 +22,10 @@ class LinkStatus(_Document):
 
 
 class LedgerStatus(_Document):
-    """The ledger summed up; counts of readings (`undecodable`: of messages)."""
+    """The ledger summed up; counts of readings (`undecodable`: of messages).
+
+    `not_rolled_up` counts readings that came too late for a window, and values that found no room in one, once a size.
+    """
 
     received: int
     delivered: int
@@ -31,11 +34,15 @@ class LedgerStatus(_Document):
     duplicates: int
     lost: int
     undecodable: int
+    not_rolled_up: int
     balances: bool
 
 
 class ForwardStatus(_Document):
-    """The forwarder. Ages and times in the unit that the name says; rates in readings per second."""
+    """The forwarder. Ages and times in the unit that the name says; rates in readings per second.
+
+    `backlog` counts readings; `lanes` the rows (readings, rollups, notices) that each lane has yet to send.
+    """
 
     backlog: int
     oldest_unsent_ms: int | None
@@ -46,6 +53,7 @@ class ForwardStatus(_Document):
     paused: bool
     failures: int
     last_error: str | None
+    lanes: dict[str, int]
 
 
 class StoreStatus(_Document):
@@ -98,6 +106,7 @@ def ledger_status(standing: Standing) -> LedgerStatus:
         duplicates=totals["duplicates"],
         lost=totals["lost"],
         undecodable=totals["undecodable"],
+        not_rolled_up=totals["not_rolled_up"],
         balances=balance.balances,
     )
 
@@ -115,4 +124,10 @@ def forward_status(standing: Standing) -> ForwardStatus:
         paused=state.paused,
         failures=state.failures,
         last_error=state.last_error,
+        lanes=state.backlog,
     )
+
+
+def store_status(standing: Standing, error: str | None) -> StoreStatus:
+    """The store's part; `error` is why it refuses, if it does."""
+    return StoreStatus(bytes=standing.store_bytes, healthy=error is None, error=error)

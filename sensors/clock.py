@@ -27,6 +27,10 @@ class SystemClock:
         """Milliseconds since 1970-01-01T00:00:00Z by the system clock."""
         return time.time_ns() // _NS_PER_MS
 
+    def wall_ns(self) -> int:
+        """Nanoseconds since 1970-01-01T00:00:00Z by the system clock."""
+        return time.time_ns()
+
     def monotonic_ms(self) -> int:
         """Milliseconds of the system's monotonic clock."""
         return time.monotonic_ns() // _NS_PER_MS

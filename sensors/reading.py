@@ -8,7 +8,10 @@ from typing import NamedTuple
 
 import msgspec
 
-BOOT_MAX = 2**32 - 1  # a device that restarts every second reaches this after 136 years
+BOOT_MAX = 2**32 - 2  # a device that restarts every second reaches this after 136 years
+FOREIGN_BOOT = 2**32 - 1
+"""The boot of readings whose device knows none: the gateway numbers them itself. No device may claim it."""
+
 SEQ_MAX = 2**48 - 1  # fits SQLite's and InfluxDB's signed 64 bits with room, and a float64 exactly
 
 

@@ -120,6 +120,51 @@ def decode(payload: bytes, *, device: str, received_at_ms: int) -> list[Reading]
     return readings
 
 
+def decode_anonymous(payload: bytes, *, received_at_ms: int) -> list[tuple[int, bool, tuple[Value, ...]]]:
+    """The values of a SenML pack that knows no boot and seq, by time: (taken_at_ms, synced, values), in order.
+
+    `synced` is false where the pack gives no time, or an age. A base name that the whole pack shares names the device
+    and is left out of the values' names, except where a record has no other name.
+    Raises `PayloadError`.
+    """
+    records = _records(payload)
+    if not records:
+        raise PayloadError("the pack is empty: expected at least one record")
+    _refuse_must_understand(payload)
+    base_names = {record.bn for record in records if record.bn is not None}
+    base = _Record(bn="", bt=0.0, bv=0.0)
+    readings: dict[tuple[int, bool], list[Value]] = {}
+    for at, record in enumerate(records):
+        _move_base(base, record, at)
+        if record.v is None and record.vs is None and record.vb is None:
+            continue  # a record that only sets the base, or holds what we do not keep (data, a sum)
+        named = base if len(base_names) > 1 or not record.n else _Record(bn="", bu=base.bu, bv=base.bv)
+        values = readings.setdefault(_taken_at(base, record, at, received_at_ms), [])
+        values.append(_value(named, record, "", at))
+        if len(values) > VALUES_MAX:
+            raise PayloadError(f"record {at}: one time has more than {VALUES_MAX} values")
+    if not readings or len(readings) > READINGS_MAX:
+        raise PayloadError(f"the pack holds {len(readings)} readings: expected 1 to {READINGS_MAX}")
+    for values in readings.values():
+        if len({(value.name, value.unit) for value in values}) < len(values):
+            raise PayloadError("one time gives one name twice: expected each name once")
+    return [(taken_at_ms, synced, tuple(values)) for (taken_at_ms, synced), values in readings.items()]
+
+
+def check_name(name: str) -> str:
+    """Return a value's name if SenML allows it. Raises `PayloadError`."""
+    if len(name) > NAME_BYTES_MAX or not _NAME.match(name):
+        raise PayloadError(f"name {name[:24]!r}: expected 1 to {NAME_BYTES_MAX} of A-Z a-z 0-9 - : . / _")
+    return name
+
+
+def check_unit(unit: str) -> str:
+    """Return a unit if SenML allows it. Raises `PayloadError`."""
+    if len(unit) > UNIT_BYTES_MAX or not _UNIT.match(unit):
+        raise PayloadError(f"unit {unit[:24]!r}: expected 1 to {UNIT_BYTES_MAX} printable ASCII characters")
+    return unit
+
+
 def _put_value(record: _Record, value: Value) -> None:
     record.n, record.u = value.name, value.unit
     if isinstance(value.value, bool):

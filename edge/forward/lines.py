@@ -34,12 +34,27 @@ def field_name(value: Value) -> str:
     return f"{value.name}_{value.unit}"
 
 
+def escape_tag(text: str) -> str:
+    """A measurement, tag key, tag value or field key as it stands in a line."""
+    return text.translate(_TAG_ESCAPES)
+
+
+def escape_text(text: str) -> str:
+    """A text as it stands between the quotes of a field value."""
+    return text.translate(_TEXT_ESCAPES)
+
+
+def line_head(measurement: str, site: str, device: str) -> str:
+    """The series of a device: measurement and tags."""
+    return f"{escape_tag(measurement)},device={escape_tag(device)},site={escape_tag(site)}"
+
+
 class LineEncoder:
     """Encodes log entries. `name_of` gives (site, device) of a device key."""
 
     def __init__(self, name_of: Callable[[int], tuple[str, str]], *, measurement: str = "reading") -> None:
         self._name_of = name_of
-        self._measurement = measurement.translate(_TAG_ESCAPES)
+        self._measurement = measurement
         self._heads: dict[int, str] = {}
         self._fields: dict[tuple[str, str | None], str] = {}
 
@@ -57,9 +72,7 @@ class LineEncoder:
     def _head(self, device_key: int) -> str:
         head = self._heads.get(device_key)
         if head is None:
-            site, device = self._name_of(device_key)
-            head = f"{self._measurement},device={device.translate(_TAG_ESCAPES)},site={site.translate(_TAG_ESCAPES)}"
-            self._heads[device_key] = head
+            head = self._heads[device_key] = line_head(self._measurement, *self._name_of(device_key))
         return head
 
     def _field(self, value: Value) -> str:
@@ -67,10 +80,10 @@ class LineEncoder:
         if key is None:
             if len(self._fields) >= FIELD_CACHE_MAX:
                 self._fields.clear()
-            key = self._fields[value.name, value.unit] = "," + field_name(value).translate(_TAG_ESCAPES) + "="
+            key = self._fields[value.name, value.unit] = "," + escape_tag(field_name(value)) + "="
         content = value.value
         if isinstance(content, float):
             return f"{key}{content!r}"
         if isinstance(content, bool):
             return key + ("true" if content else "false")
-        return f'{key}"{content.translate(_TEXT_ESCAPES)}"'
+        return f'{key}"{escape_text(content)}"'

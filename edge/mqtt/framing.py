@@ -13,6 +13,7 @@ LENGTH_BYTES_MAX = 4  # MQTT's variable byte integer
 TOPIC_ROOM_BYTES = 65_535 + 2 + 2 + 4  # of a PUBLISH before its payload, without properties
 QOS_MASK = 0x06
 RETAIN_FLAG = 0x01
+DUP_FLAG = 0x08
 
 
 class FramingError(Exception):
@@ -20,12 +21,16 @@ class FramingError(Exception):
 
 
 class Received(NamedTuple):
-    """One message from the broker. `packet_id` is None at QoS 0; `topic` is bytes where it was not UTF-8."""
+    """One message from the broker. `packet_id` is None at QoS 0; `topic` is bytes where it was not UTF-8.
+
+    `redelivered`: the broker sent it before, under the same packet id, and got no PUBACK (MQTT 5, section 4.4).
+    """
 
     topic: str | bytes
     payload: bytes
     retained: bool
     packet_id: int | None
+    redelivered: bool = False
 
 
 class Framer:
@@ -95,7 +100,7 @@ def parse_publish(first: int, body: bytes, *, has_properties: bool) -> Received:
         topic = topic_raw.decode()
     except UnicodeDecodeError:
         topic = topic_raw
-    return Received(topic, body[at:], bool(first & RETAIN_FLAG), packet_id)
+    return Received(topic, body[at:], bool(first & RETAIN_FLAG), packet_id, bool(first & DUP_FLAG))
 
 
 def _variable_integer(body: bytes, at: int) -> tuple[int, int]:

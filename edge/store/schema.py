@@ -7,6 +7,8 @@ schema or the new one; a file written by a newer Tidegate is refused and left as
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
+from edge.intervals import Intervals
+
 migrations = Migrations("tidegate.store")
 
 
@@ -52,7 +54,54 @@ def m0001_log_cursors_quarantine_ledger(db: Database) -> None:
 
 
 @migrations()
-def m0004_link_events_and_outages(db: Database) -> None:
+def m0002_windows_and_rollups(db: Database) -> None:
+    """Windows that are open or may still be corrected, those that are forgotten, and the log of what they emitted.
+
+    `rollups.id` rises by one within one size, so that each size is a log of its own, with cursors of its own.
+    """
+    db.conn.execute(
+        "CREATE TABLE windows (device_key INTEGER NOT NULL, size_s INTEGER NOT NULL, start_ms INTEGER NOT NULL,"
+        " dirty INTEGER NOT NULL, touched_ms INTEGER NOT NULL, next_ms INTEGER NOT NULL, body BLOB NOT NULL,"
+        " crc INTEGER NOT NULL, PRIMARY KEY (device_key, size_s, start_ms)) STRICT, WITHOUT ROWID"
+    )
+    db.conn.execute("CREATE INDEX windows_next ON windows (next_ms)")
+    db.conn.execute(
+        "CREATE TABLE forgotten_windows (device_key INTEGER NOT NULL, size_s INTEGER NOT NULL, ranges BLOB NOT NULL,"
+        " PRIMARY KEY (device_key, size_s)) STRICT, WITHOUT ROWID"
+    )
+    db.conn.execute(
+        "CREATE TABLE rollups (size_s INTEGER NOT NULL, id INTEGER NOT NULL, device_key INTEGER NOT NULL,"
+        " start_ms INTEGER NOT NULL, body BLOB NOT NULL, crc INTEGER NOT NULL,"
+        " PRIMARY KEY (size_s, id)) STRICT, WITHOUT ROWID"
+    )
+
+
+@migrations()
+def m0003_delivered_ranges_and_notices(db: Database) -> None:
+    """What a destination has is a set of ids, not a prefix of the log: a cursor becomes the range from 1 to it.
+
+    And the log of notices: lines that go first.
+    """
+    db.conn.execute("CREATE TABLE ranges (name TEXT PRIMARY KEY, ranges BLOB NOT NULL) STRICT, WITHOUT ROWID")
+    rows = db.conn.execute(
+        "SELECT name, position FROM cursors WHERE position > 0"
+        " AND (name LIKE 'forward/%' OR name LIKE 'ledger/delivered/%')"
+    ).fetchall()
+    for name, position in rows:
+        new_name = f"{name}/readings" if name.startswith("forward/") else name
+        db.conn.execute("INSERT INTO ranges VALUES (?, ?)", (new_name, Intervals([(1, position)]).encode()))
+    db.conn.execute("DELETE FROM cursors WHERE name LIKE 'ledger/delivered/%'")
+    db.conn.execute("CREATE TABLE notices (id INTEGER PRIMARY KEY, line BLOB NOT NULL, crc INTEGER NOT NULL) STRICT")
+
+
+@migrations()
+def m0004_foreign_devices(db: Database) -> None:
+    """What recognises a repeat of a message that has no identity: the digests of recent ones (edge.mapping.recent)."""
+    db.conn.execute("CREATE TABLE foreign_seen (id INTEGER PRIMARY KEY, digest BLOB NOT NULL) STRICT")
+
+
+@migrations()
+def m0005_link_events_and_outages(db: Database) -> None:
     """What the recorder saw: lines of the recording format on its own clock, outages, and until when it was on."""
     db.conn.execute(
         "CREATE TABLE link_events (id INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, link TEXT, kind TEXT NOT NULL,"

@@ -67,6 +67,7 @@ class Store:
                 self._names: dict[int, tuple[str, str]] = {key: (site, device) for key, site, device in rows}
                 self._keys = {name: key for key, name in self._names.items()}
                 self.head = self.cursor(HEAD_CURSOR)
+                self._in_doubt = False
             except BaseException:
                 self._db.close()
                 raise
@@ -96,15 +97,20 @@ class Store:
         """One durable transaction: leaving the block normally means committed and synced.
 
         Raises `StoreFull` or `StoreFailed`; then nothing of the block was kept, and what the block had assigned (ids,
-        device keys) is taken back.
+        device keys) is taken back. If it was the COMMIT that failed (an fsync, say), nobody knows whether the block was
+        kept: every further transaction raises until `reopen` has read what the file holds.
         """
+        if self._in_doubt:
+            raise StoreFailed("the last commit failed, and may have been one all the same: the store must be reopened")
         head, devices = self.head, len(self._keys)
         try:
             self._db.execute("BEGIN IMMEDIATE")
             yield
             if self.head != head:
                 self.set_cursor(HEAD_CURSOR, self.head)
+            self._in_doubt = True
             self._db.execute("COMMIT")
+            self._in_doubt = False
         except BaseException as error:
             self._roll_back(head, devices)
             if isinstance(error, sqlite3.Error):
@@ -191,6 +197,15 @@ class Store:
         """Every consumer and its position."""
         return dict(self._execute("SELECT name, position FROM cursors ORDER BY name"))
 
+    def ranges(self, name: str) -> Intervals:
+        """A set of ids; empty at the start."""
+        rows = self._execute("SELECT ranges FROM ranges WHERE name = ?", (name,))
+        return Intervals.decode(rows[0][0]) if rows else Intervals()
+
+    def put_ranges(self, name: str, ids: Intervals) -> None:
+        """Write a set of ids, inside a transaction."""
+        self._db.execute("INSERT OR REPLACE INTO ranges VALUES (?, ?)", (name, ids.encode()))
+
     def ledger_entries(self, device_key: int, boot: int) -> dict[str, Intervals]:
         """What the ledger holds of one boot of one device: entry name -> seqs."""
         rows = self._execute("SELECT entry, ranges FROM ledger WHERE device_key = ? AND boot = ?", (device_key, boot))
@@ -199,6 +214,11 @@ class Store:
     def ledger_accounts(self) -> list[tuple[int, int]]:
         """Every (device_key, boot) that the ledger has heard of, in order."""
         return self._execute("SELECT DISTINCT device_key, boot FROM ledger ORDER BY device_key, boot")
+
+    def ledger_boots(self, device_key: int) -> list[int]:
+        """The boots of one device that the ledger has heard of, in order."""
+        rows = self._execute("SELECT DISTINCT boot FROM ledger WHERE device_key = ? ORDER BY boot", (device_key,))
+        return [row[0] for row in rows]
 
     def put_ledger(self, rows: Sequence[tuple[int, int, str, bytes]], totals: dict[str, int]) -> None:
         """Write (device_key, boot, entry, ranges) rows and the totals, inside a transaction."""
@@ -226,10 +246,20 @@ class Store:
         """Log ids above a position that are in quarantine."""
         return {row[0] for row in self._execute("SELECT reading_id FROM quarantine WHERE reading_id > ?", (after_id,))}
 
+    def query(self, sql: str, arguments: tuple[object, ...] = ()) -> list[Any]:
+        """The rows of a SELECT, for those who keep a table of their own in the store. Raises `StoreError`."""
+        return self._execute(sql, arguments)
+
+    def write(self, sql: str, rows: Sequence[tuple[object, ...]]) -> None:
+        """Carry out one statement for each row, inside a transaction, for those who keep a table of their own."""
+        self._db.executemany(sql, rows)
+
     def size_bytes(self) -> int:
         """What the store takes on the disk: the database and its write-ahead log."""
         names = (self.path.name, self.path.name + "-wal")
         return sum(path.stat().st_size for path in map(self.path.with_name, names) if path.exists())
+
+    # -- for the modules of this folder that have tables of their own
 
     def run(self, sql: str, arguments: tuple[object, ...] = ()) -> list[Any]:
         """The rows of one statement."""

@@ -1,10 +1,15 @@
 """What the gateway's tests share: readings, messages and a desk on a temporary store."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
-from edge.desk import Desk
+from edge.desk import IN_ORDER, NO_WINDOWS, Desk
+from edge.forward.lanes import LaneRules
 from edge.ingest import Message
+from edge.mapping.mapper import Mapper
+from edge.mapping.rules import MappingRule
+from edge.windows import WindowRules
 from sensors.reading import Reading, Value
 from sensors.senml import encode
 from sensors.topics import DEFAULT_ROOT, Kind, build_topic
@@ -24,7 +29,15 @@ def message(*readings: Reading, site: str = SITE) -> Message:
     return Message(build_topic(site, readings[0].device, Kind.READING), encode(readings, sent_at_ms=T0_MS))
 
 
-def open_desk(data_dir: Path, *, batch_rows: int = 100, flush_every_ms: int = 0) -> Desk:
+def open_desk(
+    data_dir: Path,
+    *,
+    batch_rows: int = 100,
+    flush_every_ms: int = 0,
+    windows: WindowRules = NO_WINDOWS,
+    lanes: LaneRules = IN_ORDER,
+    mapping: Sequence[MappingRule] = (),
+) -> Desk:
     """A gateway's core over a store in `data_dir`."""
     return Desk(
         data_dir,
@@ -34,5 +47,8 @@ def open_desk(data_dir: Path, *, batch_rows: int = 100, flush_every_ms: int = 0)
         measurement="reading",
         batch_rows=batch_rows,
         flush_every_ms=flush_every_ms,
+        windows=windows,
+        lanes=lanes,
         retry_cap_ms=60_000,
+        mapper=Mapper(mapping),
     )

@@ -227,8 +227,8 @@ def test_a_rotated_token_file_is_read_again_after_a_401(tmp_path: Path) -> None:
     token_file.write_text("old\n")
 
     def serve(connection: socket.socket, request: bytes) -> None:
-        connection.sendall(answer(204 if b"Token new" in request else 401))
         token_file.write_text("new\n")
+        connection.sendall(answer(204 if b"Token new" in request else 401))
 
     with server(serve) as (port, _):
         outcomes = send(port, times=2, token=None, token_file=str(token_file))

@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from edge import ledger as ledger_module
-from edge.desk import DESTINATION, STORE_FILE, Desk
+from edge.desk import DESTINATION, IN_ORDER, NO_WINDOWS, STORE_FILE, Desk
 from edge.forward.forwarder import Batch
+from edge.forward.lanes import LaneRules, Order
 from edge.forward.outcome import Accepted, Failed, Refused
 from edge.store import Store, StoreFull, StoreLocked, StoreTooNew, StoreUnusable
 from edge.store.rows import RowCorrupt, pack, unpack
+from edge.windows import WindowRules
 from sensors.reading import Reading, Value
 from tests.edge.kit import T0_MS, message, open_desk, reading
 
@@ -121,12 +123,17 @@ def test_an_id_is_never_used_twice_even_when_the_log_is_emptied(tmp_path: Path) 
 class LedgerSurvives(RuleBasedStateMachine):
     """For any schedule of arrivals, answers, tidying, checkpoints and crashes, the ledger equals the truth."""
 
+    windows, lanes, batch_rows = NO_WINDOWS, IN_ORDER, 7
+
+    def open(self) -> Desk:
+        return open_desk(Path(self.directory.name), batch_rows=self.batch_rows, windows=self.windows, lanes=self.lanes)
+
     @initialize()
     def start(self) -> None:
         import tempfile
 
         self.directory = tempfile.TemporaryDirectory()
-        self.desk: Desk = open_desk(Path(self.directory.name), batch_rows=7)
+        self.desk: Desk = self.open()
         self.received: set[tuple[str, int, int]] = set()
         self.delivered: set[tuple[str, int, int]] = set()
         self.refused: set[tuple[str, int, int]] = set()
@@ -155,6 +162,7 @@ class LedgerSurvives(RuleBasedStateMachine):
         elif answer == "refuse the poison" and any(seq == poison for _, _, seq in sent):
             self.desk.settle(plan, Refused(400, "bad"), self.now_ms, T0_MS)
             self.refused |= sent if len(sent) == 1 else set()
+            assert not sent & self.delivered
         else:
             self.desk.settle(plan, Accepted(), self.now_ms, T0_MS)
             self.delivered |= sent
@@ -162,19 +170,19 @@ class LedgerSurvives(RuleBasedStateMachine):
     @rule()
     def tidy(self) -> None:
         self.now_ms += 10_000
-        while self.desk.tidy(self.now_ms):
+        while self.desk.tidy(self.now_ms, T0_MS + self.now_ms):
             pass
 
     @rule()
     def crash(self) -> None:
         self.desk.store.close()
-        self.desk = open_desk(Path(self.directory.name), batch_rows=7)
+        self.desk = self.open()
 
     @rule()
     @precondition(lambda self: self.now_ms > 0)
     def restart(self) -> None:
         self.desk.close()
-        self.desk = open_desk(Path(self.directory.name), batch_rows=7)
+        self.desk = self.open()
 
     @invariant()
     def ledger_equals_truth(self) -> None:
@@ -192,6 +200,11 @@ class LedgerSurvives(RuleBasedStateMachine):
         balance = self.desk.ledger.balance(DESTINATION)
         assert balance.balances
         assert balance.received == len(self.received)
+        in_the_log = {
+            (self.desk.store.device_name(key)[1], boot, seq)
+            for key, boot, seq in self.desk.store.run("SELECT device_key, boot, seq FROM readings")
+        }
+        assert in_the_log >= self.received - self.delivered - self.refused
 
     def teardown(self) -> None:
         if hasattr(self, "desk"):
@@ -205,6 +218,26 @@ def small_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger_module, "CHECKPOINT_ROWS", 10)
 
 
+class LedgerSurvivesLanes(LedgerSurvives):
+    """The same when readings are sent out of order, among rollups and notices."""
+
+    windows, lanes, batch_rows = WindowRules((10,), 0, 60_000), LaneRules(backfill_order=Order.NEWEST), 2
+
+    @rule(device=st.sampled_from(["a", "b"]), first=st.integers(0, 20), count=st.integers(6, 10))
+    def arrive_in_a_burst(self, device: str, first: int, count: int) -> None:
+        self.arrive(device, 2, list(range(first, first + count)))
+
+    @rule(count=st.integers(2, 6))
+    def send_some_and_tidy(self, count: int) -> None:
+        for _ in range(count):
+            self.send(0, "accept")
+        self.tidy()
+
+
+TestLedgerSurvivesLanes = LedgerSurvivesLanes.TestCase
+TestLedgerSurvivesLanes.settings = settings(
+    max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+)
 TestLedgerSurvives = LedgerSurvives.TestCase
 TestLedgerSurvives.settings = settings(
     max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)

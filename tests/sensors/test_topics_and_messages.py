@@ -18,12 +18,13 @@ from sensors.messages import (
     decode_state,
     encode,
 )
+from sensors.reading import BOOT_MAX
 from sensors.topics import Kind, TopicError, build_topic, check_root, parse_topic, subscription
 
 levels = st.text(
     st.characters(codec="utf-8", categories=["L", "N", "P", "S"], exclude_characters="+#/\\$"), min_size=1, max_size=16
 )
-numbers = st.integers(0, 2**32 - 1)
+numbers = st.integers(0, BOOT_MAX)
 
 
 @given(levels, levels, st.sampled_from(Kind))

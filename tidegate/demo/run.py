@@ -140,7 +140,7 @@ class Demo:
         newest_ms = await self._client.newest_in_cloud_ms()
         scene.cloud_lag_s = max(0.0, (self._clock.wall_ms() - newest_ms) / 1000) if newest_ms is not None else None
         if screen is not None:
-            page = f"http://{LOOPBACK}:{self._site.ports.api}/api/v1/status"
+            page = f"http://{LOOPBACK}:{self._site.ports.api}/"
             screen.update(render(scene, page), refresh=True)
 
     def _pressed(self, key: str) -> None:

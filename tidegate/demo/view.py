@@ -43,7 +43,7 @@ def render(scene: Scene, page: str) -> RenderableType:
     parts: list[RenderableType] = [_flow(scene), _numbers(scene), _backlog(scene)]
     if scene.outages:
         parts.append(_outages(scene))
-    parts.append(Text.from_markup(f"{HELP}\nstatus page: {page}", style="dim"))
+    parts.append(Text.from_markup(f"\n{HELP}\ndashboard: {page}", style="dim"))
     return Panel(Group(*parts), title=title, box=ROUNDED, padding=(1, 2))
 
 

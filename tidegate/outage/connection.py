@@ -93,11 +93,18 @@ class Pump:
                 if decision.how is not Finish.HALF_CLOSE:
                     self._counters.answers_lost += decision.lost_answer
                     raise _ConnectionEnded(decision.how)
-                if self._sink.can_write_eof():
-                    self._sink.write_eof()
+                self._half_close()
                 return
             else:
                 await self._wait(decision.until_us)
+
+    def _half_close(self) -> None:
+        """Raises `_ConnectionEnded` if the other end is gone already: then there is nobody to tell."""
+        try:
+            if self._sink.can_write_eof():
+                self._sink.write_eof()
+        except OSError as error:
+            raise _ConnectionEnded(Finish.RESET) from error
 
     async def _send(self, size: int) -> None:
         chunk = self._chunks.popleft()

@@ -33,6 +33,13 @@ def test_a_cloud_that_holds_everything_once_proves_it() -> None:
     assert proof.holds
 
 
+@pytest.mark.parametrize(("late_ms", "holds"), [(0, True), (4999, True), (5001, False), (-5001, False)])
+def test_a_reading_of_a_device_without_a_clock_must_have_about_the_true_time(late_ms: int, holds: bool) -> None:
+    unsynced = TruthLine("room-1", 7, 0, 123, synced=False, values=line(0).values, at_ms=T0_MS)
+    point_of_it = point(0, time_ns=timestamp_ns(T0_MS + late_ms, 7, 0))
+    assert prove([unsynced], [point_of_it]).holds is holds
+
+
 @pytest.mark.parametrize(
     ("points", "trouble"),
     [

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
 from typer.testing import CliRunner, Result
 
-from edge.api import serve_api
+from edge.api import make_app
 from edge.api_outages import outage_router
-from edge.config import ApiSettings
 from edge.desk import STORE_FILE
 from edge.outages.events import Cause
 from edge.outages.export import PLAUSIBLE_MS
@@ -131,25 +131,19 @@ def test_a_running_gateway_is_asked_over_http(data_dir: Path, tmp_path: Path) ->
     async def no_status() -> GatewayStatus:
         raise NotImplementedError
 
-    async def scene(port: int) -> tuple[Result, Result]:
-        listening = asyncio.Event()
-        router = outage_router(data_dir / STORE_FILE)
-        serving = asyncio.create_task(serve_api(ApiSettings(port=port), no_status, listening.set, router))
-        await listening.wait()
-        url = f"http://127.0.0.1:{port}"
-        listed = await asyncio.to_thread(runner.invoke, app, ["list", "--json", "--gateway", url])
-        exported = await asyncio.to_thread(runner.invoke, app, ["export", str(output), "--gateway", url])
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
+    async def scene() -> tuple[Result, Result]:
+        web = make_app(no_status, outage_router(data_dir / STORE_FILE))
+        server = uvicorn.Server(uvicorn.Config(web, log_config=None, lifespan="off"))
+        with socket.create_server(("127.0.0.1", 0)) as listener:  # takes connections from now on
+            serving = asyncio.create_task(server.serve(sockets=[listener]))
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            listed = await asyncio.to_thread(runner.invoke, app, ["list", "--json", "--gateway", url])
+            exported = await asyncio.to_thread(runner.invoke, app, ["export", str(output), "--gateway", url])
+            server.should_exit = True
+            await serving
         return listed, exported
 
-    listed, exported = asyncio.run(scene(_free_port()))
+    listed, exported = asyncio.run(scene())
     assert json.loads(listed.output) == json.loads(run("list", "--json", data_dir=data_dir).output)
     assert exported.exit_code == 0, exported.output
     assert [o.cause for o in read_recording(output).timeline("uplink").outages()] == [Cause.REFUSED, Cause.HTTP]
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port

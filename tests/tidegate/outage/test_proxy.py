@@ -397,3 +397,30 @@ def test_addresses_are_read_as_people_write_them(text: str) -> None:
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(AddressError, match="expected PORT"):
         parse_address(text)
+
+
+def test_a_server_that_is_gone_when_the_client_half_closes_ends_that_connection_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    unhandled: list[object] = []
+
+    def gone(_: asyncio.StreamWriter) -> None:
+        raise OSError(107, "Transport endpoint is not connected")
+
+    async def scenario() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
+        async with proxied() as (proxy, _):
+            reader, writer = await asyncio.open_connection(HERE.host, proxy.port)
+            writer.write(b"hello")
+            assert await reader.readexactly(5) == b"hello"
+            writer_half_close = writer.transport.write_eof
+            monkeypatch.setattr(asyncio.StreamWriter, "write_eof", gone)
+            writer_half_close()
+            with suppress(OSError):
+                assert await reader.read() == b""
+            writer.close()
+            async with Client(proxy) as client:
+                assert await client.ask(b"others go on") == b"others go on"
+
+    asyncio.run(scenario())
+    assert unhandled == []

@@ -1,0 +1,176 @@
+"""The part of the HTTP API that touches the data: readings by POST, the quarantine and the ledger.
+
+    POST /api/v1/readings?site=S&device=D    SenML with identity, JSON or CBOR; answered only after the commit
+    GET  /api/v1/quarantine[/ID]             what is there; payloads in base64
+    POST /api/v1/quarantine/retry            {"ids": [1, 2]}
+    POST /api/v1/quarantine/purge            {"ids": [1, 2]} or {"all": true}
+    GET  /api/v1/ledger[?site=S&device=D&open=true]
+
+Promises: what changes something needs the bearer token; an answer of 200 means committed; the same readings may be
+sent again (they count as duplicates); errors are problem details (RFC 9457), and then nothing was kept.
+A shell: it decides nothing.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from http import HTTPStatus
+from typing import Any, Protocol
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from edge.config import ApiSettings
+from edge.desk import Desk
+from edge.feedback import Downlink
+from edge.ingest import NotUnderstood
+from edge.ledger_report import LedgerReport
+from edge.problems import Problem, check_token, read_body
+from edge.quarantine import LIST_MAX, Retried, item_document
+from edge.store import StoreError
+from sensors.clock import Clock
+from sensors.topics import Kind, Topic, TopicError, check_level
+
+RETRY_IDS_MAX = 100  # of one request: each is a transaction of its own, and the store thread has other work
+PURGE_IDS_MAX = 10_000
+IDS_BODY_BYTES_MAX = 256 * 1024
+STORE_RETRY_AFTER_S = 5  # what a sender is told while the disk refuses
+Answer = dict[str, Any]
+
+
+class InStore(Protocol):
+    """Runs a call in the store's thread."""
+
+    def __call__(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Awaitable[Any]:
+        """The call's answer."""
+
+
+class _Ids(msgspec.Struct, forbid_unknown_fields=True):
+    ids: list[int] = []
+    all: bool = False
+
+
+class DataApi:
+    """The routes. `committed` is told after a commit, with the messages that devices are owed for it."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        in_store: InStore,
+        clock: Clock,
+        settings: ApiSettings,
+        message_bytes_max: int,
+        committed: Callable[[list[Downlink]], None],
+    ) -> None:
+        self._desk = desk
+        self._in_store = in_store
+        self._clock = clock
+        self._settings = settings
+        self._message_bytes_max = message_bytes_max
+        self._committed = committed
+
+    def router(self) -> APIRouter:
+        """The routes, to be mounted."""
+        router = APIRouter(prefix="/api/v1")
+        for method, path, handler in (
+            ("POST", "/readings", self._readings),
+            ("GET", "/quarantine", self._list),
+            ("GET", "/quarantine/{item_id}", self._show),
+            ("POST", "/quarantine/retry", self._retry),
+            ("POST", "/quarantine/purge", self._purge),
+            ("GET", "/ledger", self._ledger),
+        ):
+            router.add_api_route(path, _answering(handler), methods=[method])
+        return router
+
+    async def _readings(self, request: Request) -> Answer:
+        check_token(request, self._settings)
+        topic = Topic(_level(request, "site"), _level(request, "device"), Kind.READING)
+        body = await read_body(request, self._message_bytes_max)
+        now_ms, wall_ms = self._clock.monotonic_ms(), self._clock.wall_ms()
+        try:
+            ingested, acks, downlinks = await self._in_store(self._desk.take_readings, topic, body, now_ms, wall_ms)
+        except NotUnderstood as error:
+            raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from None
+        self._committed(downlinks)
+        through = [[boot, seq] for boot, seq in sorted(acks.items())]
+        return {"stored": ingested.stored, "duplicates": ingested.duplicates, "acks": through}
+
+    async def _list(self, request: Request) -> Answer:
+        after_id, limit = _number(request, "after", 0), _number(request, "limit", 100)
+        items = await self._in_store(self._desk.quarantine.items, after_id=after_id, limit=min(limit, LIST_MAX))
+        count = await self._in_store(self._desk.quarantine.count)
+        return {"count": count, "items": [item_document(item) for item in items]}
+
+    async def _show(self, request: Request) -> Answer:
+        raw = request.path_params["item_id"]
+        item = await self._in_store(self._desk.quarantine.item, _whole(raw, "id"))
+        if item is None:
+            raise Problem(HTTPStatus.NOT_FOUND, f"there is no item {raw} in quarantine")
+        return item_document(item)
+
+    async def _retry(self, request: Request) -> Answer:
+        ids = await self._ids(request, RETRY_IDS_MAX)
+        if not ids.ids:
+            raise Problem(HTTPStatus.BAD_REQUEST, 'expected {"ids": [...]} with at least one id')
+        retried: list[Retried] = await self._in_store(self._desk.quarantine.retry, ids.ids)
+        self._committed([])
+        return {"results": [asdict(each) for each in retried]}
+
+    async def _purge(self, request: Request) -> Answer:
+        ids = await self._ids(request, PURGE_IDS_MAX)
+        if ids.all == bool(ids.ids):
+            raise Problem(HTTPStatus.BAD_REQUEST, 'expected either {"ids": [...]} or {"all": true}')
+        return {"purged": await self._in_store(self._desk.quarantine.purge, None if ids.all else ids.ids)}
+
+    async def _ledger(self, request: Request) -> Answer:
+        query = request.query_params
+        told: LedgerReport = await self._in_store(
+            self._desk.ledger_report,
+            site=query.get("site"),
+            device=query.get("device"),
+            only_open=query.get("open") == "true",
+        )
+        return asdict(told)
+
+    async def _ids(self, request: Request, count_max: int) -> _Ids:
+        check_token(request, self._settings)
+        body = await read_body(request, IDS_BODY_BYTES_MAX)
+        try:
+            ids = msgspec.json.decode(body, type=_Ids)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Problem(HTTPStatus.BAD_REQUEST, f"body: {error}") from None
+        if len(ids.ids) > count_max or not all(0 < each < 2**63 for each in ids.ids):
+            raise Problem(HTTPStatus.BAD_REQUEST, f"ids: expected at most {count_max} whole numbers over 0")
+        return ids
+
+
+def _answering(handler: Callable[[Request], Awaitable[Answer]]) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        try:
+            return JSONResponse(await handler(request))
+        except Problem as problem:
+            return problem.response()
+        except StoreError as error:
+            retry_after = {"Retry-After": str(STORE_RETRY_AFTER_S)}
+            return Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"the store refuses: {error}", retry_after).response()
+
+    return answer
+
+
+def _level(request: Request, name: str) -> str:
+    try:
+        return check_level(request.query_params.get(name, ""), name)
+    except TopicError as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"query: {error}") from None
+
+
+def _number(request: Request, name: str, default: int) -> int:
+    raw = request.query_params.get(name)
+    return default if raw is None else _whole(raw, name)
+
+
+def _whole(raw: str, name: str) -> int:
+    if not (raw.isascii() and raw.isdecimal()) or len(raw) > 18:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"{name}: expected a whole number")
+    return int(raw)

@@ -1,0 +1,278 @@
+"""The devices as rows and pages, read from the desk: names, latest values, and the ledger's sums.
+
+Promises: reads only, in steps (`KEYS_PER_STEP`) small enough that no ingest commit waits long behind one; what is
+answered is bounded (`RANGES_MAX`, `BOOTS_MAX`). The methods live in the store's thread; `select` is pure.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from edge.dashboard.documents import (
+    BootLedger,
+    Column,
+    Cursor,
+    DeviceDetail,
+    DeviceRow,
+    DevicesChanged,
+    DeviceUpdate,
+    DeviceValue,
+    Ranges,
+    Readings,
+    StoreDetail,
+)
+from edge.desk import DESTINATION, Desk
+from edge.intervals import Intervals
+from edge.latest import DeviceLatest, Recent
+from edge.ledger import DELIVERED, LOST, QUARANTINED, RECEIVED, Account
+
+KEYS_PER_STEP = 100  # devices of one look at the ledger: 3 ms of the store's thread on a small machine
+CHANGED_MAX = 100  # rows of one live event; a page that shows more than these asks for what it shows
+RANGES_MAX = 200  # of one ledger entry: more than a strip of a wall screen can tell apart
+BOOTS_MAX = 20
+
+LEDGER_SORTS = frozenset({"received", "missing", "lost", "held"})
+SORTS = LEDGER_SORTS | {"device", "site", "seen", "battery"}
+
+
+class Sums(NamedTuple):
+    """The ledger of one device, summed up over its boots."""
+
+    received: int = 0
+    missing: int = 0
+    lost: int = 0
+    held: int = 0
+    quarantined: int = 0
+
+
+class Entry(NamedTuple):
+    """What a device is found and sorted by."""
+
+    key: int
+    site: str
+    device: str
+    seen_ms: int | None
+    battery: tuple[int, float] | None
+    """(0, percent) or (1, volts): a level and a voltage do not compare."""
+    sums: Sums | None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which devices, in what order. `sort` is one of `SORTS`."""
+
+    text: str = ""
+    site: str | None = None
+    sort: str = "device"
+    descending: bool = False
+    offset: int = 0
+    limit: int = 100
+
+
+class Directory:
+    """Reads a desk."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def count(self) -> int:
+        """Devices ever heard; their keys are 1 to this."""
+        return self._desk.store.device_count
+
+    def entries(self, first_key: int, with_sums: bool) -> list[Entry]:
+        """The entries of one step of keys. Raises `StoreError`."""
+        last_key = min(first_key + KEYS_PER_STEP - 1, self.count())
+        return [self._entry(key, with_sums) for key in range(first_key, last_key + 1)]
+
+    def rows(self, keys: Iterable[int]) -> list[DeviceRow]:
+        """The rows of these devices. Raises `StoreError`."""
+        return [self._row(key) for key in keys]
+
+    def device(self, key: int) -> DeviceDetail | None:
+        """One device whole, or None if no device has that key. Raises `StoreError`."""
+        if not 0 < key <= self.count():
+            return None
+        accounts = list(self._desk.ledger.accounts_of(key))
+        latest = self._desk.latest.get(key)
+        return DeviceDetail(
+            row=self._row(key),
+            readings=_readings(latest, latest.ring if latest else ()),
+            boots=[_boot(boot, account) for boot, account in accounts[: -BOOTS_MAX - 1 : -1]],
+            boots_total=len(accounts),
+        )
+
+    def changed(self, since: int) -> tuple[int, DevicesChanged]:
+        """The version now, and what changed since another. Raises `StoreError`."""
+        keys: list[int] = []
+        for device in self._desk.latest.changed_since(since):
+            if len(keys) == CHANGED_MAX:
+                return self.version(), DevicesChanged(rows=self.rows(keys), truncated=True)
+            keys.append(device.key)
+        return self.version(), DevicesChanged(rows=self.rows(keys), truncated=False)
+
+    def update(self, key: int, since: int) -> tuple[int, DeviceUpdate | None]:
+        """The version now, and what changed of one device since another; None if nothing. Raises `StoreError`."""
+        latest = self._desk.latest.get(key)
+        if latest is None or latest.version <= since:
+            return self.version(), None
+        return self.version(), DeviceUpdate(
+            row=self._row(key), readings=_readings(latest, latest.readings_since(since))
+        )
+
+    def version(self) -> int:
+        """The version now."""
+        return self._desk.latest.version
+
+    def store(self, at_ms: int) -> StoreDetail:
+        """The store. Raises `StoreError`."""
+        store = self._desk.store
+        cursors = store.cursors()
+        return StoreDetail(
+            at_ms=at_ms,
+            bytes=store.size_bytes(),
+            head=store.head,
+            devices=store.device_count,
+            cursors=[
+                Cursor(name=name, position=position, behind=store.head - position) for name, position in cursors.items()
+            ],
+            totals=dict(self._desk.ledger.totals),
+        )
+
+    def _entry(self, key: int, with_sums: bool) -> Entry:
+        site, device = self._desk.store.device_name(key)
+        latest = self._desk.latest.get(key)
+        seen_ms = latest.received_at_ms if latest else None
+        volts, percent = _battery(latest)
+        battery = (0, percent) if percent is not None else (1, volts) if volts is not None else None
+        return Entry(key, site, device, seen_ms, battery, self._sums(key) if with_sums else None)
+
+    def _sums(self, key: int) -> Sums:
+        sums = [_sums(account) for _, account in self._desk.ledger.accounts_of(key)]
+        return Sums(*map(sum, zip(*sums, strict=True))) if sums else Sums()
+
+    def _row(self, key: int) -> DeviceRow:
+        site, device = self._desk.store.device_name(key)
+        latest = self._desk.latest.get(key)
+        volts, percent = _battery(latest)
+        return DeviceRow(
+            key=key,
+            site=site,
+            device=device,
+            last_seen_ms=latest.received_at_ms if latest else None,
+            taken_at_ms=latest.taken_at_ms if latest else None,
+            boot=latest.boot if latest else None,
+            seq=latest.seq if latest else None,
+            values=_values(latest),
+            battery_v=volts,
+            battery_percent=percent,
+            **self._sums(key)._asdict(),
+        )
+
+
+def select(entries: Sequence[Entry], query: Query) -> tuple[int, list[int]]:
+    """How many entries match, and the keys of the page asked for. What has no value stands last either way."""
+    text = query.text.casefold()
+    found = [
+        entry
+        for entry in entries
+        if (query.site is None or entry.site == query.site)
+        and (not text or text in entry.device.casefold() or text in entry.site.casefold())
+    ]
+    known, unknown = [], []
+    for entry in found:
+        value = _sort_value(entry, query.sort)
+        if value is None:
+            unknown.append(entry.key)
+        else:
+            known.append((value, entry.key))
+    known.sort(reverse=query.descending)
+    ordered = [key for _, key in known] + unknown
+    return len(found), ordered[query.offset : query.offset + query.limit]
+
+
+def _sort_value(entry: Entry, sort: str) -> tuple[str, str] | tuple[int, float] | None:
+    if sort == "device":
+        return entry.device.casefold(), entry.site
+    if sort == "site":
+        return entry.site.casefold(), entry.device
+    if sort == "battery":
+        return entry.battery
+    number = entry.seen_ms
+    if sort in LEDGER_SORTS and entry.sums is not None:
+        number = getattr(entry.sums, sort)
+    return None if number is None else (number, entry.key)
+
+
+def _settled(account: Account) -> Intervals:
+    """Received and no longer held: delivered, quarantined, or given up by a policy."""
+    settled = Intervals()
+    for name, seqs in account.entries.items():
+        other = name.startswith(f"{DELIVERED}/") and name != f"{DELIVERED}/{DESTINATION}"
+        if name != RECEIVED and not name.startswith(LOST) and not other:
+            settled.update(seqs)
+    return settled
+
+
+def _sums(account: Account) -> Sums:
+    received = account.received.count()
+    quarantined = account.entries.get(QUARANTINED)
+    return Sums(
+        received=received,
+        missing=sum(last - first + 1 for first, last in account.missing()),
+        lost=account.lost().count(),
+        held=received - _settled(account).count(),
+        quarantined=quarantined.count() if quarantined else 0,
+    )
+
+
+def _boot(boot: int, account: Account) -> BootLedger:
+    return BootLedger(
+        boot=boot,
+        last_seq=account.received.highest,
+        delivered=_ranges(account.entries.get(f"{DELIVERED}/{DESTINATION}", Intervals())),
+        held=_ranges(account.received.minus(_settled(account))),
+        quarantined=_ranges(account.entries.get(QUARANTINED, Intervals())),
+        lost=_ranges(account.lost()),
+        missing=_ranges(Intervals(account.missing())),
+    )
+
+
+def _ranges(seqs: Intervals) -> Ranges:
+    ranges = list(seqs)
+    return Ranges(count=seqs.count(), ranges=ranges[-RANGES_MAX:], truncated=len(ranges) > RANGES_MAX)
+
+
+def _values(latest: DeviceLatest | None) -> list[DeviceValue]:
+    if latest is None:
+        return []
+    return [
+        DeviceValue(name=name, unit=unit, value=last.value, taken_at_ms=last.taken_at_ms)
+        for (name, unit), last in latest.values.items()
+    ]
+
+
+def _battery(latest: DeviceLatest | None) -> tuple[float | None, float | None]:
+    """(volts, percent), each None where the device does not report it."""
+    if latest is None:
+        return None, None
+    volts, percent = latest.number("battery_voltage"), latest.number("battery_level")
+    return (
+        None if volts is None else volts[0] / 1000 if volts[1] == "mV" else volts[0],
+        None if percent is None else percent[0] * 100 if percent[1] == "/" else percent[0],
+    )
+
+
+def _readings(latest: DeviceLatest | None, ring: Iterable[Recent]) -> Readings:
+    columns = list(latest.columns) if latest else []
+    recent = list(ring)
+    return Readings(
+        columns=[Column(name=name, unit=unit) for name, unit in columns],
+        received_at_ms=[each.received_at_ms for each in recent],
+        taken_at_ms=[each.taken_at_ms for each in recent],
+        boot=[each.boot for each in recent],
+        seq=[each.seq for each in recent],
+        synced=[each.synced for each in recent],
+        numbers=[
+            [each.numbers[at] if at < len(each.numbers) else None for each in recent] for at in range(len(columns))
+        ],
+    )

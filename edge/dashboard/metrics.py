@@ -1,0 +1,113 @@
+"""The status in Prometheus' text format 0.0.4: https://prometheus.io/docs/instrumenting/exposition_formats/.
+
+Names and base units by Prometheus' conventions; every name is in docs/metrics.md. No label holds what a device sends,
+so the number of series is fixed.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from edge.status import GatewayStatus, LinkStatus
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_LABEL_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+
+
+def metrics_text(status: GatewayStatus, streams: int) -> str:
+    """Everything, ended by a line feed. `streams`: live streams that are open."""
+    return "".join([*_readings(status), *_forward(status), *_links(status), *_process(status, streams)])
+
+
+def _metric(name: str, kind: str, words: str, *samples: tuple[Mapping[str, str], float | int | None]) -> str:
+    """One metric with its samples; one that is None now is left out."""
+    lines = [f"# HELP {name} {words}\n# TYPE {name} {kind}\n"]
+    for labels, value in samples:
+        if value is None:
+            continue
+        inner = ",".join(f'{key}="{text.translate(_LABEL_ESCAPES)}"' for key, text in labels.items())
+        lines.append(f"{name}{{{inner}}} {value}\n" if inner else f"{name} {value}\n")
+    return "".join(lines)
+
+
+def _readings(status: GatewayStatus) -> Iterator[str]:
+    ledger = status.ledger
+    counts = {
+        "received": (ledger.received, "Readings committed to the log."),
+        "delivered": (ledger.delivered, "Readings that the cloud has accepted."),
+        "quarantined": (ledger.quarantined, "Readings that can never be delivered."),
+        "duplicate": (ledger.duplicates, "Readings that arrived again and were recognised."),
+        "lost": (ledger.lost, "Readings that their device no longer holds."),
+    }
+    for name, (count, words) in counts.items():
+        yield _metric(f"tidegate_readings_{name}_total", "counter", words, ({}, count))
+    yield _metric(
+        "tidegate_messages_undecodable_total", "counter", "Messages put in quarantine.", ({}, ledger.undecodable)
+    )
+    yield _metric("tidegate_readings_held", "gauge", "Readings that wait for the cloud.", ({}, ledger.held))
+    yield _metric(
+        "tidegate_ledger_balances",
+        "gauge",
+        "1 if received = delivered + held + quarantined.",
+        ({}, int(ledger.balances)),
+    )
+
+
+def _forward(status: GatewayStatus) -> Iterator[str]:
+    forward = status.forward
+    oldest_s = None if forward.oldest_unsent_ms is None else forward.oldest_unsent_ms / 1000
+    yield _metric(
+        "tidegate_oldest_unsent_age_seconds",
+        "gauge",
+        "Age of the oldest waiting reading; 0: none.",
+        ({}, oldest_s or 0),
+    )
+    yield _metric(
+        "tidegate_catch_up_seconds", "gauge", "Until the backlog is gone; absent: never.", ({}, forward.catch_up_s)
+    )
+    yield _metric(
+        "tidegate_forward_paused", "gauge", "1 while the cloud refuses token or bucket.", ({}, int(forward.paused))
+    )
+    yield _metric(
+        "tidegate_forward_consecutive_failures", "gauge", "Failures in a row of sending.", ({}, forward.failures)
+    )
+
+
+def _links(status: GatewayStatus) -> Iterator[str]:
+    links: dict[str, LinkStatus] = {"devices": status.devices_link, "uplink": status.uplink}
+    yield _metric(
+        "tidegate_link_up",
+        "gauge",
+        "1: usable, 0: down; absent: not known yet.",
+        *(
+            ({"link": name}, None if link.state == "unknown" else int(link.state == "up"))
+            for name, link in links.items()
+        ),
+    )
+    yield _metric(
+        "tidegate_link_state_since_timestamp_seconds",
+        "gauge",
+        "When the link's state last changed, since 1970.",
+        *(({"link": name}, link.since_ms / 1000) for name, link in links.items()),
+    )
+    yield _metric(
+        "tidegate_mqtt_sessions_lost_total",
+        "counter",
+        "Connections to a broker that had forgotten the session.",
+        ({}, status.sessions_lost),
+    )
+
+
+def _process(status: GatewayStatus, streams: int) -> Iterator[str]:
+    yield _metric("tidegate_devices", "gauge", "Devices ever heard.", ({}, status.devices))
+    yield _metric(
+        "tidegate_messages_waiting", "gauge", "Messages that wait for their commit.", ({}, status.waiting_messages)
+    )
+    yield _metric("tidegate_store_bytes", "gauge", "What the store takes on the disk.", ({}, status.store.bytes))
+    yield _metric(
+        "tidegate_store_healthy", "gauge", "0 while the disk refuses; nothing is acknowledged then.",
+        ({}, int(status.store.healthy)),
+    )  # fmt: skip
+    yield _metric("tidegate_live_streams", "gauge", "Open streams of the dashboard.", ({}, streams))
+    yield _metric(
+        "tidegate_start_time_seconds", "gauge", "When the gateway started, since 1970.", ({}, status.started_ms / 1000)
+    )
+    yield _metric("tidegate_build_info", "gauge", "Always 1; the version.", ({"version": status.version}, 1))

@@ -1,0 +1,91 @@
+// The frame around the pages: which page, the live stream, the theme, and what is said when the gateway is away.
+
+import { h, say } from "/static/js/dom.js";
+import { clock } from "/static/js/format.js";
+import { Live } from "/static/js/live.js";
+import { NowPage } from "/static/js/now.js";
+import { DevicesPage } from "/static/js/devices.js";
+import { DevicePage } from "/static/js/device.js";
+import { StorePage } from "/static/js/store.js";
+
+const main = document.getElementById("main");
+const link = document.getElementById("link");
+const linkText = document.getElementById("link-text");
+const banner = document.getElementById("banner");
+const ROUTES = [
+  [/^#\/devices\/(\d+)$/, DevicePage, "devices"],
+  [/^#\/devices$/, DevicesPage, "devices"],
+  [/^#\/store$/, StorePage, "store"],
+  [/^(#\/?)?$/, NowPage, "now"],
+];
+
+let page = null;
+let started = null;
+
+function show(text) {
+  banner.hidden = !text;
+  say(banner, text ?? "");
+}
+
+const live = new Live({
+  status(now) {
+    show(null);
+    const restarted = started !== null && started !== now.status.started_ms;
+    started = now.status.started_ms;
+    say(document.getElementById("version"), `Tidegate ${now.status.version}, running since ${clock(started)}`);
+    if (restarted) page.reload();
+    page.status?.(now);
+  },
+  trouble(problem) { show(`The gateway's store does not answer: ${problem.message}`); },
+  devices(changed) { page.devices?.(changed); },
+  device(update) { page.device?.(update); },
+  state(state) {
+    link.dataset.state = state;
+    document.body.classList.toggle("stale", state === "lost");
+    say(linkText, state === "live" ? "Live" : "Reconnecting");
+    if (state === "lost") show(`No answer from the gateway since ${clock(Date.now())}. Trying again by itself; the figures below are from before.`);
+    else { show(null); page.reload(); }
+  },
+});
+
+function route() {
+  const hash = location.hash;
+  if (hash === "#main") return;
+  const found = ROUTES.map(([pattern, Page, name]) => [pattern.exec(hash), Page, name]).find(([match]) => match);
+  const [match, Page, name] = found ?? [["", ""], NowPage, "now"];
+  for (const anchor of document.querySelectorAll("nav a")) {
+    if (anchor.dataset.page === name) anchor.setAttribute("aria-current", "page");
+    else anchor.removeAttribute("aria-current");
+  }
+  const first = page === null;
+  page?.unmount();
+  main.replaceChildren();
+  page = new Page(main, match[1]);
+  document.title = `${page.title} – Tidegate`;
+  page.reload();
+  live.open(page.query ?? "");
+  if (!first) main.focus({ preventScroll: true });
+  scrollTo(0, 0);
+}
+
+const THEMES = { auto: "Theme: automatic", light: "Theme: light", dark: "Theme: dark" };
+const themeButton = document.getElementById("theme");
+
+function theme(next) {
+  if (next === "auto") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = next;
+  try { localStorage.setItem("tidegate-theme", next); } catch { /* it holds for this page only */ }
+  themeButton.replaceChildren(h("span", { class: `theme-sign ${next}`, "aria-hidden": "true" }), h("span", { class: "theme-words" }, THEMES[next]));
+  dispatchEvent(new Event("tidegate-theme"));
+}
+
+themeButton.addEventListener("click", () => {
+  const order = Object.keys(THEMES);
+  theme(order[(order.indexOf(document.documentElement.dataset.theme ?? "auto") + 1) % order.length]);
+});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => dispatchEvent(new Event("tidegate-theme")));
+
+theme(document.documentElement.dataset.theme ?? "auto");
+document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
+addEventListener("hashchange", route);
+route();

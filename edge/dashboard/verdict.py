@@ -1,0 +1,116 @@
+"""Is it working? One sentence from the status, and where readings are stuck.
+
+The sentence holds no number that moves, so that a screen reader speaks only when something has happened. The worst
+truth is said first: what harms readings now, then what keeps them from moving, then what will pass by itself.
+"""
+
+from edge.dashboard.documents import Verdict
+from edge.status import GatewayStatus
+
+BEHIND_MS = 15_000  # an oldest reading above this is a backlog to catch up with, not the rhythm of batches
+_WHY = {
+    "dns": "its name cannot be resolved",
+    "refused": "the connection is refused",
+    "unreachable": "there is no route to it",
+    "tls": "the TLS handshake fails",
+    "timeout": "it does not answer in time",
+    "reset": "the connection breaks",
+    "closed": "it closed the connection",
+    "protocol": "it answers what cannot be understood",
+}
+
+
+def why(cause: str | None) -> str:
+    """A cause's word as half a sentence."""
+    if cause is None:
+        return "the cause is not known"
+    return _WHY.get(cause, f"the cause is {cause}")
+
+
+def verdict(status: GatewayStatus) -> Verdict:
+    """What to make of a status."""
+    return _of_the_store(status) or _of_the_links(status) or _of_the_cloud(status) or _of_the_backlog(status)
+
+
+def _of_the_store(status: GatewayStatus) -> Verdict | None:
+    if not status.store.healthy:
+        return Verdict(
+            level="bad",
+            headline="The store cannot be written.",
+            detail=f"Nothing is acknowledged, so devices and broker keep their readings. {status.store.error or ''}",
+            stuck_at="gateway",
+        )
+    if not status.ledger.balances:
+        return Verdict(
+            level="bad",
+            headline="The ledger does not balance.",
+            detail="Received is not delivered + held + quarantined. Keep the store's file and report this.",
+        )
+    return None
+
+
+def _of_the_links(status: GatewayStatus) -> Verdict | None:
+    devices, uplink = status.devices_link, status.uplink
+    if devices.state == "down" and uplink.state == "down":
+        return Verdict(
+            level="bad",
+            headline="Neither the broker nor the cloud can be reached.",
+            detail=f"Broker: {why(devices.cause)}. Cloud: {why(uplink.cause)}. What was received is safe here.",
+            stuck_at="devices",
+        )
+    if devices.state == "down":
+        return Verdict(
+            level="bad",
+            headline="The broker cannot be reached: nothing arrives.",
+            detail=f"Broker: {why(devices.cause)}. Devices keep their readings meanwhile.",
+            stuck_at="devices",
+        )
+    if uplink.state == "down":
+        return Verdict(
+            level="warn",
+            headline="The cloud cannot be reached. Readings are kept here.",
+            detail=f"Cloud: {why(uplink.cause)}. Nothing is lost; they are sent when the link returns.",
+            stuck_at="cloud",
+        )
+    return None
+
+
+def _of_the_cloud(status: GatewayStatus) -> Verdict | None:
+    forward = status.forward
+    if forward.paused:
+        return Verdict(
+            level="bad",
+            headline="The cloud refuses the gateway. Readings are kept here.",
+            detail=f"Check token, organisation and bucket. {forward.last_error or ''}",
+            stuck_at="cloud",
+        )
+    if forward.last_error is not None and forward.backlog:
+        return Verdict(
+            level="warn",
+            headline="The cloud takes readings only haltingly.",
+            detail=f"Its last answer: {forward.last_error}",
+            stuck_at="cloud",
+        )
+    return None
+
+
+def _of_the_backlog(status: GatewayStatus) -> Verdict:
+    forward = status.forward
+    if forward.oldest_unsent_ms is not None and forward.oldest_unsent_ms > BEHIND_MS:
+        if forward.catch_up_s is not None:
+            return Verdict(
+                level="busy",
+                headline="Catching up with the cloud.",
+                detail="The link is back; what waited here is being sent.",
+            )
+        return Verdict(
+            level="warn",
+            headline="The backlog does not shrink.",
+            detail="Readings arrive as fast as they are sent, or faster.",
+            stuck_at="cloud",
+        )
+    if status.devices_link.state == "unknown":
+        return Verdict(level="busy", headline="Starting.", detail="Connecting to the broker.")
+    if status.devices == 0:
+        return Verdict(level="ok", headline="Ready for the first device.", detail="The broker is connected.")
+    return Verdict(level="ok", headline="Everything is working.", detail="Readings arrive and reach the cloud.")

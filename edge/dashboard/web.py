@@ -1,0 +1,111 @@
+"""What surrounds the routes: the pages as files, security headers, HEAD, problem details, compression.
+
+Promises: every answer but that to a fault of ours (500) carries a Content-Security-Policy that allows our own files and
+nothing inline; every error is a problem document (RFC 9457, `application/problem+json`); HEAD is answered wherever GET
+is, but for the live stream.
+"""
+
+from http import HTTPStatus
+from pathlib import Path
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from edge.dashboard.routes import LIVE_PATH, make_router
+from edge.dashboard.service import Dashboard
+from edge.store import StoreError
+
+STATIC = Path(__file__).parent / "static"
+GZIP_FROM_BYTES = 1000
+GZIP_LEVEL = 5  # half the time of level 9, for 2% more bytes on our files
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+def install(app: FastAPI, dashboard: Dashboard) -> None:
+    """Put the dashboard's routes and pages on an application."""
+    app.include_router(make_router(dashboard))
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(STATIC / "index.html")
+
+    app.mount("/static", StaticFiles(directory=STATIC))
+    app.add_exception_handler(HTTPException, _http_problem)
+    app.add_exception_handler(RequestValidationError, _bad_request_problem)
+    app.add_exception_handler(StoreError, _store_problem)
+    app.add_middleware(GZipMiddleware, minimum_size=GZIP_FROM_BYTES, compresslevel=GZIP_LEVEL)
+    app.add_middleware(_Surroundings)
+
+
+class _Surroundings:
+    """Headers on every answer, and HEAD as GET (the server leaves the body out)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if scope["method"] == "HEAD" and scope["path"] != LIVE_PATH:
+            scope = {**scope, "method": "GET"}
+        path: str = scope["path"]
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers[name] = value
+                # A page is asked for anew each time (304 if it is the same); an answer is true for a second.
+                is_file = path == "/" or path.startswith("/static/")
+                headers["Cache-Control"] = "no-cache" if is_file else "no-store"
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+def problem(status: int, detail: str, instance: str, headers: dict[str, str] | None = None) -> Response:
+    """A problem document."""
+    return JSONResponse(
+        {
+            "type": "about:blank",
+            "title": HTTPStatus(status).phrase,
+            "status": status,
+            "detail": detail,
+            "instance": instance,
+        },
+        status,
+        headers,
+        "application/problem+json",
+    )
+
+
+async def _http_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101  # what it is registered for
+    headers = dict(error.headers) if error.headers else None
+    return problem(error.status_code, str(error.detail), request.url.path, headers)
+
+
+async def _bad_request_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, wrong, request.url.path)
+
+
+async def _store_problem(request: Request, error: Exception) -> Response:
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), request.url.path)

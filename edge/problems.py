@@ -1,0 +1,68 @@
+"""Errors of the HTTP API as RFC 9457 problem details, the bearer token, and bodies that cannot be endless."""
+
+import asyncio
+import hmac
+from http import HTTPStatus
+
+from fastapi import Request
+from fastapi.responses import JSONResponse
+
+from edge.config import ApiSettings
+
+BODY_SECONDS_MAX = 15.0  # a body that comes slower than this is cut off: nobody may hold a connection for ever
+
+
+class Problem(Exception):
+    """What the answer to a request says went wrong. `headers` go with it."""
+
+    def __init__(self, status: HTTPStatus, detail: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = headers
+
+    def response(self) -> JSONResponse:
+        """The answer."""
+        return JSONResponse(
+            {"type": "about:blank", "title": self.status.phrase, "status": self.status, "detail": self.detail},
+            status_code=self.status,
+            headers=self.headers,
+            media_type="application/problem+json",
+        )
+
+
+def check_token(request: Request, settings: ApiSettings) -> None:
+    """Raise `Problem` unless the request carries the token of the configuration; without one, nobody may."""
+    try:
+        token = settings.read_token()
+    except OSError as error:
+        why = f"the gateway cannot read api.token_file: {error.strerror}"
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, why) from None
+    if not token:
+        raise Problem(HTTPStatus.FORBIDDEN, "no token is configured: set api.token or api.token_file of the gateway")
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
+        raise Problem(
+            HTTPStatus.UNAUTHORIZED,
+            "expected the gateway's token: Authorization: Bearer TOKEN",
+            {"WWW-Authenticate": 'Bearer realm="tidegate"'},
+        )
+
+
+async def read_body(request: Request, bytes_max: int) -> bytes:
+    """The body. Raises `Problem` for one that is too long or too slow."""
+    too_long = Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is too long: expected at most {bytes_max} bytes")
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > bytes_max:
+        raise too_long
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS_MAX):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > bytes_max:
+                    raise too_long
+    except TimeoutError:
+        why = f"the body did not come within {BODY_SECONDS_MAX:.0f} s"
+        raise Problem(HTTPStatus.REQUEST_TIMEOUT, why) from None
+    return bytes(body)

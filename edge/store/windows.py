@@ -1,0 +1,192 @@
+"""The store's tables of windows: open windows, windows that are forgotten, and the log of rollups.
+
+Promises: every row carries a CRC32 over all that it means; ids of the rollup log rise by one within one window size and
+are never used twice. Methods that write are called inside `Store.transaction`.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from edge.intervals import Intervals
+from edge.stats import Stats, Summary
+from edge.store.store import Store
+
+_window_head = struct.Struct("<qqqqqq")
+_rollup_head = struct.Struct("<qqqq")
+_encoder = msgspec.msgpack.Encoder()
+_stats_decoder = msgspec.msgpack.Decoder(list[Stats])
+_summary_decoder = msgspec.msgpack.Decoder(tuple[Summary, ...])
+
+SeriesKey = tuple[str, str | None, bool]
+"""(name, unit, whether it is a text)."""
+RollupRow = tuple[int, int, int, int, bytes, int]
+"""size_s, id, device_key, start_ms, body, crc: the columns in order."""
+
+
+class WindowKey(NamedTuple):
+    """One window of one device: from `start_ms` (device time), `size_s` long."""
+
+    device_key: int
+    size_s: int
+    start_ms: int
+
+    @property
+    def end_ms(self) -> int:
+        """Where the next window starts."""
+        return self.start_ms + self.size_s * 1000
+
+
+class Window(msgspec.Struct):
+    """The state of one window. At `next_ms` it is emitted if it is `dirty` (holds what no rollup says), else forgotten.
+
+    `touched_ms`, `next_ms`: the gateway's clock.
+    """
+
+    series: dict[SeriesKey, Stats]
+    dirty: bool
+    touched_ms: int
+    next_ms: int
+
+
+class RollupEntry(NamedTuple):
+    """One emission of one window, with its place in the log of its size."""
+
+    id: int
+    device_key: int
+    size_s: int
+    start_ms: int
+    summaries: tuple[Summary, ...]
+
+
+class RollupPage(NamedTuple):
+    """Rollups in order, and the damaged row that ended the page, if one did."""
+
+    entries: list[RollupEntry]
+    damaged: RollupRow | None
+
+
+def rollup_head_cursor(size_s: int) -> str:
+    """The cursor that holds the highest id given out in the rollup log of one size."""
+    return f"rollups/head/{size_s}"
+
+
+class WindowTables:
+    """Reads and writes the windows of one store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    # -- windows
+
+    def get(self, key: WindowKey) -> Window | None:
+        """The state of a window; None if there is none, or if its row fails its checksum (`is_damaged` tells)."""
+        rows = self._store.run(
+            "SELECT dirty, touched_ms, next_ms, body, crc FROM windows"
+            " WHERE device_key = ? AND size_s = ? AND start_ms = ?",
+            key,
+        )
+        if not rows:
+            return None
+        dirty, touched_ms, next_ms, body, crc = rows[0]
+        if crc != _window_crc(key, dirty, touched_ms, next_ms, body):
+            return None
+        series = {(one.name, one.unit, isinstance(one.last, str)): one for one in _stats_decoder.decode(body)}
+        return Window(series, bool(dirty), touched_ms, next_ms)
+
+    def is_damaged(self, key: WindowKey) -> bool:
+        """Of a key for which `get` has nothing: whether a row is there all the same."""
+        return bool(self._store.run("SELECT 1 FROM windows WHERE device_key = ? AND size_s = ? AND start_ms = ?", key))
+
+    def put(self, windows: Iterable[tuple[WindowKey, Window]]) -> None:
+        """Write windows."""
+        rows = []
+        for key, window in windows:
+            body = _encoder.encode(list(window.series.values()))
+            crc = _window_crc(key, window.dirty, window.touched_ms, window.next_ms, body)
+            rows.append((*key, int(window.dirty), window.touched_ms, window.next_ms, body, crc))
+        self._store.run_many("INSERT OR REPLACE INTO windows VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def delete(self, keys: Sequence[WindowKey]) -> None:
+        """Delete windows."""
+        self._store.run_many("DELETE FROM windows WHERE device_key = ? AND size_s = ? AND start_ms = ?", keys)
+
+    def due(self, now_ms: int, beyond_ms: int, limit: int) -> list[WindowKey]:
+        """At most `limit` windows whose `next_ms` has come, or lies beyond `beyond_ms`, in order of that time."""
+        rows = self._store.run(
+            "SELECT device_key, size_s, start_ms FROM windows WHERE next_ms <= ? OR next_ms > ?"
+            " ORDER BY next_ms, device_key, size_s, start_ms LIMIT ?",
+            (now_ms, beyond_ms, limit),
+        )
+        return [WindowKey(*row) for row in rows]
+
+    def forgotten(self, device_key: int, size_s: int) -> Intervals:
+        """Which windows of a device are no longer kept, by number (start divided by size)."""
+        rows = self._store.run(
+            "SELECT ranges FROM forgotten_windows WHERE device_key = ? AND size_s = ?", (device_key, size_s)
+        )
+        return Intervals.decode(rows[0][0]) if rows else Intervals()
+
+    def put_forgotten(self, device_key: int, size_s: int, numbers: Intervals) -> None:
+        """Write which windows of a device are no longer kept."""
+        self._store.run(
+            "INSERT OR REPLACE INTO forgotten_windows VALUES (?, ?, ?)", (device_key, size_s, numbers.encode())
+        )
+
+    # -- the log of rollups
+
+    def append(self, emitted: Sequence[tuple[WindowKey, Window]]) -> None:
+        """Append one rollup for each window to the log of its size."""
+        heads: dict[int, int] = {}
+        rows = []
+        for key, window in emitted:
+            size_s = key.size_s
+            row_id = heads[size_s] = (heads.get(size_s) or self.head(size_s)) + 1
+            ordered = sorted(window.series.items(), key=lambda item: (item[0][0], item[0][1] or "", item[0][2]))
+            body = _encoder.encode([stats.summary() for _, stats in ordered])
+            crc = _rollup_crc(size_s, row_id, key.device_key, key.start_ms, body)
+            rows.append((size_s, row_id, key.device_key, key.start_ms, body, crc))
+        self._store.run_many("INSERT INTO rollups VALUES (?, ?, ?, ?, ?, ?)", rows)
+        for size_s, head in heads.items():
+            self._store.set_cursor(rollup_head_cursor(size_s), head)
+
+    def head(self, size_s: int) -> int:
+        """The highest id ever given out in the log of this size."""
+        return self._store.cursor(rollup_head_cursor(size_s))
+
+    def sizes_s(self) -> list[int]:
+        """The sizes of which there are rollups, in order."""
+        return [row[0] for row in self._store.run("SELECT DISTINCT size_s FROM rollups ORDER BY size_s")]
+
+    def read(self, size_s: int, first: int, last: int, limit: int) -> RollupPage:
+        """Rollups with ids `first` to `last`, oldest first, up to the first damaged row."""
+        rows = self._store.run(
+            "SELECT * FROM rollups WHERE size_s = ? AND id BETWEEN ? AND ? ORDER BY id LIMIT ?",
+            (size_s, first, last, limit),
+        )
+        entries: list[RollupEntry] = []
+        for row in rows:
+            _, row_id, device_key, start_ms, body, crc = row
+            if crc != _rollup_crc(size_s, row_id, device_key, start_ms, body):
+                return RollupPage(entries, row)
+            entries.append(RollupEntry(row_id, device_key, size_s, start_ms, _summary_decoder.decode(body)))
+        return RollupPage(entries, None)
+
+    def delete_through(self, size_s: int, position: int, limit: int) -> int:
+        """Delete at most `limit` rollups up to `position`, oldest first; how many went."""
+        sql = (
+            "DELETE FROM rollups WHERE size_s = ? AND id IN"
+            " (SELECT id FROM rollups WHERE size_s = ? AND id <= ? ORDER BY id LIMIT ?)"
+        )
+        return self._store.change(sql, (size_s, size_s, position, limit))
+
+
+def _window_crc(key: WindowKey, dirty: bool | int, touched_ms: int, next_ms: int, body: bytes) -> int:
+    return zlib.crc32(body, zlib.crc32(_window_head.pack(*key, int(dirty), touched_ms, next_ms)))
+
+
+def _rollup_crc(size_s: int, row_id: int, device_key: int, start_ms: int, body: bytes) -> int:
+    return zlib.crc32(body, zlib.crc32(_rollup_head.pack(size_s, row_id, device_key, start_ms)))

@@ -1,0 +1,200 @@
+"""Event-time tumbling windows: readings of the log become rollups, exactly, whatever the order and whatever crashes.
+
+    log --cursor--> open windows (table) --emitted--> rollup log (table) --> forwarder's rollup lane
+
+A window of size S holds the readings of one device whose device time lies in [n*S, (n+1)*S); several sizes at once.
+
+When a window is emitted. Each reading says how the device's clock stands to the gateway's, so the window that it opens
+is reckoned complete when the device's own clock reaches the window's end: received + (end - taken) + grace. That is the
+watermark, one for each device and window: a device with a slow clock or a slow link holds up nobody, and one with a
+wrong clock closes nobody's windows. Time flows as the log flows (a row's receive time) until the aggregator has caught
+up with the log, and by the wall clock from then on, so that a silent device's window is emitted as well.
+
+A late reading reopens its window, which is emitted again, corrected: same series, same timestamp: it overwrites.
+
+How long a window can be corrected. An emitted window is kept until nothing has touched it for the allowed lateness;
+then its state is deleted and its number is remembered as forgotten. A reading of a window that was never seen opens it
+however late it comes; a reading of a forgotten window changes no rollup: it is counted (the ledger's total
+`not_rolled_up`, one for each window size) and is in the raw lane as every reading is.
+
+Promises: for any order of arrival, duplicates, and crashes at any point, the last rollup emitted for a window equals a
+recomputation from the raw readings (less those that were counted). Windows, rollups, and the aggregator's cursor move
+in one transaction, and nothing is kept in memory between two calls: a restart has nothing to rebuild, and memory does
+not depend on how many windows are open.
+Synchronous; lives in the store's thread.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from edge.intervals import Intervals
+from edge.ledger import NOT_ROLLED_UP, Ledger
+from edge.stats import Stats
+from edge.store import LogEntry, Store
+from edge.store.windows import Window, WindowKey, WindowTables
+
+WINDOWS_CURSOR = "windows/log"
+"""The cursor that says how far the log is in windows; rows above it are not deleted."""
+
+PAGE_ROWS = 2048  # of one transaction: one fsync for so many readings, and up to 0.1 s in which ingest waits
+EMIT_WINDOWS = 2048  # of one transaction, for the same reasons
+SERIES_MAX = 256  # values of one device in one window: four times what one reading may hold; bounds a row
+FORGOTTEN_RANGES_MAX = 1024  # per device and size, about 10 KB: beyond it the oldest gap counts as forgotten, too
+DEFAULT_SIZES_S = (10, 60, 900)
+DEFAULT_GRACE_MS = 2_000  # a reading may be on the radio for so long without costing a correction
+DEFAULT_LATENESS_MS = 3_600_000  # costs the disk about 470 kept windows per device that reports every 10 s
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRules:
+    """Which windows there are. Without sizes nothing is rolled up."""
+
+    sizes_s: tuple[int, ...] = DEFAULT_SIZES_S
+    grace_ms: int = DEFAULT_GRACE_MS
+    lateness_ms: int = DEFAULT_LATENESS_MS
+
+
+class Aggregator:
+    """Rolls the log of one store up."""
+
+    def __init__(self, store: Store, ledger: Ledger, rules: WindowRules) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._rules = rules
+        self._tables = WindowTables(store)
+        self._horizon_ms = 1000 * max(rules.sizes_s, default=0) + rules.grace_ms + rules.lateness_ms
+
+    def advance(self, wall_ms: int | None) -> bool:
+        """Take the next readings and emit what is due, in one transaction; whether there is more to do at once.
+
+        `wall_ms`: the gateway's clock, None while it is not known. Raises `StoreError`: then nothing has changed.
+        """
+        if not self._rules.sizes_s:
+            return self._skip_log(wall_ms)
+        position = self._store.cursor(WINDOWS_CURSOR)
+        page = self._store.read(position, PAGE_ROWS)
+        if page.damaged is not None:
+            position = page.damaged[0]  # the forwarder puts it into quarantine
+        elif page.entries:
+            position = page.entries[-1].id
+        behind = position < self._store.head
+        clock_ms = page.entries[-1].received_at_ms if behind and page.entries else wall_ms
+        due = [] if clock_ms is None else self._due(clock_ms)
+        if not page.entries and page.damaged is None and not due:
+            return False
+        with self._ledger.transaction():
+            self._take(page.entries)
+            self._store.set_cursor(WINDOWS_CURSOR, position)
+            if clock_ms is not None:
+                due = self._due(clock_ms)  # what this page opened and closed is among them
+                self._serve(due)
+        return behind or len(due) == EMIT_WINDOWS
+
+    def _skip_log(self, wall_ms: int | None) -> bool:
+        """Nothing is to be rolled up: hold no row back, and finish the windows of an earlier configuration."""
+        due = [] if wall_ms is None else self._due(wall_ms)
+        if due or self._store.cursor(WINDOWS_CURSOR) < self._store.head:
+            with self._ledger.transaction():
+                self._store.set_cursor(WINDOWS_CURSOR, self._store.head)
+                self._serve(due)
+        return len(due) == EMIT_WINDOWS
+
+    def _due(self, clock_ms: int) -> list[WindowKey]:
+        """A time beyond the horizon was set by a clock that has since been put back: it would never come."""
+        return self._tables.due(clock_ms, clock_ms + self._horizon_ms, EMIT_WINDOWS)
+
+    # -- readings into windows
+
+    def _take(self, entries: Iterable[LogEntry]) -> None:
+        touched: dict[WindowKey, Window | None] = {}
+        forgotten: dict[tuple[int, int], Intervals] = {}
+        missed = 0
+        for entry in entries:
+            taken_at_ms = entry.reading.taken_at_ms
+            for size_s in self._rules.sizes_s:
+                key = WindowKey(entry.device_key, size_s, taken_at_ms - taken_at_ms % (1000 * size_s))
+                if key not in touched:
+                    touched[key] = self._open(key, forgotten)
+                window = touched[key]
+                if window is None:
+                    missed += 1
+                else:
+                    missed += self._add(key, window, entry)
+        self._tables.put((key, window) for key, window in touched.items() if window is not None)
+        if missed:
+            self._ledger.count(NOT_ROLLED_UP, missed)
+
+    def _open(self, key: WindowKey, forgotten: dict[tuple[int, int], Intervals]) -> Window | None:
+        """The window's state, new if it was never seen; None if it is forgotten."""
+        window = self._tables.get(key)
+        if window is not None:
+            return window
+        numbers = forgotten.get(key[:2])
+        if numbers is None:
+            numbers = forgotten[key[:2]] = self._tables.forgotten(key.device_key, key.size_s)
+        if _number(key) in numbers or self._tables.is_damaged(key):
+            return None
+        return Window({}, dirty=False, touched_ms=0, next_ms=0)
+
+    def _add(self, key: WindowKey, window: Window, entry: LogEntry) -> int:
+        """Add a reading's values; how many found no room."""
+        reading, series, missed = entry.reading, window.series, 0
+        at = (reading.taken_at_ms, reading.boot, reading.seq)
+        for value in reading.values:
+            content = value.value
+            name = (value.name, value.unit, isinstance(content, str))
+            stats = series.get(name)
+            if stats is not None:
+                stats.add(content, at)
+            elif len(series) < SERIES_MAX:
+                series[name] = Stats.of(value.name, value.unit, content, at)
+            else:
+                missed += 1
+        if not window.dirty:
+            window.dirty = True
+            window.next_ms = entry.received_at_ms + key.end_ms - reading.taken_at_ms + self._rules.grace_ms
+        window.touched_ms = entry.received_at_ms
+        return missed
+
+    # -- windows into rollups, and out of the store
+
+    def _serve(self, due: Iterable[WindowKey]) -> None:
+        emitted: list[tuple[WindowKey, Window]] = []
+        over: list[WindowKey] = []
+        for key in due:
+            window = self._tables.get(key)
+            if window is None or not window.dirty:  # a damaged state is not to be emitted
+                over.append(key)
+                continue
+            window.dirty = False
+            window.next_ms = window.touched_ms + self._rules.lateness_ms
+            emitted.append((key, window))
+        if emitted:
+            self._tables.append(emitted)
+            self._tables.put(emitted)
+        if over:
+            self._forget(over)
+
+    def _forget(self, keys: list[WindowKey]) -> None:
+        forgotten: dict[tuple[int, int], Intervals] = {}
+        for key in keys:
+            numbers = forgotten.get(key[:2])
+            if numbers is None:
+                numbers = forgotten[key[:2]] = self._tables.forgotten(key.device_key, key.size_s)
+            numbers.add(_number(key))
+        for (device_key, size_s), numbers in forgotten.items():
+            self._tables.put_forgotten(device_key, size_s, _bounded(numbers))
+        self._tables.delete(keys)
+
+
+def _number(key: WindowKey) -> int:
+    return key.start_ms // (1000 * key.size_s)
+
+
+def _bounded(numbers: Intervals) -> Intervals:
+    """At most so many ranges: the oldest grow together."""
+    excess = len(numbers) - FORGOTTEN_RANGES_MAX
+    if excess > 0:
+        ranges = list(numbers)
+        numbers.add_range(ranges[0][0], ranges[excess][1])
+    return numbers

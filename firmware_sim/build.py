@@ -1,0 +1,169 @@
+"""From configuration to devices: everything that can be wrong with a fleet is found here, before a socket opens."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from random import Random
+
+from firmware_sim.battery_supply import BatterySupply
+from firmware_sim.config import (
+    ConstantSignal,
+    CsvSignal,
+    DailySignal,
+    DeviceGroup,
+    FleetConfig,
+    SensorConfig,
+    WalkSignal,
+)
+from firmware_sim.device import Device, DeviceSpec, Measure, Observer
+from firmware_sim.device_clock import ClockSpec
+from firmware_sim.outbox import Flash
+from firmware_sim.power import Battery, PowerError, board
+from firmware_sim.sender import SenderSpec
+from firmware_sim.supply import MainsSupply, Supply
+from sensors.catalogue import UnknownPartError, UnknownQuantityError, find_part, load_parts
+from sensors.noise import OrnsteinUhlenbeck, RandomWalk
+from sensors.reading import Value
+from sensors.replay import Recording, RecordingError, Replay, TimeFormat, read_recording
+from sensors.seeds import derive_seed
+from sensors.signals import Constant, DailyCycle, Signal, SignalError, Sum
+from sensors.transducer import Transducer
+
+_MS_PER_S = 1000
+
+
+class FleetError(ValueError):
+    """A configuration that is well-formed and still makes no fleet; names the key. Who must act: its author."""
+
+    def __init__(self, key: str, problem: str) -> None:
+        super().__init__(f"{key}: {problem}")
+        self.key = key
+
+
+def build_fleet(config: FleetConfig, flash: Flash, observer: Observer, *, first_boot: int) -> list[Device]:
+    """The devices, switched off. `first_boot`: see `Flash.outbox`.
+
+    Raises `FleetError` (unknown part, quantity, cell or board; a recording that cannot be read).
+    """
+    return [
+        _device(_Place(config, at, group, n), name, flash, observer, first_boot)
+        for at, group in enumerate(config.devices)
+        for n, name in enumerate(group.device_names())
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Which device of the configuration is being built."""
+
+    config: FleetConfig
+    at: int
+    group: DeviceGroup
+    n: int
+
+    def key(self, *names: str) -> str:
+        """The dotted key of something in its group."""
+        return ".".join(("devices", str(self.at), *names))
+
+
+def _device(place: _Place, name: str, flash: Flash, observer: Observer, first_boot: int) -> Device:
+    group = place.group
+    rng = Random(derive_seed(place.config.seed, name, "device"))  # noqa: S311 - a model's randomness, not a secret's
+    outbox = flash.outbox(name, bytes_max=group.outbox.bytes_max, policy=group.outbox.policy, first_boot=first_boot)
+    spec, measure = _spec(place, name, rng), _measure(place, name)
+    return Device(spec, outbox, measure, rng, supply=_supply(place), observer=observer)
+
+
+def _spec(place: _Place, name: str, rng: Random) -> DeviceSpec:
+    group, send = place.group, place.group.send
+    ppm = group.clock.ppm + rng.uniform(-group.clock.ppm_spread, group.clock.ppm_spread)
+    # The answer comes in real time: at speed 60 a gateway that takes 1 s takes a minute of the device's.
+    ack_timeout_s = send.ack_timeout_s * max(1.0, place.config.speed)
+    battery = group.battery
+    return DeviceSpec(
+        name=name,
+        interval_ms=_ms(group.interval_s),
+        jitter_ms=_ms(group.jitter_s),
+        batch=send.batch,
+        delta=group.delta,
+        heartbeat_ms=None if group.heartbeat_s is None else _ms(group.heartbeat_s),
+        receive_window_ms=None if send.receive_window_s is None else _ms(send.receive_window_s),
+        battery_every=battery.report_every if battery else 1,
+        low_battery_percent=battery.low_percent if battery else 0.0,
+        low_battery_stretch=battery.low_stretch if battery else 1,
+        encoding=send.encoding,
+        clock=ClockSpec(ppm=ppm, source=group.clock.source, sync_error_ms=group.clock.sync_error_ms),
+        sender=SenderSpec(send.window, send.pack, _ms(ack_timeout_s), send.acknowledge),
+    )
+
+
+def _supply(place: _Place) -> Supply:
+    given = place.group.battery
+    if given is None:
+        return MainsSupply()
+    try:
+        the_board = board(given.board)
+        cell = Battery(given.cell, state_of_charge=given.state_of_charge, brownout_mv=the_board.brownout_mv)
+        return BatterySupply(cell, the_board)
+    except PowerError as error:
+        raise FleetError(place.key("battery"), str(error)) from error
+
+
+def _measure(place: _Place, name: str) -> Measure:
+    sensors = [_sensor(place, at, sensor, name) for at, sensor in enumerate(place.group.sensors)]
+
+    def measure(at_ms: int) -> tuple[Value, ...]:
+        return tuple(sensor(at_ms) for sensor in sensors)
+
+    return measure
+
+
+def _sensor(place: _Place, at: int, sensor: SensorConfig, device: str) -> Callable[[int], Value]:
+    key = place.key("sensors", str(at))
+    seed = derive_seed(place.config.seed, device, sensor.value_name)
+    try:
+        signal = _signal(sensor, seed, place.n)
+        quantity = None if sensor.part is None else find_part(_parts(), sensor.part).quantity(sensor.quantity or "")
+    except (UnknownPartError, UnknownQuantityError, SignalError, RecordingError) as error:
+        raise FleetError(key, str(error)) from error
+    value_name = sensor.value_name
+    if quantity is None:
+        unit = sensor.unit
+        return lambda at_ms: Value(value_name, signal.value(at_ms), unit)
+    transducer, unit = Transducer(quantity, derive_seed(seed, "transducer")), quantity.unit
+    return lambda at_ms: Value(value_name, transducer.measure(at_ms, signal.value(at_ms)), unit)
+
+
+def _signal(sensor: SensorConfig, seed: int, n: int) -> Signal:
+    match sensor.signal:
+        case ConstantSignal() as given:
+            return Constant(given.value)
+        case DailySignal() as given:
+            return Sum(tuple(_daily_parts(given, seed)))
+        case WalkSignal() as given:
+            return RandomWalk(seed, given.start, given.step_per_sqrt_s, low=given.low, high=given.high)
+        case CsvSignal() as given:
+            recording = _recording(given.file, given.column, given.time_column, given.time_format, given.utc_offset_s)
+            # It starts at 1970, so that what a device measures at an instant does not depend on when it was started.
+            offset_ms = _ms(given.stagger_s * n)
+            return Replay(recording, 0, offset_ms, given.time_scale, interpolation=given.interpolation)
+
+
+def _daily_parts(given: DailySignal, seed: int) -> Iterator[Signal]:
+    yield Constant(given.mean)
+    yield DailyCycle(given.amplitude, given.peak_hour, given.utc_offset_s)
+    if given.noise:
+        yield OrnsteinUhlenbeck(seed, given.noise, given.noise_tau_s)
+
+
+@cache
+def _recording(file: Path, column: str, time_column: str, time_format: TimeFormat, utc_offset_s: int) -> Recording:
+    return read_recording(file, column, time_column=time_column, time_format=time_format, utc_offset_s=utc_offset_s)
+
+
+_parts = cache(load_parts)
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * _MS_PER_S)

@@ -1,0 +1,435 @@
+"""One device: samples, keeps every reading in flash, and talks when it has a reason to.
+
+Sans-IO: the caller hands in true time (`now_ms`), what arrived, and whether the link is up; the device hands back what
+to publish. It is deterministic: the same specification, generator and inputs give the same readings and messages.
+
+Promises:
+- A reading is in the outbox before anything else sees it; `observer` then gets it with the true time of sampling.
+- Sampling keeps its own schedule, whatever the link does; `step` catches up on every sample that came due.
+- What is published was appended before, but is durable only after the flash's `commit`: commit before you publish.
+- With a receive window (`receive_window_ms`) the radio sleeps between contacts, and what arrives then waits for the
+  next one, as at a broker that holds a persistent session; without one (None) the device always listens.
+- A restart (watchdog, brown-out) keeps flash and forgets RAM. A dead device does nothing, for ever.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from random import Random
+from typing import NamedTuple
+
+import msgspec
+
+from firmware_sim.device_clock import ClockSpec, DeviceClock
+from firmware_sim.outbox import Outbox, OutboxFullError, Record
+from firmware_sim.phases import Event, Phase, next_phase
+from firmware_sim.sender import BACKOFF_BASE_MS, BACKOFF_CAP_MS, Acknowledge, Pack, Sender, SenderSpec
+from firmware_sim.supply import PowerState, Supply
+from sensors.messages import RANGES_MAX, LostRange, MessageError, State, decode_ack, decode_resend, encode
+from sensors.reading import Reading, Value
+from sensors.senml import RELATIVE_BELOW_S, Encoding
+from sensors.senml import encode as encode_senml
+from sensors.topics import Kind
+
+MAILBOX_MAX = 64  # messages that wait for a sleeping device; a broker's queue for one client is larger
+_AGE_MS_MAX = (RELATIVE_BELOW_S - 1) * 1000
+_MV_PER_V = 1000
+
+Measure = Callable[[int], tuple[Value, ...]]
+Observer = Callable[[Reading, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSpec:
+    """What a device is set to do. Times are in true milliseconds."""
+
+    name: str
+    interval_ms: int
+    jitter_ms: int = 0
+    batch: int = 1
+    delta: Mapping[str, float] = field(default_factory=dict)
+    heartbeat_ms: int | None = None
+    receive_window_ms: int | None = None
+    battery_every: int = 1
+    low_battery_percent: float = 0.0
+    low_battery_stretch: int = 1
+    encoding: Encoding = Encoding.JSON
+    firmware: str = "1.0.0"
+    clock: ClockSpec = field(default_factory=ClockSpec)
+    sender: SenderSpec = field(default_factory=SenderSpec)
+
+
+class Publish(NamedTuple):
+    """One message to publish; `token` names a message of readings when the broker answers (`Device.answered`)."""
+
+    kind: Kind
+    payload: bytes
+    retain: bool = False
+    token: int | None = None
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a device has done since this process started it. Readings, unless the name says otherwise."""
+
+    sampled: int = 0
+    suppressed: int = 0  # send-on-delta: nothing had changed enough
+    refused: int = 0  # the outbox was full under `stop-sampling`
+    sent: int = 0
+    resent: int = 0
+    delivered_messages: int = 0
+    refused_messages: int = 0  # by the broker, with a reason code
+    acked: int = 0
+    bad_messages: int = 0  # of the gateway's, not understood
+    boots: int = 0
+    brown_outs: int = 0
+
+
+class Device:
+    """One simulated device."""
+
+    def __init__(
+        self,
+        spec: DeviceSpec,
+        outbox: Outbox,
+        measure: Measure,
+        rng: Random,
+        *,
+        supply: Supply,
+        observer: Observer,
+    ) -> None:
+        self.spec = spec
+        self.outbox = outbox
+        self.counters = Counters()
+        self.phase = Phase.OFF
+        self._measure = measure
+        self._rng = rng
+        self._supply = supply
+        self._timings = supply.timings()
+        self._observer = observer
+        self._clock = DeviceClock(spec.clock, rng)
+        self._sender = Sender(outbox, spec.sender, rng)
+        self._mailbox: deque[tuple[Kind, bytes]] = deque(maxlen=MAILBOX_MAX)
+        self._linked = False
+        self._sampling = True
+        self._slot_ms = 0
+        self._sample_due_ms: int | None = None
+        self._busy_until_ms = 0
+        self._listen_until_ms: int | None = None
+        self._power_due_ms: int | None = None
+        self._not_before_ms = 0
+        self._attempt = 0
+        self._fresh = 0
+        self._state_due = False
+        self._last_stored: tuple[int, tuple[Value, ...]] | None = None
+
+    @property
+    def powered(self) -> bool:
+        """Whether the board runs; a radio without power drops its connection."""
+        return self.phase not in {Phase.OFF, Phase.BROWN_OUT, Phase.DEAD}
+
+    @property
+    def next_wake_ms(self) -> int | None:
+        """When `step` has something to do; None if nothing will happen by itself."""
+        if not self.powered:
+            return self._power_due_ms
+        due = [self._sample_due_ms, self._listen_until_ms, self._contact_due_ms()]
+        return min((at for at in due if at is not None), default=None)
+
+    def start(self, now_ms: int) -> list[Publish]:
+        """Switch the device on. The first sample falls at a random moment of the first interval."""
+        self._busy_until_ms = now_ms
+        return self._boot(Event.POWER, now_ms)
+
+    def step(self, now_ms: int) -> list[Publish]:
+        """Do all that is due."""
+        out: list[Publish] = []
+        while (at_ms := self.next_wake_ms) is not None and at_ms <= now_ms:
+            if at_ms == self._power_due_ms:
+                out += self._boot(Event.POWER, at_ms)
+            elif at_ms == self._sample_due_ms:
+                out += self._sample(at_ms)
+            elif at_ms == self._listen_until_ms:
+                self._rest(at_ms)
+            else:
+                out += self._contact(at_ms)
+        return out
+
+    def reset(self, now_ms: int) -> list[Publish]:
+        """The watchdog, or somebody's finger, restarts a powered device."""
+        return self._boot(Event.RESET, now_ms) if self.powered else []
+
+    def link_up(self, now_ms: int) -> list[Publish]:
+        """The way to the broker is open."""
+        self._linked = True
+        self._state_due = True
+        self._sender.link_up(now_ms)
+        return self._contact(now_ms) if self._listening() else []
+
+    def link_down(self) -> None:
+        """The way to the broker is shut; what is on the way stays on the way until its time-out."""
+        self._linked = False
+
+    def receive(self, kind: Kind, payload: bytes, now_ms: int) -> list[Publish]:
+        """An `ack` or a `resend` arrived; one that cannot be understood is counted and forgotten."""
+        if not self._listening():
+            self._mailbox.append((kind, payload))
+            return []
+        out = self._read_mail(kind, payload, now_ms)
+        return out + self._transmit(now_ms) if self._linked else out
+
+    def answered(self, token: int, *, delivered: bool, now_ms: int) -> list[Publish]:
+        """The broker's answer to a message of readings: only a PUBACK with reason 0 is a delivery."""
+        if delivered:
+            self.counters.delivered_messages += 1
+        else:
+            self.counters.refused_messages += 1
+        self.counters.acked += self._sender.answered(token, delivered=delivered, now_ms=now_ms)
+        if self._listening() and self._linked and self.spec.sender.acknowledge is Acknowledge.BROKER:
+            return self._transmit(now_ms)
+        return []
+
+    def stop_sampling(self, now_ms: int) -> list[Publish]:
+        """Measure no more; send what is held, and keep listening until it is acknowledged."""
+        self._sampling, self._sample_due_ms = False, None
+        return self._contact(now_ms) if self.powered else []
+
+    def held_readings(self) -> Iterator[Reading]:
+        """What the flash holds, as it was measured."""
+        for record in self.outbox.records():
+            synced, values = _body_decoder.decode(record.body)
+            yield Reading(self.spec.name, record.boot, record.seq, record.at_ms, values, synced)
+
+    def farewell(self) -> Publish:
+        """The last word before a clean disconnect, which keeps the last will from being said."""
+        return Publish(Kind.STATE, encode(State(online=False, boot=self.outbox.boot)), retain=True)
+
+    # --- the life of the firmware ---
+
+    def _boot(self, event: Event, now_ms: int) -> list[Publish]:
+        if not self._end_rest(event, now_ms):
+            return []
+        self._power_due_ms = self._sample_due_ms = self._listen_until_ms = None
+        self._sender.restart()
+        self._fresh = self._attempt = self._not_before_ms = 0
+        self._state_due, self._last_stored = True, None
+        if not self._spend(self._timings.boot_ms, now_ms):
+            return []
+        self.counters.boots += 1
+        newest_at_ms = self.outbox.newest_at_ms
+        self._clock.restart(now_ms, 0 if newest_at_ms is None else newest_at_ms)
+        self.outbox.start_boot(self._clock.read(now_ms)[0])
+        if self._sampling:
+            self._slot_ms = now_ms + self._rng.randint(0, self.spec.interval_ms)
+            self._sample_due_ms = self._slot_ms + self._rng.randint(0, self.spec.jitter_ms)
+        self._enter(Event.STARTED)
+        return self._connect(now_ms)
+
+    def _sample(self, at_ms: int) -> list[Publish]:
+        if not self._end_rest(Event.DUE, at_ms) or not self._spend(self._timings.sense_ms, at_ms):
+            return []
+        self._schedule_sample()
+        values = self._measure(at_ms) + self._battery_values()
+        self._enter(Event.MEASURED)
+        if not self._spend(self._timings.process_ms, at_ms):
+            return []
+        if not self._changed(values, at_ms):
+            self.counters.suppressed += 1
+        else:
+            self._store(values, at_ms)
+        if (self._fresh >= self.spec.batch or self._state_due) and at_ms >= self._not_before_ms:
+            self._enter(Event.CONTACT)
+            return self._connect(at_ms)
+        self._rest(at_ms)
+        return []
+
+    def _schedule_sample(self) -> None:
+        """The next slot of an even grid, so that jitter does not add up to drift."""
+        level = self._supply.level_percent()
+        low = level is not None and level < self.spec.low_battery_percent
+        self._slot_ms += self.spec.interval_ms * (self.spec.low_battery_stretch if low else 1)
+        self._sample_due_ms = self._slot_ms + self._rng.randint(0, self.spec.jitter_ms) if self._sampling else None
+
+    def _battery_values(self) -> tuple[Value, ...]:
+        voltage_v, level = self._supply.voltage_v(), self._supply.level_percent()
+        if voltage_v is None or level is None or self.outbox.next_seq % self.spec.battery_every:
+            return ()
+        return Value("battery_voltage", round(voltage_v, 3), "V"), Value("battery_level", round(level, 1), "%EL")
+
+    def _changed(self, values: tuple[Value, ...], at_ms: int) -> bool:
+        """Send-on-delta: whether a value left the band about what was last stored, or the heartbeat is due."""
+        if not self.spec.delta or self._last_stored is None:
+            return True
+        stored_ms, stored = self._last_stored
+        if self.spec.heartbeat_ms is not None and at_ms - stored_ms >= self.spec.heartbeat_ms:
+            return True
+        before = {value.name: value.value for value in stored}
+        for value in values:
+            band, last = self.spec.delta.get(value.name), before.get(value.name)
+            if band is not None and not (_is_number(value.value) and _is_number(last)):
+                if value.value != last:
+                    return True
+            elif band is not None and abs(float(value.value) - float(last or 0)) >= band:
+                return True
+        return False
+
+    def _store(self, values: tuple[Value, ...], at_ms: int) -> None:
+        taken_at_ms, synced = self._clock.read(at_ms)
+        lost = self.outbox.lost
+        try:
+            record = self.outbox.append(taken_at_ms, _body_encoder.encode((synced, values)))
+        except OutboxFullError:
+            self.counters.refused += 1
+            return
+        self._state_due = self._state_due or self.outbox.lost != lost
+        self._last_stored = at_ms, values
+        self._fresh += 1
+        self.counters.sampled += 1
+        self._observer(Reading(self.spec.name, record.boot, record.seq, taken_at_ms, values, synced), at_ms)
+
+    # --- the radio ---
+
+    def _contact(self, now_ms: int) -> list[Publish]:
+        return self._connect(now_ms) if self._end_rest(Event.CONTACT, now_ms) else []
+
+    def _connect(self, now_ms: int) -> list[Publish]:
+        if not self._spend(self._timings.connect_ms, now_ms):
+            return []
+        if not self._linked:
+            ceiling_ms = min(BACKOFF_CAP_MS, BACKOFF_BASE_MS << min(self._attempt, 6))
+            self._attempt += 1
+            self._not_before_ms = now_ms + self._rng.randint(0, ceiling_ms)
+            self._enter(Event.NO_LINK)
+            return []
+        self._attempt = self._fresh = self._not_before_ms = 0
+        self._enter(Event.LINKED)
+        if self._clock.contact(now_ms) and self._clock.correction_ms is not None:
+            self.outbox.note_clock(self._clock.correction_ms)
+        out: list[Publish] = []
+        while self._mailbox:
+            out += self._read_mail(*self._mailbox.popleft(), now_ms)
+        return out + self._transmit(now_ms)
+
+    def _transmit(self, now_ms: int) -> list[Publish]:
+        """Send what the window allows, then listen."""
+        if self.phase in {Phase.RECEIVE, Phase.SLEEP}:
+            if not (self._state_due or self._sender.unsent()) or not self._end_rest(Event.CONTACT, now_ms):
+                return []
+            self._enter(Event.LINKED)
+        out = [self._state(self.outbox.lost[:RANGES_MAX])] if self._state_due else []
+        self._state_due = False
+        out += [self._publish(pack, now_ms) for pack in self._sender.pump(now_ms)]
+        for _ in out:
+            if not self._spend(self._timings.transmit_ms, now_ms):
+                return []  # the pulse pulled the voltage down: nothing left the antenna whole
+        self._enter(Event.SENT)
+        window_ms = self.spec.receive_window_ms
+        if window_ms is None or not self._sampling:
+            self._listen_until_ms = None
+        else:
+            self._listen_until_ms = self._busy_until_ms + window_ms
+        return out
+
+    def _publish(self, pack: Pack, now_ms: int) -> Publish:
+        readings = [self._reading(record, now_ms) for record in pack.records]
+        payload = encode_senml(readings, sent_at_ms=self._clock.timeline_ms(now_ms), encoding=self.spec.encoding)
+        self.counters.sent += len(readings)
+        self.counters.resent += pack.resent
+        return Publish(Kind.READING, payload, token=pack.token)
+
+    def _reading(self, record: Record, now_ms: int) -> Reading:
+        """The reading as it is sent: an unsynced time becomes wall time as soon as its boot's correction is known."""
+        synced, values = _body_decoder.decode(record.body)
+        at_ms = record.at_ms
+        if not synced:
+            correction_ms = self.outbox.clock_correction_ms(record.boot)
+            if correction_ms is not None:
+                at_ms, synced = at_ms + correction_ms, True
+            else:  # an age that a restart or a worn clock made absurd is still a reading
+                sent_at_ms = self._clock.timeline_ms(now_ms)
+                at_ms = min(max(at_ms, sent_at_ms - _AGE_MS_MAX), sent_at_ms)
+        return Reading(self.spec.name, record.boot, record.seq, at_ms, values, synced)
+
+    def _read_mail(self, kind: Kind, payload: bytes, now_ms: int) -> list[Publish]:
+        try:
+            if kind is Kind.ACK:
+                self.counters.acked += self._sender.acked(decode_ack(payload), now_ms)
+                return []
+            lost = self._sender.asked(decode_resend(payload))
+        except MessageError:
+            self.counters.bad_messages += 1
+            return []
+        return [self._state(lost)] if lost else []
+
+    def _state(self, lost: tuple[LostRange, ...]) -> Publish:
+        voltage_v = self._supply.voltage_v()
+        state = State(
+            online=True,
+            boot=self.outbox.boot,
+            firmware=self.spec.firmware,
+            battery_mv=None if voltage_v is None else round(voltage_v * _MV_PER_V),
+            lost=lost,
+        )
+        return Publish(Kind.STATE, encode(state), retain=True)
+
+    def _listening(self) -> bool:
+        return self.phase is Phase.RECEIVE or (self.phase is Phase.SLEEP and self._always_on())
+
+    def _always_on(self) -> bool:
+        return self.spec.receive_window_ms is None or not self._sampling
+
+    def _contact_due_ms(self) -> int | None:
+        """When an always-listening device must look at its sending again; a sleeping one does at its next."""
+        if not self._linked or not self._always_on():
+            return None
+        return self._sender.next_due_ms
+
+    # --- states, and what they cost ---
+
+    def _enter(self, event: Event) -> None:
+        self.phase = next_phase(self.phase, event)
+
+    def _rest(self, now_ms: int) -> None:
+        """Sleep, or listen where the device always does or its receive window is still open."""
+        if self.phase in {Phase.RECEIVE, Phase.SLEEP} and not self._end_rest(None, now_ms):
+            return
+        if self._listen_until_ms is not None and self._listen_until_ms <= now_ms:
+            self._listen_until_ms = None
+        listen = self._listen_until_ms is not None or (self._always_on() and self._linked)
+        self._enter(Event.LISTEN if listen else Event.REST)
+
+    def _end_rest(self, event: Event | None, now_ms: int) -> bool:
+        """Book the energy of the rest that ends now and move on; False if the supply did not last through it."""
+        if not self._spend(max(0, now_ms - self._busy_until_ms), now_ms):
+            return False
+        if event is not None:
+            self._enter(event)
+        return True
+
+    def _spend(self, duration_ms: int, now_ms: int) -> bool:
+        """Book `duration_ms` in this state after all that was booked before; False if the supply gave way."""
+        self._busy_until_ms = (
+            max(now_ms - duration_ms if self._at_rest() else now_ms, self._busy_until_ms) + duration_ms
+        )
+        state = self._supply.draw(self.phase, duration_ms, self._busy_until_ms)
+        if state is PowerState.GOOD:
+            return True
+        self._sample_due_ms = self._listen_until_ms = self._power_due_ms = None
+        if state is PowerState.EMPTY:
+            self._enter(Event.EXHAUSTED)
+        else:
+            self.counters.brown_outs += 1
+            self._enter(Event.SAG)
+            self._power_due_ms = self._busy_until_ms + self._timings.brown_out_ms
+        return False
+
+    def _at_rest(self) -> bool:
+        return self.phase in {Phase.OFF, Phase.RECEIVE, Phase.SLEEP, Phase.BROWN_OUT}
+
+
+_body_encoder = msgspec.msgpack.Encoder()
+_body_decoder = msgspec.msgpack.Decoder(tuple[bool, tuple[Value, ...]])
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

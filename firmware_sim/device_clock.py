@@ -1,0 +1,78 @@
+"""The device's own clock: a crystal that is a few ppm off, and wall time only after somebody told it.
+
+The device counts a time line of its own, that the crystal drives and that no synchronisation steps. Wall time is that
+time line plus a correction. Readings taken before the first synchronisation carry the time line and are sent as an age
+(see `sensors.senml`); the correction that comes later makes wall time of them, also after a restart, because the outbox
+remembers it (`Outbox.note_clock`).
+
+A tuning-fork crystal runs slow off its turnover: -0.04 ppm per square degree about 25 Cel (crystal datasheets, such as
+Epson FC-135), so `ppm` of -49 is one at 60 Cel, and 10 ppm is 0.864 s a day.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from random import Random
+
+_RESYNC_MS = 24 * 3600 * 1000  # once a day: at 20 ppm it is then never more than 1.7 s off
+
+
+class TimeSource(StrEnum):
+    """Where wall time comes from."""
+
+    RTC = "rtc"  # a battery-backed clock, right within the error from the start
+    NETWORK = "network"  # asked for at the first contact after a boot, and every day
+    NONE = "none"  # never: every reading is sent as an age
+
+
+@dataclass(frozen=True, slots=True)
+class ClockSpec:
+    """How good a clock is. Each synchronisation is off by up to `sync_error_ms` either way."""
+
+    ppm: float = 0.0
+    source: TimeSource = TimeSource.NETWORK
+    sync_error_ms: int = 0
+
+
+class DeviceClock:
+    """One device's clock. `now_ms` is true time; what comes back is what the device believes."""
+
+    def __init__(self, spec: ClockSpec, rng: Random) -> None:
+        self._spec = spec
+        self._rng = rng
+        self._base_ms = 0
+        self._started_ms = 0
+        self._synced_at_ms: int | None = None
+        self.correction_ms: int | None = None
+
+    def restart(self, now_ms: int, base_ms: int) -> None:
+        """The device booted: the time line goes on from `base_ms`, the newest time that its flash remembers."""
+        self._base_ms, self._started_ms = base_ms, now_ms
+        self._synced_at_ms, self.correction_ms = None, None
+        if self._spec.source is TimeSource.RTC:
+            self._set(now_ms)
+
+    def timeline_ms(self, now_ms: int) -> int:
+        """The device's own count, never stepped."""
+        passed_ms = now_ms - self._started_ms
+        return self._base_ms + passed_ms + round(passed_ms * self._spec.ppm / 1e6)
+
+    def read(self, now_ms: int) -> tuple[int, bool]:
+        """(time, whether it is wall time)."""
+        if self.correction_ms is None:
+            return self.timeline_ms(now_ms), False
+        return self.timeline_ms(now_ms) + self.correction_ms, True
+
+    def contact(self, now_ms: int) -> bool:
+        """The network is there: synchronise if that is due. True if this gave the first wall time of this boot."""
+        if self._spec.source is TimeSource.NONE:
+            return False
+        if self._synced_at_ms is not None and now_ms - self._synced_at_ms < _RESYNC_MS:
+            return False
+        first = self._synced_at_ms is None
+        self._set(now_ms)
+        return first
+
+    def _set(self, now_ms: int) -> None:
+        error_ms = self._rng.randint(-self._spec.sync_error_ms, self._spec.sync_error_ms)
+        self.correction_ms = now_ms + error_ms - self.timeline_ms(now_ms)
+        self._synced_at_ms = now_ms

@@ -1,0 +1,237 @@
+"""The pages in Chromium against a running gateway: true, live, back by themselves, harmless, usable by everybody."""
+
+import json
+import re
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Dialog, expect
+
+from sensors.clock import SystemClock
+from sensors.reading import Reading, Value
+from tests.e2e.dashboard.conftest import Watched
+from tests.e2e.dashboard.stage import Stage
+
+pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
+
+AXE = Path(__file__).parent / "axe" / "axe.min.js"
+SITE = "hall"
+PAGES = ("/", "/devices", "/devices/1", "/store")
+HOSTILE = (
+    "<script>alert(1)",
+    "<img src=x onerror=alert(1)>",
+    "\u202egnp.exe\u2066",
+    "'\";--&lt;b&gt;",
+    "名前" * 8,
+)
+
+
+def _reading(device: str, seq: int, value: float | bool | str = 21.5, **more: float | bool | str) -> Reading:
+    values = (Value("temperature", value, "Cel"), *(Value(name, each) for name, each in more.items()))
+    return Reading(device, 1, seq, SystemClock().wall_ms(), values)
+
+
+def _send(scene: Stage, device: str, seqs: Sequence[int], **more: Any) -> None:
+    for seq in seqs:
+        scene.devices.publish(SITE, [_reading(device, seq, **more)])
+
+
+def _api(scene: Stage, path: str) -> Any:
+    with urllib.request.urlopen(f"{scene.gateway.url}{path}", timeout=10) as answer:
+        return json.load(answer)
+
+
+def _serious(watched: Watched) -> list[str]:
+    """What axe-core calls serious or critical."""
+    watched.page.evaluate(AXE.read_text(encoding="utf-8"))
+    result = watched.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{found['id']}: {node['html'][:120]}"
+        for found in result["violations"]
+        if found["impact"] in ("serious", "critical")
+        for node in found["nodes"]
+    ]
+
+
+def test_the_numbers_of_the_first_page_are_those_of_the_api(scene: Stage, watched: Watched) -> None:
+    _send(scene, "pump", range(30))
+    watched.go("/")
+    watched.text_becomes(".term.received .number", "30")
+    watched.text_becomes(".term.delivered .number", "30")
+    now = _api(scene, "/api/v1/now")
+    assert now["status"]["ledger"]["delivered"] == 30
+    watched.text_becomes(".verdict h1", now["verdict"]["headline"])
+    watched.text_becomes(".balance", "balances")
+    watched.text_becomes("[data-node=devices] .state", "1 device")
+    watched.text_becomes("[data-node=cloud] .state", "Connected")
+
+
+def test_an_outage_is_seen_without_reload_and_so_is_its_end(scene: Stage, watched: Watched) -> None:
+    _send(scene, "pump", range(3))
+    watched.go("/")
+    watched.text_becomes(".term.delivered .number", "3")
+    scene.cloud.stop()
+    _send(scene, "pump", range(3, 20))
+    watched.text_becomes(".verdict h1", "The cloud cannot be reached. Readings are kept here.")
+    watched.text_becomes(".figure .number", "17")
+    watched.text_becomes("[data-node=cloud] .state", "Not reachable")
+    watched.text_becomes(".pipe[data-state=stuck] .note", "✕ stuck here")
+    assert "connection refused" in watched.page.inner_text("[data-node=cloud] .since")
+    scene.cloud.start()
+    watched.text_becomes(".term.delivered .number", "20")
+    watched.text_becomes(".verdict h1", "Everything is working.")
+
+
+def test_devices_are_searched_sorted_and_brought_up_to_date(scene: Stage, watched: Watched) -> None:
+    for at in range(12):
+        _send(scene, f"meter-{at:02d}", range(3))
+    _send(scene, "gappy", (0, 1, 5))
+    watched.go("/devices")
+    watched.text_becomes(".found", "13 devices")
+    page = watched.page
+    page.get_by_role("button", name="Missing").click()
+    watched.text_becomes("tr[data-key] td.device a", "gappy")
+    row = _api(scene, "/api/v1/devices?q=gappy")["items"][0]
+    watched.text_becomes("tr[data-key] td.missing", f"{row['missing']}")
+    assert row["missing"] == 3
+    page.get_by_label("Search").fill("METER-07")
+    watched.text_becomes(".found", "1 device found")
+    _send(scene, "meter-07", [3], value=99.5)
+    watched.text_becomes("tr[data-key] td.values .content", "99.5")
+    page.get_by_role("link", name="meter-07").click()
+    watched.text_becomes("main h1", "meter-07")
+
+
+def test_ten_thousand_devices_cost_as_many_rows_as_are_seen(scene: Stage, watched: Watched) -> None:
+    for at in range(10_000):
+        scene.devices.publish(SITE, [_reading(f"d{at:05d}", 0)], wait=False)
+    watched.go("/devices")
+    watched.text_becomes(".found", "10,000 devices")
+    watched.page.eval_on_selector(".scroller", "table => { table.scrollTop = table.scrollHeight; }")
+    last = watched.page.locator("tr[data-key] td.device a").last
+    expect(last).to_have_text("d09999")
+    assert watched.page.locator("tbody tr").count() < 60
+    assert watched.page.get_attribute("table.devices", "aria-rowcount") == "10001"
+
+
+def test_a_device_page_draws_what_arrives(scene: Stage, watched: Watched) -> None:
+    _send(scene, "pump", (0, 1, 2, 5))
+    watched.go("/devices/1")
+    watched.text_becomes("main h1", "pump")
+    watched.text_becomes(".last strong", "21.5")
+    watched.page.wait_for_selector(".strip rect.missing", state="attached")
+    assert "seq 3–4" in watched.page.inner_text(".classes .missing")
+    _send(scene, "pump", [6], value=33.25)
+    watched.text_becomes(".last strong", "33.25")
+    expect(watched.page.locator(".chart").first).to_have_attribute("aria-label", re.compile(r"Last 33\.25"))
+
+
+def test_the_store_page_says_what_the_api_says(scene: Stage, watched: Watched) -> None:
+    _send(scene, "pump", range(5))
+    watched.go("/store")
+    head = _api(scene, "/api/v1/store")["head"]
+    watched.text_becomes(".figure:nth-child(3) .number", str(head))
+    assert head == 5
+    assert "Forwarder to influx" in watched.page.inner_text("main")
+
+
+def test_the_page_comes_back_when_the_gateway_does(scene: Stage, watched: Watched) -> None:
+    _send(scene, "pump", range(4))
+    watched.go("/")
+    watched.text_becomes(".term.received .number", "4")
+    scene.gateway.stop()
+    watched.text_becomes("#link-text", "Reconnecting")
+    assert "Trying again" in watched.page.inner_text("#banner")
+    scene.gateway.start()
+    watched.text_becomes("#link-text", "Live")
+    _send(scene, "pump", range(4, 9))
+    watched.text_becomes(".term.received .number", "9")
+    assert watched.page.is_hidden("#banner")
+    # Chromium's own words for an outage are no error of the page.
+    watched.errors[:] = [error for error in watched.errors if "ERR_" not in error]
+
+
+def test_hostile_names_and_values_are_harmless(scene: Stage, watched: Watched) -> None:
+    for name in HOSTILE:
+        scene.devices.publish(SITE, [_reading(name, 0, 1e308, text="<b>" * 300 + "\u202e", small=5e-324, on=True)])
+    scene.devices.publish_raw("tidegate/v1/x/y/reading", b'[{"boot":1,"seq":0,"bt":1,"n":"v","v":NaN}]')
+    dialogs: list[str] = []
+
+    def note(dialog: Dialog) -> None:
+        dialogs.append(dialog.message)
+        dialog.dismiss()
+
+    watched.page.on("dialog", note)
+    watched.go("/devices")
+    watched.text_becomes(".found", f"{len(HOSTILE)} devices")
+    expect(watched.page.locator("tr[data-key]")).to_have_count(len(HOSTILE))
+    shown = watched.page.eval_on_selector_all("td.device a bdi", "all => all.map(one => one.textContent)")
+    assert sorted(shown) == sorted(HOSTILE)
+    for key in range(1, len(HOSTILE) + 1):
+        watched.go(f"/devices/{key}")
+        expect(watched.page.locator("main h1")).not_to_have_text("…")
+        watched.text_becomes(".last strong", "1.000e+308")
+    assert watched.page.query_selector_all("main script, main img, main b") == []
+    assert watched.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "a long text widens the page"
+    assert dialogs == []
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious(scene: Stage, watched: Watched, path: str, theme: str) -> None:
+    _send(scene, "pump", (0, 1, 4), battery_level=3.0)
+    watched.page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+    watched.go(path)
+    expect(watched.page.locator("main")).to_contain_text(re.compile("pump|delivered|Delivered"))
+    assert _serious(watched) == []
+
+
+def test_axe_finds_nothing_serious_in_an_outage_and_without_the_gateway(scene: Stage, watched: Watched) -> None:
+    _send(scene, "pump", range(3))
+    watched.go("/")
+    scene.cloud.stop()
+    _send(scene, "pump", range(3, 9))
+    watched.text_becomes(".pipe[data-state=stuck] .note", "✕ stuck here")
+    assert _serious(watched) == []
+    scene.gateway.stop()
+    watched.text_becomes("#link-text", "Reconnecting")
+    assert _serious(watched) == []
+    watched.errors.clear()  # Chromium's own words for a gateway that is away
+
+
+def test_every_page_is_reached_by_keyboard(scene: Stage, watched: Watched) -> None:
+    _send(scene, "pump", range(2))
+    watched.go("/")
+    page = watched.page
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    for _ in range(3):
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    watched.text_becomes("main h1", "Devices")
+    page.get_by_role("link", name="pump").focus()
+    page.keyboard.press("Enter")
+    watched.text_becomes("main h1", "pump")
+    assert page.evaluate("document.activeElement.id") == "main"
+
+
+def test_no_page_is_wider_than_a_phone(scene: Stage, watched: Watched) -> None:
+    _send(scene, "a-device-with-a-long-name-that-does-not-break-anywhere-0123456", range(2))
+    watched.page.set_viewport_size({"width": 360, "height": 740})
+    for path in PAGES:
+        watched.go(path)
+        watched.page.wait_for_timeout(300)
+        assert watched.page.evaluate("document.documentElement.scrollWidth") <= 360, path
+
+
+def test_the_theme_stays_chosen(scene: Stage, watched: Watched) -> None:
+    watched.go("/")
+    button = watched.page.locator("#theme")
+    button.click()
+    button.click()
+    assert watched.page.evaluate("document.documentElement.dataset.theme") == "dark"
+    watched.page.reload()
+    assert watched.page.evaluate("document.documentElement.dataset.theme") == "dark"

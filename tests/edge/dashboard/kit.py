@@ -1,0 +1,79 @@
+"""What the dashboard's tests share: a status to bend, a clock to hold, and a dashboard over a real desk."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, ParamSpec, TypeVar
+
+from edge.dashboard import Dashboard
+from edge.desk import Desk
+from edge.forward.forwarder import Breaker
+from edge.status import (
+    ForwardStatus,
+    GatewayStatus,
+    LedgerStatus,
+    LinkStatus,
+    StoreStatus,
+    forward_status,
+    ledger_status,
+)
+from tests.edge.kit import T0_MS
+
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
+
+UP = LinkStatus(state="up", since_ms=T0_MS)
+DOWN = LinkStatus(state="down", since_ms=T0_MS, cause="timeout", message="no answer")
+
+
+class HeldClock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.at_ms = T0_MS
+
+    def wall_ms(self) -> int:
+        return self.at_ms
+
+    def monotonic_ms(self) -> int:
+        return self.at_ms
+
+
+def status(**changes: Any) -> GatewayStatus:
+    """A gateway that does well, but for `changes`; those of `forward`, `ledger` and `store` are dicts."""
+    ledger = {
+        "received": 10, "delivered": 10, "held": 0, "quarantined": 0, "duplicates": 0, "lost": 0, "undecodable": 0,
+        "not_rolled_up": 0, "balances": True,
+    } | changes.pop("ledger", {})  # fmt: skip
+    forward = {
+        "backlog": 0, "oldest_unsent_ms": None, "received_per_s": 1.0, "drained_per_s": 1.0, "catch_up_s": 0.0,
+        "breaker": Breaker.CLOSED, "paused": False, "failures": 0, "last_error": None, "lanes": {},
+    } | changes.pop("forward", {})  # fmt: skip
+    store = {"bytes": 4096, "healthy": True, "error": None} | changes.pop("store", {})
+    whole: dict[str, Any] = {
+        "at_ms": T0_MS, "started_ms": T0_MS, "version": "0.1.0", "devices": 1, "waiting_messages": 0,
+        "sessions_lost": 0, "devices_link": UP, "uplink": UP, "ledger": LedgerStatus(**ledger),
+        "forward": ForwardStatus(**forward), "store": StoreStatus(**store),
+    }  # fmt: skip
+    return GatewayStatus(**(whole | changes))
+
+
+async def in_this_thread(
+    call: Callable[Arguments, Answer], *args: Arguments.args, **kwargs: Arguments.kwargs
+) -> Answer:
+    """Stands for the store's thread."""
+    return call(*args, **kwargs)
+
+
+def dashboard_on(desk: Desk, clock: HeldClock | None = None) -> Dashboard:
+    """A dashboard over a desk, with a gateway around it that does well."""
+    held = clock or HeldClock()
+
+    def look() -> Awaitable[GatewayStatus]:
+        return _look(desk, held)
+
+    return Dashboard(look, in_this_thread, desk, held)
+
+
+async def _look(desk: Desk, clock: HeldClock) -> GatewayStatus:
+    standing = desk.standing(clock.at_ms, clock.at_ms)
+    base = status(at_ms=clock.at_ms, devices=standing.devices)
+    return base.model_copy(update={"ledger": ledger_status(standing), "forward": forward_status(standing)})

@@ -1,0 +1,47 @@
+"""The pages as files: small, vendored as written down, and nothing that our own Content-Security-Policy forbids."""
+
+import gzip
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+
+from edge.dashboard.web import STATIC
+
+GZIP_BYTES_MAX = 200_000
+OURS = sorted(
+    path for path in STATIC.rglob("*") if path.suffix in (".js", ".css", ".html") and "vendor" not in path.parts
+)
+
+
+def test_everything_together_is_under_200_kb_gzip() -> None:
+    served = [path for path in STATIC.rglob("*") if path.suffix in (".js", ".css", ".html", ".svg")]
+    assert sum(len(gzip.compress(path.read_bytes(), 5)) for path in served) < GZIP_BYTES_MAX
+
+
+def test_vendored_files_are_those_that_the_readme_names() -> None:
+    readme = (STATIC / "vendor" / "README.md").read_text(encoding="utf-8")
+    written = dict(re.findall(r"`(uPlot[^`]+)` \| `([0-9a-f]{64})`", readme))
+    assert written == {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in (STATIC / "vendor").iterdir()
+        if path.suffix in (".js", ".css")
+    }
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)
+def test_our_files_hold_no_markup_from_text_nothing_inline_and_no_other_host(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for banned in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "style=",
+                   "javascript:", "<style", "@import"):  # fmt: skip
+        assert banned not in text, banned
+    assert not re.search(r"<script(?![^>]*\bsrc=)", text)
+    hosts = set(re.findall(r"(?:https?:)?//([a-z0-9.-]+\.[a-z]{2,})", text))
+    assert hosts <= {"www.w3.org"}
+
+
+def test_every_file_that_is_asked_for_exists() -> None:
+    for path in OURS:
+        for asked in re.findall(r"""["'](/static/[^"']+)["']""", path.read_text(encoding="utf-8")):
+            assert (STATIC.parent / asked.lstrip("/")).is_file(), f"{path.name} asks for {asked}"

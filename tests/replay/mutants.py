@@ -1,0 +1,105 @@
+"""Gateways with a bug planted in them, which the checkers must find: a checker that never fires proves nothing."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+
+from edge.config import EdgeConfig
+from edge.desk import Desk
+from edge.feedback import Downlink
+from edge.forward.forwarder import Batch, Wait
+from edge.forward.outcome import Accepted, Outcome, Refused, Throttled
+from edge.ingest import Ingested, Message
+from tidegate.replay.gateway import MakeDesk
+
+
+def planted(kind: type[Desk]) -> MakeDesk:
+    """Opens desks of this kind."""
+
+    def make(config: EdgeConfig, data_dir: Path, rng: Random) -> Desk:
+        return kind(
+            data_dir,
+            rng,
+            root=config.mqtt.topic_root,
+            message_bytes_max=config.mqtt.message_bytes_max,
+            measurement=config.influx.measurement,
+            batch_rows=config.influx.batch_rows,
+            flush_every_ms=config.influx.flush_every_ms,
+            retry_cap_ms=round(config.influx.retry_cap_s * 1000),
+        )
+
+    return make
+
+
+class AcknowledgesBeforeCommit(Desk):
+    """Says that a batch is durable, and commits it together with the next one."""
+
+    _pending: tuple[Message, ...] = ()
+
+    def take_in(self, messages: Sequence[Message], now_ms: int, wall_ms: int) -> tuple[Ingested, list[Downlink]]:
+        pending, self._pending = self._pending, tuple(messages)
+        return super().take_in(pending, now_ms, wall_ms)
+
+
+class MovesTheCursorBeforeTheAnswer(Desk):
+    """Calls a batch delivered when it is sent."""
+
+    def next_batch(self, now_ms: int) -> Batch | Wait:
+        plan = super().next_batch(now_ms)
+        if isinstance(plan, Batch):
+            super().settle(plan, Accepted(), now_ms, 0)
+        return plan
+
+    def settle(self, batch: Batch, outcome: Outcome, now_ms: int, wall_ms: int) -> None:
+        pass
+
+
+class DropsOn429(Desk):
+    """Takes a 429 for a success."""
+
+    def settle(self, batch: Batch, outcome: Outcome, now_ms: int, wall_ms: int) -> None:
+        told = Accepted() if isinstance(outcome, Throttled) else outcome
+        super().settle(batch, told, now_ms, wall_ms)
+
+
+class DropsTheWholeRefusedBatch(Desk):
+    """Skips a batch in which one point is bad."""
+
+    def settle(self, batch: Batch, outcome: Outcome, now_ms: int, wall_ms: int) -> None:
+        told = Accepted() if isinstance(outcome, Refused) else outcome
+        super().settle(batch, told, now_ms, wall_ms)
+
+
+class StampsWithTheTimeOfSending(Desk):
+    """Gives a batch that is sent again another time."""
+
+    _sent = 0
+
+    def next_batch(self, now_ms: int) -> Batch | Wait:
+        plan = super().next_batch(now_ms)
+        if not isinstance(plan, Batch):
+            return plan
+        self._sent += 1
+        lines = [line[:-1] + b"%d" % (self._sent % 10) for line in plan.body.splitlines()]
+
+        return Batch(plan.after_id, plan.entries, b"\n".join(lines) + b"\n")
+
+
+class LosesTheSign(Desk):
+    """Sends frost as warmth."""
+
+    def next_batch(self, now_ms: int) -> Batch | Wait:
+        plan = super().next_batch(now_ms)
+        if not isinstance(plan, Batch):
+            return plan
+        return Batch(plan.after_id, plan.entries, plan.body.replace(b"temperature_Cel=-", b"temperature_Cel="))
+
+
+class SendsNewestFirst(Desk):
+    """Turns the order of a batch round."""
+
+    def next_batch(self, now_ms: int) -> Batch | Wait:
+        plan = super().next_batch(now_ms)
+        if not isinstance(plan, Batch):
+            return plan
+        return Batch(plan.after_id, plan.entries, b"\n".join(reversed(plan.body.splitlines())) + b"\n")

@@ -1,0 +1,190 @@
+"""How `tidegate edge ...` reaches a gateway's data: by its HTTP API while it runs, else by its file, under its lock.
+
+Promises: exactly one of the two is used, and the answers have the same shape; a file that no gateway has made is not
+made by asking; nothing waits longer than `TIMEOUT_S`.
+"""
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from http import HTTPStatus
+from random import Random
+from typing import Any, Protocol, cast
+
+import urllib3
+
+from edge.config import EdgeConfig
+from edge.desk import STORE_FILE, Desk
+from edge.quarantine import item_document
+from edge.status import ledger_status, store_status
+from edge.store import StoreError, StoreLocked, StoreTooNew
+from tidegate.errors import ConfigError, FrontDoorError, Problem, TakenError
+
+TIMEOUT_S = 30.0  # a retry of a hundred messages is a hundred commits
+CONNECT_TIMEOUT_S = 3.0
+_ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104  # listened on, not asked at
+Document = dict[str, Any]
+
+
+def wait_s(seconds: float) -> None:
+    """Do nothing for a while; Ctrl-C ends it at once."""
+    threading.Event().wait(seconds)
+
+
+class GatewayError(FrontDoorError):
+    """The gateway answered, and refuses; in its words."""
+
+
+class Access(Protocol):
+    """A gateway's data, running or not."""
+
+    def status(self) -> Document:
+        """How things stand; `running` says which access this is."""
+
+    def ledger(self, site: str | None, device: str | None, only_open: bool) -> Document:
+        """See `edge.ledger_report`."""
+
+    def quarantine(self, after_id: int, limit: int) -> Document:
+        """`count`, and `items` from behind an id on."""
+
+    def item(self, item_id: int) -> Document:
+        """One item with its whole payload. Raises `GatewayError` if there is none."""
+
+    def retry(self, item_ids: Sequence[int]) -> Document:
+        """`results`, one for each id."""
+
+    def purge(self, item_ids: Sequence[int] | None) -> Document:
+        """`purged`: how many went. None: all."""
+
+
+@contextlib.contextmanager
+def access(config: EdgeConfig) -> Iterator[Access]:
+    """The way to the gateway of a configuration.
+
+    Raises `TakenError` if a gateway holds the store but cannot be asked, `ConfigError` if there is no store.
+    """
+    with urllib3.PoolManager(
+        retries=False, timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=TIMEOUT_S), maxsize=1
+    ) as pool:
+        by_http = _ByHttp(config, pool)
+        if by_http.is_running():
+            yield by_http
+            return
+    with _by_file(config) as by_file:
+        yield by_file
+
+
+class _ByHttp:
+    def __init__(self, config: EdgeConfig, pool: urllib3.PoolManager) -> None:
+        host = _ANY_HOST.get(config.api.host, config.api.host)
+        self._base = f"http://{f'[{host}]' if ':' in host else host}:{config.api.port}"
+        self._settings = config.api
+        self._pool = pool
+
+    def is_running(self) -> bool:
+        try:
+            answer = self._pool.request("GET", f"{self._base}/livez", redirect=False)
+        except urllib3.exceptions.HTTPError:
+            return False
+        return answer.status == HTTPStatus.OK
+
+    def status(self) -> Document:
+        return {"running": True, **self._ask("GET", "/status")}
+
+    def ledger(self, site: str | None, device: str | None, only_open: bool) -> Document:
+        wanted = {"site": site, "device": device, "open": "true" if only_open else None}
+        return self._ask("GET", "/ledger", {key: value for key, value in wanted.items() if value is not None})
+
+    def quarantine(self, after_id: int, limit: int) -> Document:
+        return self._ask("GET", "/quarantine", {"after": str(after_id), "limit": str(limit)})
+
+    def item(self, item_id: int) -> Document:
+        return self._ask("GET", f"/quarantine/{item_id}")
+
+    def retry(self, item_ids: Sequence[int]) -> Document:
+        return self._ask("POST", "/quarantine/retry", body={"ids": list(item_ids)})
+
+    def purge(self, item_ids: Sequence[int] | None) -> Document:
+        return self._ask(
+            "POST", "/quarantine/purge", body={"all": True} if item_ids is None else {"ids": list(item_ids)}
+        )
+
+    def _ask(
+        self, method: str, path: str, query: dict[str, str] | None = None, *, body: Document | None = None
+    ) -> Document:
+        headers = {}
+        if body is not None and (token := self._settings.read_token()):
+            headers["Authorization"] = f"Bearer {token}"
+        url = f"{self._base}/api/v1{path}"
+        try:
+            if body is None:
+                answer = self._pool.request(method, url, fields=query, redirect=False)
+            else:
+                answer = self._pool.request(method, url, body=json.dumps(body), headers=headers, redirect=False)
+            document = json.loads(answer.data)
+        except urllib3.exceptions.HTTPError as error:
+            raise GatewayError(f"the gateway at {self._base} does not answer: {error}") from None
+        except ValueError:
+            raise GatewayError(f"what answers at {self._base} is no Tidegate gateway") from None
+        if not isinstance(document, dict):
+            raise GatewayError(f"what answers at {self._base} is no Tidegate gateway")
+        if answer.status != HTTPStatus.OK:
+            raise GatewayError(f"the gateway refuses: {document.get('detail', answer.status)}")
+        return cast("Document", document)
+
+
+@contextlib.contextmanager
+def _by_file(config: EdgeConfig) -> Iterator[Access]:
+    from edge.gateway import open_desk  # late: it loads all that a running gateway needs
+
+    path = config.store.data_dir / STORE_FILE
+    if not path.exists():
+        raise ConfigError((Problem("", "store.data_dir", f"no gateway has run here: there is no {path}"),))
+    try:
+        desk = open_desk(config, Random(0))  # noqa: S311  # nothing is sent, so nothing is jittered
+    except StoreLocked:
+        where = f"{config.api.host}:{config.api.port}"
+        raise TakenError(f"a gateway holds {path}, but none answers at {where} (api.host, api.port)") from None
+    except (StoreError, StoreTooNew) as error:
+        raise GatewayError(str(error)) from None
+    try:
+        yield _ByFile(desk)
+    except StoreError as error:
+        raise GatewayError(str(error)) from None
+    finally:
+        desk.close()
+
+
+class _ByFile:
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def status(self) -> Document:
+        standing = self._desk.standing(0, 0)
+        return {
+            "running": False,
+            "devices": standing.devices,
+            "ledger": ledger_status(standing).model_dump(),
+            "store": store_status(standing, None).model_dump(),
+        }
+
+    def ledger(self, site: str | None, device: str | None, only_open: bool) -> Document:
+        return asdict(self._desk.ledger_report(site=site, device=device, only_open=only_open))
+
+    def quarantine(self, after_id: int, limit: int) -> Document:
+        items = self._desk.quarantine.items(after_id=after_id, limit=limit)
+        return {"count": self._desk.quarantine.count(), "items": [item_document(item) for item in items]}
+
+    def item(self, item_id: int) -> Document:
+        item = self._desk.quarantine.item(item_id)
+        if item is None:
+            raise GatewayError(f"there is no item {item_id} in quarantine")
+        return item_document(item)
+
+    def retry(self, item_ids: Sequence[int]) -> Document:
+        return {"results": [asdict(each) for each in self._desk.quarantine.retry(item_ids)]}
+
+    def purge(self, item_ids: Sequence[int] | None) -> Document:
+        return {"purged": self._desk.quarantine.purge(item_ids)}

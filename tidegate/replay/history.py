@@ -1,0 +1,181 @@
+"""What really happened in a run, as an all-seeing witness notes it: the truth that the checkers compare with.
+
+For each account (device, boot): which seqs were measured, committed, acknowledged, and arrived in the cloud. Sets are
+ranges, so a month of readings takes little room; a reading's values are kept until they arrive. What is wrong already
+when it happens (a changed rewrite, an invented point, a wrong value, live data out of order) is noted at once.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from cloud.lineprotocol import FieldValue, Point
+from edge.forward.lines import field_name, timestamp_ns
+from edge.intervals import Intervals
+from sensors.reading import Identity, Reading
+from tidegate.replay.cloud import NS_PER_MS, identity_of
+from tidegate.replay.points import Met
+
+VIOLATIONS_MAX = 100  # of one run: the first say what is wrong, the rest only fill the memory
+IDENTITIES_SHOWN = 20
+
+
+class Promise(StrEnum):
+    """What can be violated; the words of a verdict."""
+
+    ACKNOWLEDGED_IS_DURABLE = "acknowledged is durable"
+    ACKNOWLEDGED_ARRIVES = "acknowledged arrives in the cloud"
+    EQUAL_VALUES = "values in the cloud equal what was measured"
+    NOTHING_INVENTED = "nothing is invented"
+    NO_CHANGED_REWRITES = "a rewrite changes nothing"
+    ONE_POINT = "one reading is one point"
+    LIVE_ORDER = "live data keeps its order"
+    LEDGER_BALANCES = "the ledger balances"
+    LEDGER_TRUE = "the ledger equals the truth"
+    BACKLOG_RETURNS = "the backlog returns to zero"
+    NOTHING_MISSING = "nothing measured is missing"
+    QUARANTINE_IS_DESERVED = "only what the cloud refuses for ever is in quarantine"
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A promise that was broken: when it was seen, what exactly, and the readings involved (the first of them)."""
+
+    promise: Promise
+    at_us: int
+    what: str
+    readings: tuple[Identity, ...] = ()
+
+    def __str__(self) -> str:
+        names = ", ".join(f"{device}/{boot}/{seq}" for device, boot, seq in self.readings)
+        return f"{self.promise}: at {self.at_us / 1e6:.3f} s: {self.what}" + (f": {names}" if names else "")
+
+
+class AccountKey(NamedTuple):
+    """One boot of one device."""
+
+    device: str
+    boot: int
+
+
+@dataclass(slots=True)
+class Account:
+    """What happened to the readings of one boot; sets of seqs."""
+
+    measured: Intervals = field(default_factory=Intervals)
+    committed: Intervals = field(default_factory=Intervals)
+    late: Intervals = field(default_factory=Intervals)
+    """Committed behind a later one: a filled gap, which may arrive out of order."""
+    acknowledged: Intervals = field(default_factory=Intervals)
+    arrived: Intervals = field(default_factory=Intervals)
+    acked_through: int = -1
+
+
+class History:
+    """The witness of one run. Seqs of an account are measured in order, from 0."""
+
+    def __init__(
+        self,
+        now_us: Callable[[], int],
+        *,
+        site: str,
+        measurement: str = "reading",
+        time_tolerance_ms: int = 0,
+        poison: frozenset[Identity] = frozenset(),
+    ) -> None:
+        """`time_tolerance_ms`: how far a point's time may be off the true one, by the devices' clocks.
+
+        The time of a reading that was taken before its device had wall time is not judged: what a device slept through
+        without power, and what a message waited on its way, nobody can know. `poison`: what the cloud refuses for ever.
+        """
+        self.accounts: dict[AccountKey, Account] = {}
+        self.waiting: dict[Identity, tuple[Reading, int]] = {}
+        self.violations: list[Violation] = []
+        self.poison = poison
+        self.rewrites = 0
+        self.out_of_order = 0
+        self._now_us = now_us
+        self._site = site
+        self._measurement = measurement
+        self._tolerance_ns = time_tolerance_ms * NS_PER_MS
+
+    def measured(self, reading: Reading, at_ms: int) -> None:
+        """A device took a reading and holds it in its flash; `at_ms` is true time since 1970."""
+        self._account(reading.device, reading.boot).measured.add(reading.seq)
+        self.waiting[reading.identity] = (reading, at_ms)
+
+    def committed(self, readings: Iterable[Identity]) -> None:
+        """The gateway took these in, in this order, and says that they are durable."""
+        for device, boot, seq in readings:
+            account = self._account(device, boot)
+            highest = account.committed.highest
+            if account.committed.add(seq) and highest is not None and seq < highest:
+                account.late.add(seq)
+
+    def acknowledged(self, readings: Iterable[Identity]) -> None:
+        """The gateway sends the PUBACKs of messages that hold these."""
+        for device, boot, seq in readings:
+            self._account(device, boot).acknowledged.add(seq)
+
+    def freed(self, device: str, boot: int, through: int) -> None:
+        """The gateway tells a device that it may forget everything of this boot up to `through`."""
+        account = self._account(device, boot)
+        account.acked_through = max(account.acked_through, through)
+
+    def stored(self, point: Point, met: Met) -> None:
+        """The cloud stored a point."""
+        identity = identity_of(point)
+        account = None if identity is None else self.accounts.get(AccountKey(identity.device, identity.boot))
+        if identity is None or account is None or identity.seq not in account.measured:
+            self.broken(Promise.NOTHING_INVENTED, f"nobody measured {point.fields} at {point.time_ns}", identity)
+        elif met is Met.ITSELF:
+            self.rewrites += 1
+        elif met is Met.ANOTHER:
+            self.broken(Promise.NO_CHANGED_REWRITES, f"a point at {point.time_ns} ns was overwritten", identity)
+        elif not account.arrived.add(identity.seq):
+            self.broken(Promise.ONE_POINT, f"a second point of one reading, at {point.time_ns} ns", identity)
+        else:
+            self._first(point, identity, account)
+
+    def _first(self, point: Point, identity: Identity, account: Account) -> None:
+        highest = account.arrived.highest
+        if highest is not None and identity.seq < highest:
+            self.out_of_order += 1
+            if identity.seq not in account.late:
+                self.broken(Promise.LIVE_ORDER, f"arrived behind seq {highest}, was committed before it", identity)
+        reading, at_ms = self.waiting.pop(identity)
+        expected: dict[str, FieldValue] = {field_name(value): value.value for value in reading.values}
+        expected |= {"boot": reading.boot, "seq": reading.seq}
+        tags = (("device", reading.device), ("site", self._site))
+        if point.fields != expected or point.series.tags != tags or point.series.measurement != self._measurement:
+            self.broken(Promise.EQUAL_VALUES, f"{point.series} {point.fields}, measured {expected}", identity)
+        off_ns = abs(point.time_ns - timestamp_ns(at_ms, reading.boot, reading.seq))
+        if reading.synced and off_ns > self._tolerance_ns:
+            self.broken(Promise.EQUAL_VALUES, f"its time is {off_ns} ns off", identity)
+
+    def broken(self, promise: Promise, what: str, *readings: Identity | None) -> None:
+        """Note a broken promise."""
+        named = tuple(reading for reading in readings[:IDENTITIES_SHOWN] if reading is not None)
+        if len(self.violations) < VIOLATIONS_MAX:
+            self.violations.append(Violation(promise, self._now_us(), what, named))
+
+    def broken_for(self, promise: Promise, what: str, key: AccountKey, seqs: Intervals) -> None:
+        """Note a promise broken for these seqs of an account, if there are any."""
+        if seqs.count() == 0:
+            return
+        named = [
+            Identity(*key, seq) for first, last in seqs for seq in range(first, min(last + 1, first + IDENTITIES_SHOWN))
+        ]
+        self.broken(promise, f"{seqs.count()} {what}", *named)
+
+    def count(self, kind: str) -> int:
+        """How many readings were `measured`, `committed`, `acknowledged` or `arrived`."""
+        return sum(getattr(account, kind).count() for account in self.accounts.values())
+
+    def _account(self, device: str, boot: int) -> Account:
+        key = AccountKey(device, boot)
+        account = self.accounts.get(key)
+        if account is None:
+            account = self.accounts[key] = Account()
+        return account

@@ -1,0 +1,121 @@
+"""The stage of a replay: one heap of events, one clock, one log.
+
+Promises: events happen one at a time, in the order of their time and, at one time, of their making; nothing here asks
+the machine what time it is or draws from any chance but `rng`, whose streams come from the run's seed by name; the
+SHA-256 of the event log names the run, and is the same for the same inputs on every machine and in every process.
+A world that stops moving (endless events at one instant) raises `WorldStuck` instead of running for ever.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Callable
+from hashlib import sha256
+from random import Random
+
+from sensors.seeds import derive_seed
+
+EPOCH_MS = 1_767_225_600_000
+"""What the wall clocks of a world say at its start: 2026-01-01T00:00:00Z, as good as any and the same for all."""
+US_PER_MS = 1_000
+US_PER_S = 1_000_000
+STORY_LINES = 400  # of the log that are kept for telling what happened before a failure: a few kilobytes
+EVENTS_AT_ONE_INSTANT_MAX = 100_000  # ten events for each of 10,000 devices that all wake at once
+
+Action = Callable[[], None]
+
+
+class WorldStuck(RuntimeError):
+    """Events make events and time does not pass. Who must act: whoever wrote the part named in the story."""
+
+    def __init__(self, at_us: int, story: tuple[str, ...]) -> None:
+        super().__init__(f"more than {EVENTS_AT_ONE_INSTANT_MAX} events at {at_us} us; the last: {'; '.join(story)}")
+        self.at_us = at_us
+        self.story = story
+
+
+class Timer:
+    """An event to come; `cancel` makes it not come."""
+
+    __slots__ = ("_action",)
+
+    def __init__(self, action: Action) -> None:
+        self._action: Action | None = action
+
+    def cancel(self) -> None:
+        """Forget it; a second call, or one after it happened, does nothing."""
+        self._action = None
+
+    def fire(self) -> None:
+        """Happen, once, unless cancelled. For the world only."""
+        action, self._action = self._action, None
+        if action is not None:
+            action()
+
+
+class World:
+    """One run's time, chance and log."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.now_us = 0
+        self.events = 0
+        self._number = 0
+        self._heap: list[tuple[int, int, Timer]] = []
+        self._hash = sha256()
+        self._story: deque[str] = deque(maxlen=STORY_LINES)
+        self._at_this_instant = 0
+
+    @property
+    def now_ms(self) -> int:
+        """Monotonic milliseconds since the start of the world."""
+        return self.now_us // US_PER_MS
+
+    @property
+    def wall_ms(self) -> int:
+        """True milliseconds since 1970."""
+        return EPOCH_MS + self.now_us // US_PER_MS
+
+    def rng(self, *names: str) -> Random:
+        """A generator of its own for whoever bears these names: adding one leaves the others as they were."""
+        return Random(derive_seed(self.seed, *names))  # noqa: S311  # chance of a simulation, repeatable on purpose
+
+    def at(self, at_us: int, action: Action) -> Timer:
+        """Let something happen at an instant; one that has passed means now, behind what is already due."""
+        timer = Timer(action)
+        self._number += 1
+        heapq.heappush(self._heap, (max(at_us, self.now_us), self._number, timer))
+        return timer
+
+    def after(self, delay_us: int, action: Action) -> Timer:
+        """Let something happen `delay_us` from now."""
+        return self.at(self.now_us + delay_us, action)
+
+    def run_until(self, end_us: int) -> None:
+        """Live up to and including `end_us`. Raises `WorldStuck`, and whatever an event raises."""
+        heap, pop = self._heap, heapq.heappop
+        while heap and heap[0][0] <= end_us:
+            at_us, _, timer = pop(heap)
+            if at_us > self.now_us:
+                self.now_us = at_us
+                self._at_this_instant = 0
+            self._at_this_instant += 1
+            if self._at_this_instant > EVENTS_AT_ONE_INSTANT_MAX:
+                raise WorldStuck(at_us, tuple(self._story)[-5:])
+            self.events += 1
+            timer.fire()
+        self.now_us = max(self.now_us, end_us)
+
+    def note(self, what: str) -> None:
+        """Write a line of the log: what happened now, in words and numbers that every machine writes alike."""
+        line = f"{self.now_us} {what}"
+        self._hash.update(line.encode() + b"\n")
+        self._story.append(line)
+
+    def story(self) -> tuple[str, ...]:
+        """The last lines of the log."""
+        return tuple(self._story)
+
+    @property
+    def hash(self) -> str:
+        """The SHA-256 of the log so far, in hexadecimal."""
+        return self._hash.hexdigest()
