@@ -14,6 +14,8 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from edge.tcp_info import data_segments
+
 ANSWER_BYTES_MAX = 64 * 1024  # InfluxDB's errors are a few hundred bytes
 
 
@@ -23,6 +25,7 @@ class BoundedPoolManager(urllib3.PoolManager):
     def __init__(self, **pool_arguments: Any) -> None:
         super().__init__(retries=False, maxsize=1, num_pools=1, **pool_arguments)
         self._sockets: list[socket.socket] = []
+        self._counted: tuple[socket.socket | None, int, int] = (None, 0, 0)
         http, https = _pool_classes(self._sockets.append)
         self.pool_classes_by_scheme = {"http": http, "https": https}
 
@@ -47,6 +50,13 @@ class BoundedPoolManager(urllib3.PoolManager):
             preload_content=True,
             decode_content=False,
         )
+
+    def segments(self) -> tuple[int, int]:
+        """TCP data segments sent on the open connection since the last call, and how many of them again."""
+        last = self._sockets[-1] if self._sockets else None
+        sent, again = data_segments(last) if last is not None else (0, 0)
+        counted, self._counted = self._counted, (last, sent, again)
+        return (sent - counted[1], again - counted[2]) if counted[0] is last else (sent, again)
 
     def abort(self) -> None:
         """End what is under way; the request raises. May be called from another thread."""

@@ -155,6 +155,14 @@ class InfluxSettings(_Section):
         return self.token.get_secret_value() if self.token is not None else ""
 
 
+class OutageSettings(_Section):
+    """The recorder of what the links do: how long it is kept, and how often an idle uplink is looked at (0: never)."""
+
+    probe_every_s: Annotated[float, Field(ge=0, le=86_400)] = 60
+    keep_days: Annotated[int, Field(ge=1, le=3650)] = 90
+    keep_bytes: Annotated[int, Field(ge=100_000, le=1_000_000_000)] = 32_000_000
+
+
 class ApiSettings(_Section):
     """Where the gateway answers questions about itself."""
 
@@ -192,6 +200,7 @@ class EdgeConfig(_Section):
     store: StoreSettings = StoreSettings()
     windows: WindowSettings = WindowSettings()
     influx: InfluxSettings = InfluxSettings()
+    outages: OutageSettings = OutageSettings()
     api: ApiSettings = ApiSettings()
     limits: LimitSettings = LimitSettings()
     mapping: Annotated[tuple[MappingRule, ...], Field(max_length=RULES_MAX)] = ()

@@ -29,6 +29,7 @@ from edge.meter import Meter, seconds_to_catch_up
 from edge.quarantine import Quarantine
 from edge.store import Store
 from edge.store.notices import Notices
+from edge.store.outage_log import OutageLog
 from edge.store.store import HEAD_CURSOR
 from edge.store.windows import WindowTables
 from edge.windows import PAGE_ROWS, WINDOWS_CURSOR, Aggregator, WindowRules
@@ -134,6 +135,7 @@ class Desk:
         self._queue = queue
         self._aggregator = Aggregator(self.store, self.ledger, windows)
         self._aggregated_ms: int | None = None
+        self.outage_log = OutageLog(self.store)
         self._received, self._drained = Meter(), Meter()
         self._ledger_written_ms: int | None = None
         self._deleted_through = 0
@@ -235,6 +237,10 @@ class Desk:
             catch_up_s=seconds_to_catch_up(balance.held, drained_per_s, received_per_s),
             store_bytes=self.store.size_bytes(),
         )
+
+    def held(self) -> int:
+        """How many readings wait for the cloud. Raises `StoreError`."""
+        return self.ledger.balance(DESTINATION).held
 
     def reopen(self) -> None:
         """Open the file again after it failed. Raises `StoreError` while it still does."""

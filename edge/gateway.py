@@ -7,7 +7,7 @@ sends batch after batch. `_housekeeping` tidies, and answers devices that are ow
 
 import asyncio
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib.metadata import version
@@ -18,9 +18,10 @@ import structlog
 
 from edge.api import serve_api
 from edge.api_data import DataApi
+from edge.api_outages import outage_router
 from edge.config import EdgeConfig
 from edge.dashboard import Dashboard
-from edge.desk import Desk
+from edge.desk import STORE_FILE, Desk
 from edge.feedback import Downlink
 from edge.forward.forwarder import Batch
 from edge.forward.outcome import Accepted, Failed, Outcome
@@ -28,6 +29,7 @@ from edge.inbox import Inbox
 from edge.influx import InfluxSender
 from edge.ingest import Message
 from edge.limits import Limits
+from edge.link_recorder import LinkRecorder
 from edge.mapping.mapper import Mapper
 from edge.mapping.rules import subscriptions
 from edge.mqtt import ConnectionLost, MqttConnection, Received, connect
@@ -57,6 +59,7 @@ class Gateway:
         self._store_thread = store_thread
         self._rng = rng
         self._sender = InfluxSender(config.influx, clock)
+        self._recorder = LinkRecorder(config.outages, clock, desk, self._in_store)
         self._inbox: Inbox[tuple[MqttConnection, Received]] = Inbox()
         self._connection: MqttConnection | None = None
         self._new_data = asyncio.Event()
@@ -68,14 +71,16 @@ class Gateway:
 
     async def run(self, ready: Callable[[], None] | None = None) -> None:
         """Run until cancelled."""
+        await self._recorder.start()
         try:
             async with asyncio.TaskGroup() as group:
                 listening = asyncio.Event()
                 dashboard = Dashboard(self.status, self._in_store, self._desk, self._clock)
-                data = self._data_api().router()
-                group.create_task(serve_api(self._config.api, self.status, listening.set, dashboard, data))
+                routers = self._data_api().router(), outage_router(self._config.store.data_dir / STORE_FILE)
+                group.create_task(serve_api(self._config.api, self.status, listening.set, dashboard, *routers))
                 await listening.wait()
                 group.create_task(dashboard.run())
+                group.create_task(self._recorder.run())
                 group.create_task(self._device_link())
                 group.create_task(self._intake())
                 group.create_task(self._uplink())
@@ -86,6 +91,8 @@ class Gateway:
             if self._connection is not None:
                 await self._connection.close()
             await asyncio.to_thread(self._sender.close)
+            with suppress(StoreError):
+                await self._recorder.flush()
 
     async def status(self) -> GatewayStatus:
         """How things stand now."""
@@ -103,6 +110,7 @@ class Gateway:
             ledger=ledger_status(standing),
             forward=forward_status(standing),
             store=store_status(standing, self._store_error),
+            recorded=self._recorder.status(),
         )
 
     def _committed(self, downlinks: list[Downlink]) -> None:
@@ -122,10 +130,12 @@ class Gateway:
         backoff = Backoff(self._rng)
         while True:
             connected_s: float | None = None
+            tried_s = asyncio.get_running_loop().time()
             try:
                 self._inbox.clear()
                 self._connection = await connect(self._config.mqtt, filters, self._deliver)
                 connected_s = asyncio.get_running_loop().time()
+                self._recorder.broker_connected(tried_s, self._connection)
                 self._sessions_lost += not self._connection.session_present
                 self._device_link_status = LinkStatus(state="up", since_ms=self._clock.wall_ms())
                 log.info("broker connected", session_present=self._connection.session_present)
@@ -133,6 +143,7 @@ class Gateway:
             except ConnectionLost as failure:
                 error = failure
             self._connection = None
+            self._recorder.broker_lost(tried_s, error)
             self._device_link_down(error)
             if connected_s is not None and asyncio.get_running_loop().time() - connected_s >= HEALTHY_AFTER_S:
                 backoff.reset()
@@ -198,8 +209,7 @@ class Gateway:
                 if not isinstance(plan, Batch):
                     await self._wait_for_data(plan.for_ms)
                     continue
-                outcome = await self._sender.send(plan.body)
-                self._uplink_seen(outcome)
+                outcome = await self._try_uplink(self._sender.send(plan.body))
                 await self._in_store(
                     self._desk.settle, plan, outcome, self._clock.monotonic_ms(), self._clock.wall_ms()
                 )
@@ -210,7 +220,18 @@ class Gateway:
         if for_ms is not None:
             await asyncio.sleep(for_ms / 1000)
             return
-        await self._new_data.wait()
+        try:
+            async with asyncio.timeout(self._recorder.probe_in_s):
+                await self._new_data.wait()
+        except TimeoutError:
+            await self._try_uplink(self._sender.ping())
+
+    async def _try_uplink(self, request: Awaitable[Outcome]) -> Outcome:
+        started_s = asyncio.get_running_loop().time()
+        outcome = await request
+        self._recorder.uplink_tried(started_s, outcome, self._sender.exchange)
+        self._uplink_seen(outcome)
+        return outcome
 
     def _uplink_seen(self, outcome: Outcome) -> None:
         """Keep the link's state: it is down only when no answer can be relied on."""

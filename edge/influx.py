@@ -7,8 +7,10 @@ time-outs. The token is read anew for every connection, so that a rotation needs
 
 import asyncio
 import email.utils
+import functools
 import gzip
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,7 +21,9 @@ from influxdb_client.rest import ApiException
 from edge.bounded_http import BoundedPoolManager
 from edge.causes import DNS, PROTOCOL, REFUSED, TIMEOUT, TLS, UNREACHABLE, cause_of
 from edge.config import InfluxSettings
+from edge.exchange import Exchange
 from edge.forward.outcome import Accepted, Failed, Outcome, Paused, Refused, Throttled, TooLarge
+from edge.outages.events import Ending
 from sensors.clock import Clock
 
 MESSAGE_CHARS_MAX = 500  # of a server's words, as kept and shown
@@ -36,11 +40,20 @@ class InfluxSender:
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="influx")
         self._client: InfluxDBClient | None = None
         self._pool: BoundedPoolManager | None = None
+        self.exchange = Exchange()
+        """What the last `send` or `ping` was like on the wire."""
 
     async def send(self, body: bytes) -> Outcome:
         """Write line protocol; what came of it."""
-        total_s = self._settings.connect_timeout_s + 2 * self._settings.read_timeout_s
-        sending = asyncio.get_running_loop().run_in_executor(self._worker, self._send, body)
+        return await self._within(self._settings.read_timeout_s, functools.partial(self._send, body))
+
+    async def ping(self) -> Outcome:
+        """Ask for `/ping`, without a token and without a body: whether the far side answers at all."""
+        return await self._within(self._settings.connect_timeout_s, self._ping)
+
+    async def _within(self, read_timeout_s: float, request: Callable[[], Outcome]) -> Outcome:
+        total_s = self._settings.connect_timeout_s + 2 * read_timeout_s
+        sending = asyncio.get_running_loop().run_in_executor(self._worker, request)
         try:
             async with asyncio.timeout(total_s):
                 return await asyncio.shield(sending)
@@ -48,6 +61,7 @@ class InfluxSender:
             if self._pool is not None:
                 self._pool.abort()
             await sending
+            self.exchange = self.exchange.stalled()
             return Failed(TIMEOUT, f"no whole answer within {total_s:g} s")
 
     def close(self) -> None:
@@ -57,10 +71,25 @@ class InfluxSender:
         self._worker.shutdown(wait=True)
         self._disconnect()
 
+    def _ping(self) -> Outcome:
+        self.exchange = Exchange()
+        timeout = urllib3.Timeout(self._settings.connect_timeout_s, self._settings.connect_timeout_s)
+        try:
+            answer = self._connected()[1].request(
+                "GET", f"{self._settings.url.rstrip('/')}/ping", headers={}, timeout=timeout
+            )
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            self.exchange = _exchange_of(error, 0)
+            self._disconnect()
+            return Failed(_cause(error), _one_line(str(error)))
+        return outcome_of_ping(answer.status)
+
     def _send(self, body: bytes) -> Outcome:
+        self.exchange = Exchange()
         try:
             status, headers, text = self._post(body)
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            self.exchange = _exchange_of(error, self.exchange.sent_bytes)
             self._disconnect()
             return Failed(_cause(error), _one_line(str(error)))
         except ApiException as error:  # TLS trouble, which influxdb-client turns into status 0
@@ -71,21 +100,20 @@ class InfluxSender:
         return outcome_of(status, headers, text, self._clock.wall_ms())
 
     def _post(self, body: bytes) -> tuple[int, dict[str, str], str]:
-        settings = self._settings
-        if self._client is None:
-            self._client, self._pool = _client(settings)
+        settings, (client, pool) = self._settings, self._connected()
         headers = {"Content-Type": "text/plain; charset=utf-8", "Accept": "application/json"}
         if settings.gzip:
             headers["Content-Encoding"] = "gzip"
             body = gzip.compress(body, GZIP_LEVEL, mtime=0)
+        self.exchange = Exchange(len(body))
         timeouts_ms = (settings.connect_timeout_s * MS_PER_S, settings.read_timeout_s * MS_PER_S)
         try:
-            request: Any = self._client.api_client.request
+            request: Any = client.api_client.request
             answer = request(
                 "POST",
                 f"{settings.url.rstrip('/')}/api/v2/write",
                 query_params=[("org", settings.org), ("bucket", settings.bucket), ("precision", "ns")],
-                headers={**headers, **self._client.api_client.default_headers},
+                headers={**headers, **client.api_client.default_headers},
                 body=body,
                 _preload_content=False,
                 _request_timeout=timeouts_ms,
@@ -94,7 +122,13 @@ class InfluxSender:
             if not error.status:
                 raise
             return int(error.status), _lower(error.headers), _text(error.body)
+        self.exchange = Exchange(len(body), *pool.segments())
         return int(answer.status), _lower(answer.headers), _text(answer.data)
+
+    def _connected(self) -> tuple[InfluxDBClient, BoundedPoolManager]:
+        if self._client is None or self._pool is None:
+            self._client, self._pool = _client(self._settings)
+        return self._client, self._pool
 
     def _disconnect(self) -> None:
         if self._client is not None:
@@ -124,10 +158,20 @@ def outcome_of(status: int, headers: dict[str, str], body: str, now_ms: int) -> 
         return Paused(status, message)
     after_ms = retry_after_ms(headers.get("retry-after"), now_ms)
     if status == 429 or (status == 503 and after_ms is not None):
-        return Throttled(after_ms, f"{status}: {message}")
+        return Throttled(after_ms, f"{status}: {message}", status)
     if status >= 500:
         return Failed(f"http {status}", f"{status}: {message}", status)
     return Failed(PROTOCOL, f"status {status} is not an answer of InfluxDB's write API: {message}", status)
+
+
+def outcome_of_ping(status: int) -> Outcome:
+    """What an answer to `/ping` means: 204 from an InfluxDB, 4xx from a server without that path; both are there.
+
+    Anything else is a server in trouble (5xx), or somebody in between (a captive portal).
+    """
+    if status == 204 or 400 <= status < 500:
+        return Accepted()
+    return Failed(f"http {status}", f"status {status} in answer to /ping", status)
 
 
 def retry_after_ms(value: str | None, now_ms: int) -> int | None:
@@ -166,6 +210,17 @@ def _one_line(text: str) -> str:
 
 def _lower(headers: Any) -> dict[str, str]:
     return {str(name).lower(): str(value) for name, value in (headers or {}).items()}
+
+
+def _exchange_of(error: BaseException, sent_bytes: int) -> Exchange:
+    """The exchange that ended with this error. Whatever fails before the connection stands has sent nothing."""
+    if isinstance(error, urllib3.exceptions.ReadTimeoutError):
+        return Exchange(sent_bytes, ended=Ending.STALL, is_unknown=sent_bytes > 0)
+    if isinstance(error, urllib3.exceptions.ProtocolError):
+        inner = error.args[1] if len(error.args) > 1 else None
+        reset = isinstance(inner, ConnectionError) and inner.errno is not None  # a plain close has no errno
+        return Exchange(sent_bytes, ended=Ending.RST if reset else Ending.FIN, is_unknown=sent_bytes > 0)
+    return Exchange()
 
 
 def _cause(error: BaseException) -> str:

@@ -83,6 +83,20 @@ class StoreStatus(_Document):
     error: str | None
 
 
+class RecordedLink(_Document):
+    """One link as the recorder sees it: with hysteresis, and `degraded` too; `outages` counts all there ever were."""
+
+    link: str
+    state: Literal["up", "degraded", "down", "unknown"]
+    since_ms: int
+    cause: str | None = None
+    http_status: int | None = None
+    rtt_us: int | None = None
+    throughput_bytes_per_s: int | None = None
+    loss_ppm: int | None = None
+    outages: int = 0
+
+
 class GatewayStatus(_Document):
     """Everything at one instant (`at_ms`, since 1970)."""
 
@@ -98,6 +112,7 @@ class GatewayStatus(_Document):
     ledger: LedgerStatus
     forward: ForwardStatus
     store: StoreStatus
+    recorded: tuple[RecordedLink, ...] = ()
 
 
 def ingest_status(standing: Standing) -> IngestStatus:

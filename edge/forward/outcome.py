@@ -41,10 +41,11 @@ class Paused:
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """The destination asks for a pause of `after_ms`, or does not say how long (None)."""
+    """The destination asks for a pause of `after_ms`, or does not say how long (None); by status 429 or 503."""
 
     after_ms: int | None
     message: str
+    status: int = 429
 
 
 @dataclass(frozen=True, slots=True)

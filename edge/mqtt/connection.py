@@ -17,6 +17,7 @@ from edge.mqtt.codec import (
     CONNACK,
     DISCONNECT,
     PINGREQ_PACKET,
+    PINGRESP,
     PUBACK,
     SUBACK,
     ConnAck,
@@ -64,6 +65,9 @@ class MqttConnection(asyncio.Protocol):
         self._inflight: set[int] = set()
         self._inflight_max = INFLIGHT_MAX
         self.session_present = False
+        self.heard_bytes = 0
+        self.round_trip_s: float | None = None
+        self._pinged_at_s: float | None = None
 
     # -- for the gateway
 
@@ -86,6 +90,11 @@ class MqttConnection(asyncio.Protocol):
         self._inflight.add(self._next_id)
         self._transport.write(self._codec.publish(topic, payload, self._next_id))
         return True
+
+    @property
+    def heard_at_s(self) -> float:
+        """When the broker was last heard, on the event loop's clock."""
+        return self._heard_at_s
 
     async def lost(self) -> ConnectionLost:
         """Wait until the connection has ended; why."""
@@ -123,6 +132,7 @@ class MqttConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes from the broker: all messages in them are delivered in one call."""
         self._heard_at_s = self._loop.time()
+        self.heard_bytes += len(data)
         messages: list[Received] = []
         has_properties = self._codec.has_properties
         try:
@@ -147,6 +157,8 @@ class MqttConnection(asyncio.Protocol):
         kind = first >> 4
         if kind == PUBACK:
             self._inflight.discard(puback_id(body))
+        elif kind == PINGRESP and self._pinged_at_s is not None:
+            self.round_trip_s, self._pinged_at_s = self._heard_at_s - self._pinged_at_s, None
         elif kind == CONNACK and not self._connack.done():
             self._connack.set_result(self._codec.read_connack(first, body))
         elif kind == SUBACK and not self._suback.done():
@@ -162,6 +174,7 @@ class MqttConnection(asyncio.Protocol):
             self._end(TIMEOUT, f"the broker has been silent for {SILENCE_KEEPALIVES * keepalive_s:.0f} s")
             return
         self._transport.write(PINGREQ_PACKET)
+        self._pinged_at_s = self._loop.time()
         self._loop.call_later(keepalive_s / PINGS_PER_KEEPALIVE, self._ping)
 
     def _end(self, cause: str, message: str) -> None:

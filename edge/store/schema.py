@@ -113,6 +113,24 @@ def m0005_series_and_sparkplug(db: Database) -> None:
     )
 
 
+@migrations()
+def m0006_link_events_and_outages(db: Database) -> None:
+    """What the recorder saw: lines of the recording format on its own clock, outages, and until when it was on."""
+    db.conn.execute(
+        "CREATE TABLE link_events (id INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, link TEXT, kind TEXT NOT NULL,"
+        " line BLOB NOT NULL) STRICT"
+    )
+    db.conn.execute("CREATE INDEX link_events_at ON link_events (at_us)")
+    db.conn.execute(
+        "CREATE TABLE outages (link TEXT NOT NULL, number INTEGER NOT NULL, seen_us INTEGER NOT NULL,"
+        " end_us INTEGER, document BLOB NOT NULL, PRIMARY KEY (link, number)) STRICT, WITHOUT ROWID"
+    )
+    db.conn.execute(
+        "CREATE TABLE recorder (one INTEGER PRIMARY KEY CHECK (one = 1), alive_us INTEGER NOT NULL,"
+        " alive_wall_ms INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT"
+    )
+
+
 def migrate(db: Database, path: str) -> list[str]:
     """Bring the file up to date; the names of the migrations that ran. Raises `StoreTooNew`."""
     known = {migration.name for migration in migrations.pending(db)} | {done.name for done in migrations.applied(db)}

@@ -34,7 +34,7 @@ LINES = b"reading,device=d temperature_Cel=1.5 1\n"
         (404, {}, Paused(404, "unable to parse")),
         (429, {"retry-after": "7"}, Throttled(7000, "429: unable to parse")),
         (429, {}, Throttled(None, "429: unable to parse")),
-        (503, {"retry-after": "Tue, 14 Nov 2023 22:13:30 GMT"}, Throttled(10_000, "503: unable to parse")),
+        (503, {"retry-after": "Tue, 14 Nov 2023 22:13:30 GMT"}, Throttled(10_000, "503: unable to parse", 503)),
         (503, {}, Failed("http 503", "503: unable to parse", 503)),
         (500, {}, Failed("http 500", "500: unable to parse", 500)),
     ],

@@ -1,4 +1,4 @@
-"""The command line of outage recordings: `tidegate outage import|generate|show|stats|timeline|proxy`.
+"""The command line of outage recordings: `tidegate outage list|show|export|import|generate|stats|timeline|proxy`.
 
 Promises: results go to standard output, as tables or with `--json` as JSON; an error is one line on standard error;
 exit code 0 for success, 2 for input that cannot be used. Existing files are not overwritten without `--force`.
@@ -6,6 +6,7 @@ exit code 0 for success, 2 for input that cannot be used. Existing files are not
 
 import asyncio
 import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from edge.outages.rules import RecordingError, UnknownLinkError
 from tidegate.outage.address import AddressError, parse_address
 from tidegate.outage.behaviour import SpeedError
 from tidegate.outage.builder import Provenance
+from tidegate.outage.field import Field, FieldError
+from tidegate.outage.field_report import outage_lines, print_field_outages
 from tidegate.outage.generators import GENERATORS, GeneratorError, generate, make_generator
 from tidegate.outage.importers import IMPORTERS
 from tidegate.outage.importers.trace import TraceError, read_trace
@@ -32,6 +35,7 @@ from tidegate.outage.report import header_facts, link_stats, outage_rows, segmen
 
 BAD_INPUT = 2
 SECOND_US = 1_000_000
+FIELD_ID = re.compile(r"[a-z][a-z0-9_-]*-[0-9]+")
 OUTAGES_SHOWN = 50
 """Rows of `show` on a terminal; `--json` has them all."""
 
@@ -42,6 +46,9 @@ OutputPath = Annotated[Path, typer.Argument(help="Where to write the recording; 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite the output file")]
 LinkOption = Annotated[str | None, typer.Option("--link", help="Name of the link")]
+DataDir = Annotated[Path, typer.Option("--data-dir", help="The gateway's store.data_dir; it may be running")]
+GatewayUrl = Annotated[str | None, typer.Option("--gateway", help="Ask a running gateway: http://HOST:PORT")]
+DEFAULT_DATA_DIR = Path("tidegate-data")
 
 
 @app.command("import")
@@ -91,9 +98,48 @@ def generate_recording(
     _report_written(output, recording, {}, as_json=as_json)
 
 
+@app.command("list")
+def list_outages(data_dir: DataDir = DEFAULT_DATA_DIR, gateway: GatewayUrl = None, *, as_json: AsJson = False) -> None:
+    """List the outages that a gateway recorded, the newest first."""
+    with _one_line_errors():
+        kept = Field(data_dir, gateway).outages()
+    if as_json:
+        _print_json(kept.model_dump(mode="json"))
+        return
+    print_field_outages(Console(), kept, OUTAGES_SHOWN)
+
+
 @app.command()
-def show(file: RecordingPath, *, as_json: AsJson = False) -> None:
-    """Show a recording's header and its outages."""
+def export(
+    output: OutputPath,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    gateway: GatewayUrl = None,
+    days: Annotated[float | None, typer.Option(help="Only the last so many days", min=0.0)] = None,
+    title: Annotated[str, typer.Option(help="Title for the header")] = "",
+    *,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write what a gateway recorded into a recording file."""
+    with _one_line_errors():
+        recording = Field(data_dir, gateway).recording(days, title)
+        _write(output, recording, force=force)
+    _report_written(output, recording, {}, as_json=as_json)
+
+
+@app.command()
+def show(
+    what: Annotated[str, typer.Argument(metavar="FILE|ID", help="A recording, or the id of an outage from `list`")],
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    gateway: GatewayUrl = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Show a recording's header and its outages, or one outage that a gateway recorded."""
+    if FIELD_ID.fullmatch(what) and not Path(what).exists():
+        _show_outage(Field(data_dir, gateway), what, as_json=as_json)
+        return
+    file = Path(what)
     with _one_line_errors():
         recording = read_recording(file)
     facts, rows = header_facts(recording), outage_rows(recording)
@@ -159,6 +205,18 @@ def proxy(
         asyncio.run(run_proxy(fault_proxy, api_address, lambda line, facts: _say(line, facts, as_json=as_json)))
 
 
+def _show_outage(field: Field, outage_id: str, *, as_json: bool) -> None:
+    with _one_line_errors():
+        found = [outage for outage in field.outages().outages if outage.id == outage_id]
+        if not found:
+            raise _BadInputError(f"{outage_id}: expected a file, or the id of an outage that `outage list` shows")
+    if as_json:
+        _print_json(found[0].model_dump(mode="json"))
+        return
+    for line in outage_lines(found[0]):
+        typer.echo(line)
+
+
 class _BadInputError(ValueError):
     """Input that cannot be used; the message is the whole story."""
 
@@ -171,6 +229,7 @@ _BAD_INPUT_ERRORS = (
     AddressError,
     SpeedError,
     ProxyError,
+    FieldError,
     _BadInputError,
 )
 

@@ -1,0 +1,55 @@
+"""The part of the HTTP API that tells what the links did.
+
+    GET /api/v1/outages?limit=N            the newest outages (100 if not said), the newest first
+    GET /api/v1/outages/recording[?days=D] all of it, or the last D days, as a recording (.outage.jsonl)
+
+Promises: nothing in an answer is an address or a secret; answers are read from the file beside the gateway, so they
+never hold up its store; one recording is made at a time.
+"""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from fastapi import APIRouter, HTTPException, Query, Response
+
+from edge.outage_report import LIST_MAX, OutageList, outage_list, recording_bytes
+from edge.outages.export import NothingRecorded
+from edge.outages.observations import LINKS
+from edge.store import StoreError
+from edge.store.outage_log import read_archive
+
+LIST_DEFAULT = 100
+DAYS_MAX = 3650
+MEDIA_TYPE = "application/x-ndjson"
+Answer = TypeVar("Answer")
+
+
+def outage_router(store_path: Path) -> APIRouter:
+    """The routes."""
+    router = APIRouter(prefix="/api/v1/outages")
+    one_at_a_time = asyncio.Lock()
+
+    @router.get("")
+    async def outages(limit: Annotated[int, Query(ge=1, le=LIST_MAX)] = LIST_DEFAULT) -> OutageList:
+        """The newest outages."""
+        return await _read(lambda: outage_list(read_archive(store_path, LINKS, events=False), limit))
+
+    @router.get("/recording")
+    async def recording(days: Annotated[float | None, Query(gt=0, le=DAYS_MAX)] = None) -> Response:
+        """The recording."""
+        async with one_at_a_time:
+            text = await _read(lambda: recording_bytes(read_archive(store_path, LINKS), days))
+        return Response(text, media_type=MEDIA_TYPE)
+
+    return router
+
+
+async def _read(read: Callable[[], Answer]) -> Answer:
+    try:
+        return await asyncio.to_thread(read)
+    except StoreError as error:
+        raise HTTPException(503, str(error)) from error
+    except NothingRecorded as error:
+        raise HTTPException(404, str(error)) from error

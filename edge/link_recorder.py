@@ -1,0 +1,185 @@
+"""The recorder's shell: hands it what the gateway's links really did, and stores what it decides.
+
+Promises: recording never holds up a reading: an observation is a few microseconds in the event loop, and storing is at
+most one transaction a second, one a minute when nothing happens. A store that refuses costs a gap, never the gateway.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Protocol
+
+from edge.causes import CLOSED, RESET, TIMEOUT
+from edge.config import OutageSettings
+from edge.desk import Desk
+from edge.exchange import Exchange
+from edge.forward.outcome import Failed, Outcome, Paused, Throttled
+from edge.mqtt import ConnectionLost, MqttConnection
+from edge.outages.events import Ending
+from edge.outages.observations import DEVICES, LINKS, UPLINK, Failure, Observation, failure_of
+from edge.outages.recorder import LinkView, Pending, Recorder
+from edge.status import RecordedLink
+from edge.store import StoreError
+from sensors.clock import Clock
+
+TICK_S = 1.0
+ALIVE_EVERY_US = 60_000_000
+"""What a crash leaves unknown at most, when nothing happened before it; one small fsync a minute."""
+TRIM_EVERY_US = 600_000_000
+PROBE_AGAIN_S = 5.0
+"""After a probe that failed: a second look decides whether it is an outage, so it should not take a minute."""
+_ENDINGS = {TIMEOUT: Ending.STALL, RESET: Ending.RST, CLOSED: Ending.FIN}
+_US_PER_S = 1_000_000
+_US_PER_MS = 1_000
+
+
+class InStore(Protocol):
+    """Runs a call in the store's thread."""
+
+    def __call__(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Awaitable[Any]:
+        """The call's answer."""
+
+
+class LinkRecorder:
+    """Records the uplink and the link to the broker."""
+
+    def __init__(self, settings: OutageSettings, clock: Clock, desk: Desk, in_store: InStore) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._desk = desk
+        self._in_store = in_store
+        self._recorder = Recorder(LINKS)
+        self._zero_us = 0
+        self._connection: MqttConnection | None = None
+        self._heard_bytes = 0
+        self._written_us = self._trimmed_us = 0
+        self._is_trimmed = False
+
+    async def start(self) -> None:
+        """Take up where the last run ended. Raises `StoreError`."""
+        resume = await self._in_store(self._desk.outage_log.resume, self._clock.wall_ms())
+        self._zero_us = _loop_us() - resume.now_us
+        self._recorder = Recorder(LINKS, resume)
+
+    async def run(self) -> None:
+        """Look, tick and store once a second until cancelled."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            self._tick()
+            with suppress(StoreError):  # the store's own users report it and mend it; what is pending waits
+                await self._store()
+
+    async def flush(self) -> None:
+        """Store everything now: the gateway is about to end. Raises `StoreError`."""
+        self._tick()
+        await self._write()
+
+    @property
+    def probe_in_s(self) -> float | None:
+        """How long the uplink may be idle before it is looked at; None: for ever."""
+        every_s = self._settings.probe_every_s
+        if every_s == 0:
+            return None
+        return min(every_s, PROBE_AGAIN_S) if self._recorder.is_suspected(UPLINK.name) else every_s
+
+    def status(self) -> tuple[RecordedLink, ...]:
+        """Every link, for the status document."""
+        wall_ms, now_us = self._clock.wall_ms(), self._now_us()
+        return tuple(
+            _document(view, wall_ms - (now_us - view.since_us) // _US_PER_MS) for view in self._recorder.views()
+        )
+
+    # -- what the gateway sees
+
+    def uplink_tried(self, started_s: float, outcome: Outcome, exchange: Exchange) -> None:
+        """A request to the cloud is over."""
+        started_us, now_us = self._us(started_s), self._now_us()
+        failure = _uplink_failure(outcome)
+        self._recorder.observe(
+            Observation(
+                UPLINK.name,
+                started_us,
+                now_us,
+                failure,
+                exchange.ended,
+                exchange.is_unknown,
+                exchange.sent_bytes,
+                now_us - started_us if failure is None else None,
+                exchange.segments,
+                exchange.resent,
+            )
+        )
+
+    def broker_connected(self, started_s: float, connection: MqttConnection) -> None:
+        """A connection to the broker stands."""
+        self._connection, self._heard_bytes = connection, 0
+        self._recorder.observe(Observation(DEVICES.name, self._us(started_s), self._now_us()))
+
+    def broker_lost(self, started_s: float, error: ConnectionLost) -> None:
+        """The connection to the broker has ended, or could not be made (tried since `started_s`)."""
+        ended = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            started_s, ended = connection.heard_at_s, _ENDINGS.get(error.cause, Ending.FIN)
+        self._recorder.observe(
+            Observation(DEVICES.name, self._us(started_s), self._now_us(), failure_of(error.cause), ended)
+        )
+
+    # -- time and store
+
+    def _tick(self) -> None:
+        now_us, connection = self._now_us(), self._connection
+        if connection is not None and connection.heard_bytes > self._heard_bytes:
+            news, self._heard_bytes = connection.heard_bytes - self._heard_bytes, connection.heard_bytes
+            rtt_us = round(connection.round_trip_s * _US_PER_S) if connection.round_trip_s is not None else None
+            self._recorder.heard(DEVICES.name, self._us(connection.heard_at_s), now_us, news, rtt_us)
+        self._recorder.tick(now_us)
+
+    async def _store(self) -> None:
+        now_us = self._now_us()
+        self._recorder.backlog(await self._in_store(self._desk.held), now_us)
+        if self._recorder.has_news or now_us - self._written_us >= ALIVE_EVERY_US:
+            await self._write()
+        if not self._is_trimmed or now_us - self._trimmed_us >= TRIM_EVERY_US:
+            keep_days, keep_bytes = self._settings.keep_days, self._settings.keep_bytes
+            more = await self._in_store(self._desk.outage_log.trim, keep_days=keep_days, keep_bytes=keep_bytes)
+            self._is_trimmed, self._trimmed_us = not more, now_us
+
+    async def _write(self) -> None:
+        pending: Pending = self._recorder.pending()
+        now_us = self._now_us()
+        wall_ms = self._clock.wall_ms() - (now_us - pending.alive_us) // _US_PER_MS
+        await self._in_store(self._desk.outage_log.write, pending, wall_ms)
+        self._recorder.written(pending)
+        self._written_us = now_us
+
+    def _us(self, loop_s: float) -> int:
+        return max(0, round(loop_s * _US_PER_S) - self._zero_us)
+
+    def _now_us(self) -> int:
+        return _loop_us() - self._zero_us
+
+
+def _loop_us() -> int:
+    return round(asyncio.get_running_loop().time() * _US_PER_S)
+
+
+def _uplink_failure(outcome: Outcome) -> Failure | None:
+    """What a destination's answer says of the link: a refused or too large batch came through, a pause did not."""
+    if isinstance(outcome, Failed):
+        return failure_of(outcome.cause, outcome.status)
+    if isinstance(outcome, (Paused, Throttled)):
+        return failure_of("", outcome.status)
+    return None
+
+
+def _document(view: LinkView, since_ms: int) -> RecordedLink:
+    return RecordedLink(
+        link=view.link,
+        state=view.status.value if view.status is not None else "unknown",
+        since_ms=since_ms,
+        cause=view.cause,
+        http_status=view.http_status,
+        outages=view.outages,
+        **view.values,
+    )

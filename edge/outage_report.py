@@ -1,0 +1,95 @@
+"""What is told of recorded outages: the documents behind `GET /api/v1/outages`, and the recording as text.
+
+Promises: pure; nothing in a document is an address or a secret.
+"""
+
+from datetime import UTC, datetime
+
+from pydantic import BaseModel, ConfigDict
+
+from edge.outages.export import Archive, to_recording
+from edge.outages.recorder import RecordedOutage
+from edge.outages.recording import encode_recording
+
+LIST_MAX = 20_000  # outages of one answer: as many as a store keeps
+_DAY_US = 86_400_000_000
+_US_PER_S = 1_000_000
+
+
+class OutageDocument(BaseModel):
+    """One outage. Times are UTC, null where the clock was never set, or for what has not happened yet; spans are
+    microseconds. `held_max` is the largest backlog meanwhile in readings, `catch_up_us` how long it took from the end.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    link: str
+    cause: str
+    http_status: int | None
+    started: str | None
+    start_us: int
+    start_bounds_us: tuple[int, int]
+    seen_us: int
+    ended: str | None
+    end_us: int | None
+    end_bounds_us: tuple[int, int] | None
+    how_ended: str | None
+    duration_us: int
+    held_before: int | None
+    held_max: int | None
+    catch_up_us: int | None
+
+
+class OutageList(BaseModel):
+    """Outages, the newest first; `alive_us` is until when the recorder's clock is known, `total` how many are kept."""
+
+    model_config = ConfigDict(frozen=True)
+
+    alive_us: int
+    total: int
+    outages: tuple[OutageDocument, ...]
+
+
+def outage_list(archive: Archive, limit: int) -> OutageList:
+    """The newest outages of an archive."""
+    newest = archive.outages[::-1][:limit]
+    documents = tuple(outage_document(archive, outage) for outage in newest)
+    return OutageList(alive_us=archive.alive_us, total=len(archive.outages), outages=documents)
+
+
+def outage_document(archive: Archive, outage: RecordedOutage) -> OutageDocument:
+    """One outage with its wall-clock times; one that is under way lasts until now."""
+    end_us = outage.end_us if outage.end_us is not None else archive.alive_us
+    caught_up_us = outage.caught_up_us
+    return OutageDocument(
+        id=outage.id,
+        link=outage.link,
+        cause=outage.cause,
+        http_status=outage.http_status,
+        started=_utc(archive.unix_us(outage.start_us)),
+        start_us=outage.start_us,
+        start_bounds_us=outage.start_bounds_us,
+        seen_us=outage.seen_us,
+        ended=_utc(archive.unix_us(end_us)) if outage.end_us is not None else None,
+        end_us=outage.end_us,
+        end_bounds_us=outage.end_bounds_us,
+        how_ended=outage.ended,
+        duration_us=end_us - outage.start_us,
+        held_before=outage.held_before,
+        held_max=outage.held_max,
+        catch_up_us=caught_up_us - end_us if caught_up_us is not None else None,
+    )
+
+
+def recording_bytes(archive: Archive, days: float | None) -> bytes:
+    """All of an archive, or its last `days`, as the text of a recording. Raises `NothingRecorded`."""
+    since_us = None if days is None else max(0, archive.alive_us - round(days * _DAY_US))
+    return b"".join(encode_recording(to_recording(archive, since_us=since_us)))
+
+
+def _utc(unix_us: int | None) -> str | None:
+    if unix_us is None:
+        return None
+    text = datetime.fromtimestamp(unix_us / _US_PER_S, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")

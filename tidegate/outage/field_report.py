@@ -1,0 +1,55 @@
+"""What people are told about the outages that a gateway recorded: a table of all, or one in words."""
+
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.table import Table
+
+from edge.outage_report import OutageDocument, OutageList
+
+_SECOND_US = 1_000_000
+
+
+def print_field_outages(console: Console, kept: OutageList, shown: int) -> None:
+    """The newest outages as a table."""
+    table = Table("id", "started (UTC)", "duration", "cause", "ended", "held", "caught up in")
+    for outage in kept.outages[:shown]:
+        table.add_row(
+            outage.id,
+            outage.started or _seconds(outage.start_us),
+            _seconds(outage.duration_us),
+            _cause(outage),
+            outage.how_ended or "under way",
+            "-" if outage.held_max is None else str(outage.held_max),
+            "-" if outage.catch_up_us is None else _seconds(outage.catch_up_us),
+        )
+    console.print(table)
+    if kept.total > shown:
+        console.print(f"and {kept.total - shown} more outages (--json shows all)")
+
+
+def outage_lines(outage: OutageDocument) -> Iterator[str]:
+    """One outage, a fact per line."""
+    earliest_us, latest_us = outage.start_bounds_us
+    yield f"{outage.id}: {outage.link} down by {_cause(outage)} for {_seconds(outage.duration_us)}"
+    yield f"began: {outage.started or _seconds(outage.start_us)}, within {_seconds(latest_us - earliest_us)}"
+    yield f"seen: {_seconds(outage.seen_us - outage.start_us)} later"
+    if outage.end_us is None or outage.end_bounds_us is None:
+        yield "ended: not yet"
+    else:
+        earliest_us, latest_us = outage.end_bounds_us
+        when = outage.ended or _seconds(outage.end_us)
+        yield f"ended: {when} ({outage.how_ended}), within {_seconds(latest_us - earliest_us)}"
+    if outage.held_max is not None:
+        before = "" if outage.held_before is None else f", usually {outage.held_before}"
+        yield f"held meanwhile: at most {outage.held_max} readings{before}"
+    if outage.catch_up_us is not None:
+        yield f"caught up: {_seconds(outage.catch_up_us)} after the end"
+
+
+def _cause(outage: OutageDocument) -> str:
+    return outage.cause + (f" {outage.http_status}" if outage.http_status else "")
+
+
+def _seconds(microseconds: int) -> str:
+    return f"{microseconds / _SECOND_US:.1f} s"
