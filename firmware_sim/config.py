@@ -4,10 +4,11 @@ Models only (frozen, unknown keys refused); the front door reads TOML and enviro
 and what was expected.
 """
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from firmware_sim.device_clock import TimeSource
 from firmware_sim.outbox import OUTBOX_BYTES_MIN, FullPolicy
@@ -19,6 +20,7 @@ from sensors.topics import DEFAULT_ROOT, check_level, check_root
 DEVICES_MAX = 100_000  # ten times the size that was measured at real-time rate; memory is about 10 KB a device
 OUTBOX_BYTES_DEFAULT = 256 * 1024  # the spare part of a 1 MB NOR flash: some 2,000 readings
 SENSORS_MAX = VALUES_MAX - 2  # of one reading; the battery adds two values
+VIRTUAL_START = datetime(2026, 1, 1, tzinfo=UTC)  # fixed, so that two runs of one file measure the same days
 SPEED_MAX = 10_000.0  # a day in nine seconds; beyond it the real gateway and broker are the limit
 
 
@@ -235,7 +237,8 @@ class FleetConfig(_Model):
     """A fleet. Without `data_dir` the devices' flash lasts as long as the process.
 
     `speed`: device seconds per real second. `drain_s`: how long a clean stop waits for everything to be acknowledged.
-    `truth_file`: NDJSON of every reading that was measured.
+    `truth_file`: NDJSON of every reading that was measured. `virtual_start`: when time starts in virtual time (at speed
+    `max`); in real time it starts now.
     """
 
     site: str = "site"
@@ -244,6 +247,7 @@ class FleetConfig(_Model):
     drain_s: float = Field(default=0.0, ge=0)
     data_dir: Path | None = None
     truth_file: Path | None = None
+    virtual_start: AwareDatetime = VIRTUAL_START
     mqtt: MqttConfig = MqttConfig()
     devices: tuple[DeviceGroup, ...]
 

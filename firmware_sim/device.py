@@ -35,6 +35,10 @@ MAILBOX_MAX = 64  # messages that wait for a sleeping device; a broker's queue f
 _AGE_MS_MAX = (RELATIVE_BELOW_S - 1) * 1000
 _MV_PER_V = 1000
 
+_UNPOWERED = frozenset({Phase.OFF, Phase.BROWN_OUT, Phase.DEAD})
+_RESTING = frozenset({Phase.RECEIVE, Phase.SLEEP})
+_AT_REST = _RESTING | {Phase.OFF, Phase.BROWN_OUT}
+
 Measure = Callable[[int], tuple[Value, ...]]
 Observer = Callable[[Reading, int], None]
 
@@ -126,15 +130,23 @@ class Device:
     @property
     def powered(self) -> bool:
         """Whether the board runs; a radio without power drops its connection."""
-        return self.phase not in {Phase.OFF, Phase.BROWN_OUT, Phase.DEAD}
+        return self.phase not in _UNPOWERED
+
+    @property
+    def level_percent(self) -> float | None:
+        """The true state of charge of its battery, 0 to 100; None without one."""
+        return self._supply.level_percent()
 
     @property
     def next_wake_ms(self) -> int | None:
         """When `step` has something to do; None if nothing will happen by itself."""
-        if not self.powered:
+        if self.phase in _UNPOWERED:
             return self._power_due_ms
-        due = [self._sample_due_ms, self._listen_until_ms, self._contact_due_ms()]
-        return min((at for at in due if at is not None), default=None)
+        due_ms = self._sample_due_ms
+        for at_ms in (self._listen_until_ms, self._contact_due_ms()):
+            if at_ms is not None and (due_ms is None or at_ms < due_ms):
+                due_ms = at_ms
+        return due_ms
 
     def start(self, now_ms: int) -> list[Publish]:
         """Switch the device on. The first sample falls at a random moment of the first interval."""
@@ -312,7 +324,7 @@ class Device:
 
     def _transmit(self, now_ms: int) -> list[Publish]:
         """Send what the window allows, then listen."""
-        if self.phase in {Phase.RECEIVE, Phase.SLEEP}:
+        if self.phase in _RESTING:
             if not (self._state_due or self._sender.unsent()) or not self._end_rest(Event.CONTACT, now_ms):
                 return []
             self._enter(Event.LINKED)
@@ -391,7 +403,7 @@ class Device:
 
     def _rest(self, now_ms: int) -> None:
         """Sleep, or listen where the device always does or its receive window is still open."""
-        if self.phase in {Phase.RECEIVE, Phase.SLEEP} and not self._end_rest(None, now_ms):
+        if self.phase in _RESTING and not self._end_rest(None, now_ms):
             return
         if self._listen_until_ms is not None and self._listen_until_ms <= now_ms:
             self._listen_until_ms = None
@@ -408,9 +420,8 @@ class Device:
 
     def _spend(self, duration_ms: int, now_ms: int) -> bool:
         """Book `duration_ms` in this state after all that was booked before; False if the supply gave way."""
-        self._busy_until_ms = (
-            max(now_ms - duration_ms if self._at_rest() else now_ms, self._busy_until_ms) + duration_ms
-        )
+        from_ms = now_ms - duration_ms if self.phase in _AT_REST else now_ms
+        self._busy_until_ms = max(from_ms, self._busy_until_ms) + duration_ms
         state = self._supply.draw(self.phase, duration_ms, self._busy_until_ms)
         if state is PowerState.GOOD:
             return True
@@ -422,9 +433,6 @@ class Device:
             self._enter(Event.SAG)
             self._power_due_ms = self._busy_until_ms + self._timings.brown_out_ms
         return False
-
-    def _at_rest(self) -> bool:
-        return self.phase in {Phase.OFF, Phase.RECEIVE, Phase.SLEEP, Phase.BROWN_OUT}
 
 
 _body_encoder = msgspec.msgpack.Encoder()
