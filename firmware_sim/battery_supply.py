@@ -6,10 +6,11 @@ The brown-out is looked for under the highest current that the board names for t
 that pulls the voltage down, long before the cell is empty.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from firmware_sim.phases import Phase
 from firmware_sim.power import Battery, Board, Step
+from firmware_sim.radio.energy import EnergyPhase
 from firmware_sim.supply import PowerState, Timings
 
 _MV_PER_V = 1000.0
@@ -52,7 +53,7 @@ class BatterySupply:
     def draw(self, phase: Phase, duration_ms: int, now_ms: int) -> PowerState:  # noqa: ARG002 - no weather here yet
         """Feed the board and say how the voltage stood it."""
         if phase is Phase.TRANSMIT and self._report:
-            return self._draw_all(self._report)
+            return self._draw_all(self._report, pulse=True)
         if duration_ms == 0:  # a state that the board's measured report already holds
             return PowerState.GOOD
         drawn = self.battery.draw(self._names[phase], self._current_ma[phase], duration_ms)
@@ -62,6 +63,11 @@ class BatterySupply:
             return PowerState.SAG
         return PowerState.GOOD
 
+    def draw_radio(self, phases: Sequence[EnergyPhase], *, resting: bool) -> PowerState:
+        """Feed the board through a radio's phases; the ledger has them under the radio's own names."""
+        steps = (Step(phase.state, phase.current_ma, phase.duration_ms) for phase in phases)
+        return self._draw_all(steps, pulse=not resting)
+
     def voltage_v(self) -> float:
         """The voltage at rest, as a divider on a sleeping board sees it."""
         return self.battery.open_circuit_mv / _MV_PER_V
@@ -70,14 +76,14 @@ class BatterySupply:
         """The true state of charge."""
         return self.battery.state_of_charge * _PERCENT
 
-    def _draw_all(self, steps: Iterable[Step]) -> PowerState:
+    def _draw_all(self, steps: Iterable[Step], *, pulse: bool) -> PowerState:
         empty = sagged = False
         for state, current_ma, duration_ms in steps:
             drawn = self.battery.draw(state, current_ma, duration_ms)
             empty, sagged = empty or drawn.empty, sagged or drawn.browned_out
         if empty:
             return PowerState.EMPTY
-        return PowerState.SAG if sagged or self._sags_in_pulse() else PowerState.GOOD
+        return PowerState.SAG if sagged or (pulse and self._sags_in_pulse()) else PowerState.GOOD
 
     def _sags_in_pulse(self) -> bool:
         if self._peak_ma is None or self._brownout_mv is None:

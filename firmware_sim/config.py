@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, fie
 
 from firmware_sim.device_clock import TimeSource
 from firmware_sim.outbox import OUTBOX_BYTES_MIN, FullPolicy
+from firmware_sim.radio_config import RadioConfig
 from firmware_sim.sender import Acknowledge
 from sensors.replay import Interpolation, TimeFormat
 from sensors.senml import UNIT_BYTES_MAX, VALUES_MAX, Encoding
@@ -196,6 +197,7 @@ class DeviceGroup(_Model):
     heartbeat_s: float | None = Field(default=None, gt=0)
     sensors: tuple[SensorConfig, ...]
     battery: BatteryConfig | None = None
+    radio: RadioConfig | None = None
     clock: ClockConfig = ClockConfig()
     outbox: OutboxConfig = OutboxConfig()
     send: SendConfig = SendConfig()
@@ -220,6 +222,8 @@ class DeviceGroup(_Model):
         names = [sensor.value_name for sensor in self.sensors]
         if len(set(names)) != len(names):
             raise ValueError(f"sensors: expected each name once, found {', '.join(names)}")
+        if self.radio is not None and self.send.receive_window_s is not None:
+            raise ValueError("send.receive_window_s: expected none beside radio, which has receive windows of its own")
         unknown = sorted(set(self.delta) - set(names))
         if unknown:
             raise ValueError(f"delta: expected names of sensors ({', '.join(names)}), found {', '.join(unknown)}")

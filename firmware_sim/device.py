@@ -14,13 +14,14 @@ Promises:
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import NamedTuple
 
 import msgspec
 
 from firmware_sim.device_clock import ClockSpec, DeviceClock
+from firmware_sim.device_radio import Air, DeviceRadio
 from firmware_sim.outbox import Outbox, OutboxFullError, Record
 from firmware_sim.phases import Event, Phase, next_phase
 from firmware_sim.sender import BACKOFF_BASE_MS, BACKOFF_CAP_MS, Acknowledge, Pack, Sender, SenderSpec
@@ -70,6 +71,8 @@ class Publish(NamedTuple):
     payload: bytes
     retain: bool = False
     token: int | None = None
+    readings: int = 0
+    air: Air | None = None  # what became of it on a radio of the device's own
 
 
 @dataclass(slots=True)
@@ -101,6 +104,7 @@ class Device:
         *,
         supply: Supply,
         observer: Observer,
+        radio: DeviceRadio | None = None,
     ) -> None:
         self.spec = spec
         self.outbox = outbox
@@ -109,7 +113,9 @@ class Device:
         self._measure = measure
         self._rng = rng
         self._supply = supply
-        self._timings = supply.timings()
+        self._radio = radio
+        # A radio's exchange includes joining: there is nothing more to connect.
+        self._timings = supply.timings() if radio is None else replace(supply.timings(), connect_ms=0)
         self._observer = observer
         self._clock = DeviceClock(spec.clock, rng)
         self._sender = Sender(outbox, spec.sender, rng)
@@ -313,6 +319,12 @@ class Device:
             self._not_before_ms = now_ms + self._rng.randint(0, ceiling_ms)
             self._enter(Event.NO_LINK)
             return []
+        if self._radio is not None:
+            free_ms = self._radio.free_ms(max(now_ms, self._busy_until_ms))
+            if free_ms > max(now_ms, self._busy_until_ms):  # the duty cycle: the next sample has another try
+                self._not_before_ms = free_ms
+                self._enter(Event.NO_LINK)
+                return []
         self._attempt = self._fresh = self._not_before_ms = 0
         self._enter(Event.LINKED)
         if self._clock.contact(now_ms) and self._clock.correction_ms is not None:
@@ -331,9 +343,11 @@ class Device:
         out = [self._state(self.outbox.lost[:RANGES_MAX])] if self._state_due else []
         self._state_due = False
         out += [self._publish(pack, now_ms) for pack in self._sender.pump(now_ms)]
-        for _ in out:
-            if not self._spend(self._timings.transmit_ms, now_ms):
+        for at, message in enumerate(out):
+            sent = self._emit(message, now_ms)
+            if sent is None:
                 return []  # the pulse pulled the voltage down: nothing left the antenna whole
+            out[at] = sent
         self._enter(Event.SENT)
         window_ms = self.spec.receive_window_ms
         if window_ms is None or not self._sampling:
@@ -342,12 +356,25 @@ class Device:
             self._listen_until_ms = self._busy_until_ms + window_ms
         return out
 
+    def _emit(self, message: Publish, now_ms: int) -> Publish | None:
+        """Put a message on the air; None if the supply gave way."""
+        if self._radio is None:
+            return message if self._spend(self._timings.transmit_ms, now_ms) else None
+        starts_ms = max(now_ms, self._busy_until_ms)
+        air, phases = self._radio.send(starts_ms, message.payload, message.readings)
+        self._busy_until_ms = air.ends_ms
+        if not self._survives(self._supply.draw_radio(phases, resting=False)):
+            return None
+        if message.kind is Kind.STATE and not air.confirmed:
+            self._state_due = True
+        return message._replace(air=air)
+
     def _publish(self, pack: Pack, now_ms: int) -> Publish:
         readings = [self._reading(record, now_ms) for record in pack.records]
         payload = encode_senml(readings, sent_at_ms=self._clock.timeline_ms(now_ms), encoding=self.spec.encoding)
         self.counters.sent += len(readings)
         self.counters.resent += pack.resent
-        return Publish(Kind.READING, payload, token=pack.token)
+        return Publish(Kind.READING, payload, token=pack.token, readings=len(readings))
 
     def _reading(self, record: Record, now_ms: int) -> Reading:
         """The reading as it is sent: an unsynced time becomes wall time as soon as its boot's correction is known."""
@@ -421,8 +448,14 @@ class Device:
     def _spend(self, duration_ms: int, now_ms: int) -> bool:
         """Book `duration_ms` in this state after all that was booked before; False if the supply gave way."""
         from_ms = now_ms - duration_ms if self.phase in _AT_REST else now_ms
-        self._busy_until_ms = max(from_ms, self._busy_until_ms) + duration_ms
-        state = self._supply.draw(self.phase, duration_ms, self._busy_until_ms)
+        from_ms = max(from_ms, self._busy_until_ms)
+        self._busy_until_ms = from_ms + duration_ms
+        if self._radio is not None and self.phase in _RESTING:
+            return self._survives(self._supply.draw_radio(self._radio.rest(from_ms, self._busy_until_ms), resting=True))
+        return self._survives(self._supply.draw(self.phase, duration_ms, self._busy_until_ms))
+
+    def _survives(self, state: PowerState) -> bool:
+        """Go on, or take up what the supply's end or sag means."""
         if state is PowerState.GOOD:
             return True
         self._sample_due_ms = self._listen_until_ms = self._power_due_ms = None

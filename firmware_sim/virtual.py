@@ -1,7 +1,8 @@
 """A fleet in virtual time: no broker, no event loop, no clock; a month passes as fast as the machine can count.
 
-Devices are driven by a heap of (when, device). What they publish goes to a gateway in memory, which acknowledges as the
-real one does (`firmware_sim.virtual_gateway`); each reading that arrives there is one line of the output:
+Devices and what is on the air are driven by a heap of instants. What devices publish goes to a gateway in memory, which
+acknowledges as the real one does (`firmware_sim.virtual_gateway`); each reading that arrives there is one line of the
+output:
 
     {"device":"room-1","boot":1,"seq":17,"taken_at_ms":1767226740000,"synced":true,"received_at_ms":1767226740012,
      "values":[["temperature",23.7,"Cel"]]}
@@ -11,11 +12,15 @@ Promises:
   then of the devices in the configuration, then of sending.
 - Time starts at `FleetConfig.virtual_start` and every device has a new flash and a fresh battery. `data_dir`,
   `truth_file`, `mqtt`, `speed` and `drain_s` are not used.
-- Memory does not grow with the duration: lines are written as they come.
+- Memory does not grow with the duration: lines are written as they come. (With `acknowledge = "broker"` it does, by
+  the number of each reading that follows a lost one.)
+- With a radio (`firmware_sim.device_radio`), a message arrives if and when the radio says so, and what the gateway
+  answers is there at the end of the exchange. Without one it arrives at once.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from heapq import heappop, heappush
 
 import msgspec
@@ -23,11 +28,15 @@ import msgspec
 from firmware_sim.build import build_fleet
 from firmware_sim.config import FleetConfig
 from firmware_sim.device import Device, Publish
+from firmware_sim.device_radio import Air
 from firmware_sim.flash import NoMedium
 from firmware_sim.outbox import Flash
 from firmware_sim.phases import Phase
+from firmware_sim.sender import Acknowledge
 from firmware_sim.virtual_gateway import DeviceInbox
 from sensors.reading import Reading, Value
+
+_Event = Callable[[int], list[Publish]]
 
 FIRST_BOOT = 1
 STEPS_OF_TURN = 1024  # device steps between two writes, and two looks at `stopped`: some 50 ms
@@ -80,7 +89,7 @@ def run_virtual(
     config: FleetConfig, for_ms: int, write: Callable[[bytes], object], stopped: Callable[[], bool] = lambda: False
 ) -> VirtualReport:
     """Run the fleet for `for_ms` of its own time; `write` gets whole lines. Raises `FleetError`, and what it raises."""
-    return _VirtualFleet(config, write).run(for_ms, stopped)
+    return _VirtualFleet(config.model_copy(update={"speed": 1.0}), write).run(for_ms, stopped)
 
 
 class _VirtualFleet:
@@ -93,9 +102,15 @@ class _VirtualFleet:
         self._flash = Flash(NoMedium())
         self._encode = msgspec.json.Encoder().encode
         self._lines: list[bytes] = []
-        self._heap: list[tuple[int, int]] = []
-        self.devices = build_fleet(config, self._flash, _nobody, first_boot=FIRST_BOOT)
-        self._inboxes = [DeviceInbox(device.spec.name, self._take) for device in self.devices]
+        # (when, device, 0 for an event or 1 for an alarm, number, event): events of an instant come before its alarms.
+        self._heap: list[tuple[int, int, int, int, _Event | None]] = []
+        self._events = 0
+        self.devices = build_fleet(config, self._flash, _nobody, first_boot=FIRST_BOOT, started_ms=self._start_ms)
+        self._alarms: list[int | None] = [None] * len(self.devices)
+        self._inboxes = [
+            DeviceInbox(device.spec.name, self._take, answers=device.spec.sender.acknowledge is Acknowledge.GATEWAY)
+            for device in self.devices
+        ]
 
     def run(self, for_ms: int, stopped: Callable[[], bool]) -> VirtualReport:
         """Until the time is over, nothing will ever happen again, or `stopped` says so."""
@@ -115,16 +130,26 @@ class _VirtualFleet:
         for _ in range(STEPS_OF_TURN):
             if not self._heap or self._heap[0][0] >= end_ms:
                 return
-            now_ms, n = heappop(self._heap)
-            messages = self.devices[n].step(now_ms)
+            now_ms, n, _, _, event = heappop(self._heap)
+            if event is not None:
+                messages = event(now_ms)
+            elif now_ms == self._alarms[n]:
+                messages = self.devices[n].step(now_ms)
+            else:
+                continue
             if messages:
                 self._converse(n, messages, now_ms)
-            self._set_alarm(n)
+            self._set_alarm(n, rung=event is None)
 
-    def _set_alarm(self, n: int) -> None:
+    def _set_alarm(self, n: int, *, rung: bool = True) -> None:
         wake_ms = self.devices[n].next_wake_ms
-        if wake_ms is not None:
-            heappush(self._heap, (wake_ms, n))
+        if wake_ms is not None and (rung or wake_ms != self._alarms[n]):
+            heappush(self._heap, (wake_ms, n, 1, 0, None))
+        self._alarms[n] = wake_ms
+
+    def _set_event(self, at_ms: int, n: int, event: "_Event") -> None:
+        self._events += 1
+        heappush(self._heap, (at_ms, n, 0, self._events, event))
 
     def _converse(self, n: int, messages: list[Publish], now_ms: int) -> None:
         """Carry messages to the gateway and its answers back, until nobody has anything more to say."""
@@ -132,11 +157,28 @@ class _VirtualFleet:
         while messages:
             more: list[Publish] = []
             for message in messages:
+                if message.air is not None:
+                    self._fly(n, message, message.air)
+                    continue
                 if message.token is not None:
                     more += device.answered(message.token, delivered=True, now_ms=now_ms)
                 for kind, payload in inbox.receive(message.kind, message.payload, now_ms):
                     more += device.receive(kind, payload, now_ms)
             messages = more
+
+    def _fly(self, n: int, message: Publish, air: Air) -> None:
+        """A message that a radio sent: it arrives when it arrives, and answers come with the end of the exchange."""
+        device, inbox, token = self.devices[n], self._inboxes[n], message.token
+
+        def arrive(now_ms: int) -> list[Publish]:
+            for kind, payload in inbox.receive(message.kind, message.payload, now_ms):
+                self._set_event(max(now_ms, air.ends_ms), n, partial(device.receive, kind, payload))
+            return []
+
+        if air.heard:
+            self._set_event(air.arrives_ms, n, arrive)
+        if token is not None:
+            self._set_event(air.ends_ms, n, lambda at_ms: device.answered(token, delivered=air.confirmed, now_ms=at_ms))
 
     def _take(self, reading: Reading, now_ms: int) -> None:
         line = ReadingLine(

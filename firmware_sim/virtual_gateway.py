@@ -43,9 +43,11 @@ class _Boot:
 class DeviceInbox:
     """The gateway's books for one device; `take(reading, received_at_ms)` gets each reading once."""
 
-    def __init__(self, device: str, take: Take) -> None:
+    def __init__(self, device: str, take: Take, *, answers: bool = True) -> None:
+        """`answers`: whether there is a gateway at all, or only a broker, which says nothing to a device."""
         self._device = device
         self._take = take
+        self._answers_at_all = answers
         self._boots: dict[int, _Boot] = {}
         self.received = 0
         self.duplicates = 0
@@ -78,6 +80,8 @@ class DeviceInbox:
         return self._answers(touched)
 
     def _answers(self, touched: dict[int, _Boot]) -> list[Downlink]:
+        if not self._answers_at_all:
+            return []
         acks = tuple((number, boot.floor) for number, boot in touched.items() if boot.floor >= 0)
         gaps = [(number, boot.floor + 1, min(boot.above) - 1) for number, boot in touched.items() if boot.above]
         answers: list[Downlink] = []

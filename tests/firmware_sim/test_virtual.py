@@ -97,3 +97,7 @@ def test_lines_are_written_as_they_come() -> None:
     run_virtual(FleetConfig.model_validate(group(interval_s=1)), DAY_MS, lambda data: sizes.append(data.count(b"\n")))
     assert sum(sizes) == 86_400
     assert max(sizes) <= 2048
+
+
+def test_the_speed_of_the_file_changes_nothing() -> None:
+    assert virtual(SCENARIO | {"speed": 60.0}, DAY_MS) == virtual(SCENARIO, DAY_MS)

@@ -58,3 +58,10 @@ def test_whatever_the_order_all_is_acknowledged_in_the_end(seqs: list[int]) -> N
     assert taken == list(seqs)
     assert decode_ack(answers[Kind.ACK]).acks == ((1, 11),)
     assert Kind.RESEND not in answers
+
+
+def test_where_only_a_broker_is_nothing_is_answered() -> None:
+    taken: list[int] = []
+    made = DeviceInbox("d", lambda reading, _at_ms: taken.append(reading.seq), answers=False)
+    assert made.receive(Kind.READING, pack(0, 2), 5) == []
+    assert taken == [0, 2]
