@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 
 from firmware_sim.battery_supply import BatterySupply
-from firmware_sim.build_radio import build_radio, readings_of_message
+from firmware_sim.build_radio import build_radio, message_limits
 from firmware_sim.config import (
     ConstantSignal,
     CsvSignal,
@@ -87,6 +87,7 @@ def _spec(place: _Place, name: str, rng: Random) -> DeviceSpec:
     # The answer comes in real time: at speed 60 a gateway that takes 1 s takes a minute of the device's.
     ack_timeout_s = send.ack_timeout_s * max(1.0, place.config.speed)
     battery = group.battery
+    pack, window = _message_limits(place)
     window_s = send.receive_window_s if group.radio is None else 0.0  # a radio's exchange holds its receive windows
     return DeviceSpec(
         name=name,
@@ -101,7 +102,7 @@ def _spec(place: _Place, name: str, rng: Random) -> DeviceSpec:
         low_battery_stretch=battery.low_stretch if battery else 1,
         encoding=send.encoding,
         clock=ClockSpec(ppm=ppm, source=group.clock.source, sync_error_ms=group.clock.sync_error_ms),
-        sender=SenderSpec(send.window, _pack(place), _ms(ack_timeout_s), send.acknowledge),
+        sender=SenderSpec(window, pack, _ms(ack_timeout_s), send.acknowledge),
     )
 
 
@@ -128,10 +129,10 @@ def _radio(place: _Place, name: str) -> DeviceRadio | None:
         raise FleetError(place.key("radio"), str(error)) from error
 
 
-def _pack(place: _Place) -> int:
-    given, pack = place.group.radio, place.group.send.pack
+def _message_limits(place: _Place) -> tuple[int, int]:
+    send = place.group.send
     try:
-        return pack if given is None else readings_of_message(given, pack)
+        return message_limits(place.group.radio, send.pack, send.window)
     except RadioError as error:
         raise FleetError(place.key("radio"), str(error)) from error
 

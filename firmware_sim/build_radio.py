@@ -75,17 +75,21 @@ def build_radio(config: RadioConfig, rng: Random, started_ms: int) -> DeviceRadi
     return DeviceRadio(radio, _signal(config, data, radio, _link(config.link, rng, started_ms), rng), spec)
 
 
-def readings_of_message(config: RadioConfig, pack: int) -> int:
-    """How many readings one message may hold on this radio; `pack` where frames are split. Raises `RadioError`."""
+def message_limits(config: RadioConfig | None, pack: int, window: int) -> tuple[int, int]:
+    """How many readings a message may hold on this radio, and how many messages may be on the way.
+
+    LoRaWAN does not split frames, and sends one at a time: a second would only wait for its airtime awake. Raises
+    `RadioError`.
+    """
     if not isinstance(config, LorawanConfig) or config.reading_bytes is None:
-        return pack
+        return pack, window
     limits = _FRAME_BYTES_MAX[config.region]
     if config.sf not in limits:
         raise RadioSettingError("sf", config.sf, f"one of {', '.join(map(str, limits))} in {config.region}")
     most = min(limits.values()) if config.adr else limits[config.sf]  # ADR may go down to the slowest rate
     if config.reading_bytes > most:
         raise RadioSettingError("reading_bytes", config.reading_bytes, f"at most {most} at the slowest data rate")
-    return min(pack, most // config.reading_bytes)
+    return min(pack, most // config.reading_bytes), 1
 
 
 def _data(config: RadioConfig) -> RadioData:

@@ -319,12 +319,9 @@ class Device:
             self._not_before_ms = now_ms + self._rng.randint(0, ceiling_ms)
             self._enter(Event.NO_LINK)
             return []
-        if self._radio is not None:
-            free_ms = self._radio.free_ms(max(now_ms, self._busy_until_ms))
-            if free_ms > max(now_ms, self._busy_until_ms):  # the duty cycle: the next sample has another try
-                self._not_before_ms = free_ms
-                self._enter(Event.NO_LINK)
-                return []
+        if self._held_back(now_ms):
+            self._enter(Event.NO_LINK)
+            return []
         self._attempt = self._fresh = self._not_before_ms = 0
         self._enter(Event.LINKED)
         if self._clock.contact(now_ms) and self._clock.correction_ms is not None:
@@ -337,7 +334,9 @@ class Device:
     def _transmit(self, now_ms: int) -> list[Publish]:
         """Send what the window allows, then listen."""
         if self.phase in _RESTING:
-            if not (self._state_due or self._sender.unsent()) or not self._end_rest(Event.CONTACT, now_ms):
+            if not (self._state_due or self._sender.unsent()) or self._held_back(now_ms):
+                return []
+            if not self._end_rest(Event.CONTACT, now_ms):
                 return []
             self._enter(Event.LINKED)
         out = [self._state(self.outbox.lost[:RANGES_MAX])] if self._state_due else []
@@ -355,6 +354,14 @@ class Device:
         else:
             self._listen_until_ms = self._busy_until_ms + window_ms
         return out
+
+    def _held_back(self, now_ms: int) -> bool:
+        """Whether the radio's duty cycle forbids a message now; the first sample after it has another try."""
+        if self._radio is None:
+            return False
+        starts_ms = max(now_ms, self._busy_until_ms)
+        self._not_before_ms = self._radio.free_ms(starts_ms)
+        return self._not_before_ms > starts_ms
 
     def _emit(self, message: Publish, now_ms: int) -> Publish | None:
         """Put a message on the air; None if the supply gave way."""

@@ -180,3 +180,21 @@ def test_a_message_of_senml_counts_as_it_is() -> None:
     short, _ = radio.send(START_MS, payload, 1)
     long, _ = radio.send(START_MS + HOUR_MS, payload * 20, 1)
     assert long.ends_ms - START_MS - HOUR_MS > short.ends_ms - START_MS + 5
+
+
+def test_a_device_waits_for_its_duty_cycle_asleep_and_not_with_a_message_in_hand() -> None:
+    busy = fleet(LORA | {"sf": 12, "reading_bytes": 22}, interval_s=60, jitter_s=0)
+    made = _VirtualFleet(FleetConfig.model_validate(busy), len)
+    made.run(6 * HOUR_MS, lambda: False)
+    supply = made.devices[0]._supply
+    assert isinstance(supply, BatterySupply)
+    waited = supply.battery.ledger.lines().get("airtime wait")
+    assert waited is None or waited.duration_ms < 0.02 * 6 * HOUR_MS
+
+
+@pytest.mark.parametrize(("confirmed", "knows"), [(True, True), (False, False)])
+def test_only_a_device_that_is_answered_knows_that_a_message_was_lost(confirmed: bool, knows: bool) -> None:
+    radio = LORA | {"confirmed": confirmed, "distance_m": 100_000.0}
+    made = _VirtualFleet(FleetConfig.model_validate(fleet(radio)), len)
+    made.run(HOUR_MS, lambda: False)
+    assert (made.devices[0].counters.refused_messages > 0) is knows
