@@ -6,8 +6,11 @@ The brown-out is looked for under the highest current that the board names for t
 that pulls the voltage down, long before the cell is empty.
 """
 
+from collections.abc import Iterable, Sequence
+
 from firmware_sim.phases import Phase
-from firmware_sim.power import Battery, Board
+from firmware_sim.power import Battery, Board, Step
+from firmware_sim.radio.energy import EnergyPhase
 from firmware_sim.supply import PowerState, Timings
 
 _MV_PER_V = 1000.0
@@ -35,6 +38,8 @@ class BatterySupply:
         named = {phase: [name for name in names if name in board.current_ma] for phase, names in _STATES.items()}
         self._current_ma = {phase: board.current_in((names or [board.rest])[0]) for phase, names in named.items()}
         self._current_ma[Phase.SLEEP] = board.current_in(board.rest)
+        self._current_ma |= dict.fromkeys(_OFF, 0.0)
+        self._names = {phase: phase.value for phase in Phase}
         self._peak_ma = board.current_ma.get(_PEAK_STATE)
         self._brownout_mv = board.brownout_mv
 
@@ -48,15 +53,20 @@ class BatterySupply:
     def draw(self, phase: Phase, duration_ms: int, now_ms: int) -> PowerState:  # noqa: ARG002 - no weather here yet
         """Feed the board and say how the voltage stood it."""
         if phase is Phase.TRANSMIT and self._report:
-            draws = [self.battery.draw(step.state, step.current_ma, step.duration_ms) for step in self._report]
-        else:
-            current_ma = 0.0 if phase in _OFF else self._current_ma[phase]
-            draws = [self.battery.draw(phase.value, current_ma, duration_ms)]
-        if any(draw.empty for draw in draws):
+            return self._draw_all(self._report, pulse=True)
+        if duration_ms == 0:  # a state that the board's measured report already holds
+            return PowerState.GOOD
+        drawn = self.battery.draw(self._names[phase], self._current_ma[phase], duration_ms)
+        if drawn.empty:
             return PowerState.EMPTY
-        if phase not in _OFF and (any(draw.browned_out for draw in draws) or self._sags_in_pulse(phase)):
+        if phase not in _OFF and (drawn.browned_out or (phase is Phase.TRANSMIT and self._sags_in_pulse())):
             return PowerState.SAG
         return PowerState.GOOD
+
+    def draw_radio(self, phases: Sequence[EnergyPhase], *, resting: bool) -> PowerState:
+        """Feed the board through a radio's phases; the ledger has them under the radio's own names."""
+        steps = (Step(phase.state, phase.current_ma, phase.duration_ms) for phase in phases)
+        return self._draw_all(steps, pulse=not resting)
 
     def voltage_v(self) -> float:
         """The voltage at rest, as a divider on a sleeping board sees it."""
@@ -66,7 +76,16 @@ class BatterySupply:
         """The true state of charge."""
         return self.battery.state_of_charge * _PERCENT
 
-    def _sags_in_pulse(self, phase: Phase) -> bool:
-        if phase is not Phase.TRANSMIT or self._peak_ma is None or self._brownout_mv is None:
+    def _draw_all(self, steps: Iterable[Step], *, pulse: bool) -> PowerState:
+        empty = sagged = False
+        for state, current_ma, duration_ms in steps:
+            drawn = self.battery.draw(state, current_ma, duration_ms)
+            empty, sagged = empty or drawn.empty, sagged or drawn.browned_out
+        if empty:
+            return PowerState.EMPTY
+        return PowerState.SAG if sagged or (pulse and self._sags_in_pulse()) else PowerState.GOOD
+
+    def _sags_in_pulse(self) -> bool:
+        if self._peak_ma is None or self._brownout_mv is None:
             return False
         return self.battery.loaded_voltage_mv(self._peak_ma) < self._brownout_mv

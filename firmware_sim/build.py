@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 
 from firmware_sim.battery_supply import BatterySupply
+from firmware_sim.build_radio import build_radio, message_limits
 from firmware_sim.config import (
     ConstantSignal,
     CsvSignal,
@@ -18,8 +19,10 @@ from firmware_sim.config import (
 )
 from firmware_sim.device import Device, DeviceSpec, Measure, Observer
 from firmware_sim.device_clock import ClockSpec
+from firmware_sim.device_radio import DeviceRadio
 from firmware_sim.outbox import Flash
 from firmware_sim.power import Battery, PowerError, board
+from firmware_sim.radio.errors import RadioError
 from firmware_sim.sender import SenderSpec
 from firmware_sim.supply import MainsSupply, Supply
 from sensors.catalogue import UnknownPartError, UnknownQuantityError, find_part, load_parts
@@ -41,13 +44,15 @@ class FleetError(ValueError):
         self.key = key
 
 
-def build_fleet(config: FleetConfig, flash: Flash, observer: Observer, *, first_boot: int) -> list[Device]:
-    """The devices, switched off. `first_boot`: see `Flash.outbox`.
+def build_fleet(
+    config: FleetConfig, flash: Flash, observer: Observer, *, first_boot: int, started_ms: int = 0
+) -> list[Device]:
+    """The devices, switched off. `first_boot`: see `Flash.outbox`; `started_ms`: from when links' traces count.
 
     Raises `FleetError` (unknown part, quantity, cell or board; a recording that cannot be read).
     """
     return [
-        _device(_Place(config, at, group, n), name, flash, observer, first_boot)
+        _device(_Place(config, at, group, n, started_ms), name, flash, observer, first_boot)
         for at, group in enumerate(config.devices)
         for n, name in enumerate(group.device_names())
     ]
@@ -61,6 +66,7 @@ class _Place:
     at: int
     group: DeviceGroup
     n: int
+    started_ms: int
 
     def key(self, *names: str) -> str:
         """The dotted key of something in its group."""
@@ -72,7 +78,7 @@ def _device(place: _Place, name: str, flash: Flash, observer: Observer, first_bo
     rng = Random(derive_seed(place.config.seed, name, "device"))  # noqa: S311 - a model's randomness, not a secret's
     outbox = flash.outbox(name, bytes_max=group.outbox.bytes_max, policy=group.outbox.policy, first_boot=first_boot)
     spec, measure = _spec(place, name, rng), _measure(place, name)
-    return Device(spec, outbox, measure, rng, supply=_supply(place), observer=observer)
+    return Device(spec, outbox, measure, rng, supply=_supply(place), observer=observer, radio=_radio(place, name))
 
 
 def _spec(place: _Place, name: str, rng: Random) -> DeviceSpec:
@@ -81,6 +87,8 @@ def _spec(place: _Place, name: str, rng: Random) -> DeviceSpec:
     # The answer comes in real time: at speed 60 a gateway that takes 1 s takes a minute of the device's.
     ack_timeout_s = send.ack_timeout_s * max(1.0, place.config.speed)
     battery = group.battery
+    pack, window = _message_limits(place)
+    window_s = send.receive_window_s if group.radio is None else 0.0  # a radio's exchange holds its receive windows
     return DeviceSpec(
         name=name,
         interval_ms=_ms(group.interval_s),
@@ -88,13 +96,13 @@ def _spec(place: _Place, name: str, rng: Random) -> DeviceSpec:
         batch=send.batch,
         delta=group.delta,
         heartbeat_ms=None if group.heartbeat_s is None else _ms(group.heartbeat_s),
-        receive_window_ms=None if send.receive_window_s is None else _ms(send.receive_window_s),
+        receive_window_ms=None if window_s is None else _ms(window_s),
         battery_every=battery.report_every if battery else 1,
         low_battery_percent=battery.low_percent if battery else 0.0,
         low_battery_stretch=battery.low_stretch if battery else 1,
         encoding=send.encoding,
         clock=ClockSpec(ppm=ppm, source=group.clock.source, sync_error_ms=group.clock.sync_error_ms),
-        sender=SenderSpec(send.window, send.pack, _ms(ack_timeout_s), send.acknowledge),
+        sender=SenderSpec(window, pack, _ms(ack_timeout_s), send.acknowledge),
     )
 
 
@@ -108,6 +116,25 @@ def _supply(place: _Place) -> Supply:
         return BatterySupply(cell, the_board)
     except PowerError as error:
         raise FleetError(place.key("battery"), str(error)) from error
+
+
+def _radio(place: _Place, name: str) -> DeviceRadio | None:
+    given = place.group.radio
+    if given is None:
+        return None
+    rng = Random(derive_seed(place.config.seed, name, "radio"))  # noqa: S311 - a model's randomness
+    try:
+        return build_radio(given, rng, place.started_ms)
+    except (RadioError, OSError) as error:
+        raise FleetError(place.key("radio"), str(error)) from error
+
+
+def _message_limits(place: _Place) -> tuple[int, int]:
+    send = place.group.send
+    try:
+        return message_limits(place.group.radio, send.pack, send.window)
+    except RadioError as error:
+        raise FleetError(place.key("radio"), str(error)) from error
 
 
 def _measure(place: _Place, name: str) -> Measure:

@@ -4,13 +4,15 @@ Models only (frozen, unknown keys refused); the front door reads TOML and enviro
 and what was expected.
 """
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from firmware_sim.device_clock import TimeSource
 from firmware_sim.outbox import OUTBOX_BYTES_MIN, FullPolicy
+from firmware_sim.radio_config import RadioConfig
 from firmware_sim.sender import Acknowledge
 from sensors.replay import Interpolation, TimeFormat
 from sensors.senml import UNIT_BYTES_MAX, VALUES_MAX, Encoding
@@ -19,6 +21,7 @@ from sensors.topics import DEFAULT_ROOT, check_level, check_root
 DEVICES_MAX = 100_000  # ten times the size that was measured at real-time rate; memory is about 10 KB a device
 OUTBOX_BYTES_DEFAULT = 256 * 1024  # the spare part of a 1 MB NOR flash: some 2,000 readings
 SENSORS_MAX = VALUES_MAX - 2  # of one reading; the battery adds two values
+VIRTUAL_START = datetime(2026, 1, 1, tzinfo=UTC)  # fixed, so that two runs of one file measure the same days
 SPEED_MAX = 10_000.0  # a day in nine seconds; beyond it the real gateway and broker are the limit
 
 
@@ -194,6 +197,7 @@ class DeviceGroup(_Model):
     heartbeat_s: float | None = Field(default=None, gt=0)
     sensors: tuple[SensorConfig, ...]
     battery: BatteryConfig | None = None
+    radio: RadioConfig | None = None
     clock: ClockConfig = ClockConfig()
     outbox: OutboxConfig = OutboxConfig()
     send: SendConfig = SendConfig()
@@ -218,6 +222,8 @@ class DeviceGroup(_Model):
         names = [sensor.value_name for sensor in self.sensors]
         if len(set(names)) != len(names):
             raise ValueError(f"sensors: expected each name once, found {', '.join(names)}")
+        if self.radio is not None and self.send.receive_window_s is not None:
+            raise ValueError("send.receive_window_s: expected none beside radio, which has receive windows of its own")
         unknown = sorted(set(self.delta) - set(names))
         if unknown:
             raise ValueError(f"delta: expected names of sensors ({', '.join(names)}), found {', '.join(unknown)}")
@@ -235,7 +241,8 @@ class FleetConfig(_Model):
     """A fleet. Without `data_dir` the devices' flash lasts as long as the process.
 
     `speed`: device seconds per real second. `drain_s`: how long a clean stop waits for everything to be acknowledged.
-    `truth_file`: NDJSON of every reading that was measured.
+    `truth_file`: NDJSON of every reading that was measured. `virtual_start`: when time starts in virtual time (at speed
+    `max`); in real time it starts now.
     """
 
     site: str = "site"
@@ -244,6 +251,7 @@ class FleetConfig(_Model):
     drain_s: float = Field(default=0.0, ge=0)
     data_dir: Path | None = None
     truth_file: Path | None = None
+    virtual_start: AwareDatetime = VIRTUAL_START
     mqtt: MqttConfig = MqttConfig()
     devices: tuple[DeviceGroup, ...]
 

@@ -14,13 +14,14 @@ Promises:
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import NamedTuple
 
 import msgspec
 
 from firmware_sim.device_clock import ClockSpec, DeviceClock
+from firmware_sim.device_radio import Air, DeviceRadio
 from firmware_sim.outbox import Outbox, OutboxFullError, Record
 from firmware_sim.phases import Event, Phase, next_phase
 from firmware_sim.sender import BACKOFF_BASE_MS, BACKOFF_CAP_MS, Acknowledge, Pack, Sender, SenderSpec
@@ -34,6 +35,10 @@ from sensors.topics import Kind
 MAILBOX_MAX = 64  # messages that wait for a sleeping device; a broker's queue for one client is larger
 _AGE_MS_MAX = (RELATIVE_BELOW_S - 1) * 1000
 _MV_PER_V = 1000
+
+_UNPOWERED = frozenset({Phase.OFF, Phase.BROWN_OUT, Phase.DEAD})
+_RESTING = frozenset({Phase.RECEIVE, Phase.SLEEP})
+_AT_REST = _RESTING | {Phase.OFF, Phase.BROWN_OUT}
 
 Measure = Callable[[int], tuple[Value, ...]]
 Observer = Callable[[Reading, int], None]
@@ -66,6 +71,8 @@ class Publish(NamedTuple):
     payload: bytes
     retain: bool = False
     token: int | None = None
+    readings: int = 0
+    air: Air | None = None  # what became of it on a radio of the device's own
 
 
 @dataclass(slots=True)
@@ -97,6 +104,7 @@ class Device:
         *,
         supply: Supply,
         observer: Observer,
+        radio: DeviceRadio | None = None,
     ) -> None:
         self.spec = spec
         self.outbox = outbox
@@ -105,7 +113,9 @@ class Device:
         self._measure = measure
         self._rng = rng
         self._supply = supply
-        self._timings = supply.timings()
+        self._radio = radio
+        # A radio's exchange includes joining: there is nothing more to connect.
+        self._timings = supply.timings() if radio is None else replace(supply.timings(), connect_ms=0)
         self._observer = observer
         self._clock = DeviceClock(spec.clock, rng)
         self._sender = Sender(outbox, spec.sender, rng)
@@ -126,15 +136,23 @@ class Device:
     @property
     def powered(self) -> bool:
         """Whether the board runs; a radio without power drops its connection."""
-        return self.phase not in {Phase.OFF, Phase.BROWN_OUT, Phase.DEAD}
+        return self.phase not in _UNPOWERED
+
+    @property
+    def level_percent(self) -> float | None:
+        """The true state of charge of its battery, 0 to 100; None without one."""
+        return self._supply.level_percent()
 
     @property
     def next_wake_ms(self) -> int | None:
         """When `step` has something to do; None if nothing will happen by itself."""
-        if not self.powered:
+        if self.phase in _UNPOWERED:
             return self._power_due_ms
-        due = [self._sample_due_ms, self._listen_until_ms, self._contact_due_ms()]
-        return min((at for at in due if at is not None), default=None)
+        due_ms = self._sample_due_ms
+        for at_ms in (self._listen_until_ms, self._contact_due_ms()):
+            if at_ms is not None and (due_ms is None or at_ms < due_ms):
+                due_ms = at_ms
+        return due_ms
 
     def start(self, now_ms: int) -> list[Publish]:
         """Switch the device on. The first sample falls at a random moment of the first interval."""
@@ -301,6 +319,9 @@ class Device:
             self._not_before_ms = now_ms + self._rng.randint(0, ceiling_ms)
             self._enter(Event.NO_LINK)
             return []
+        if self._held_back(now_ms):
+            self._enter(Event.NO_LINK)
+            return []
         self._attempt = self._fresh = self._not_before_ms = 0
         self._enter(Event.LINKED)
         if self._clock.contact(now_ms) and self._clock.correction_ms is not None:
@@ -312,16 +333,20 @@ class Device:
 
     def _transmit(self, now_ms: int) -> list[Publish]:
         """Send what the window allows, then listen."""
-        if self.phase in {Phase.RECEIVE, Phase.SLEEP}:
-            if not (self._state_due or self._sender.unsent()) or not self._end_rest(Event.CONTACT, now_ms):
+        if self.phase in _RESTING:
+            if not (self._state_due or self._sender.unsent()) or self._held_back(now_ms):
+                return []
+            if not self._end_rest(Event.CONTACT, now_ms):
                 return []
             self._enter(Event.LINKED)
         out = [self._state(self.outbox.lost[:RANGES_MAX])] if self._state_due else []
         self._state_due = False
         out += [self._publish(pack, now_ms) for pack in self._sender.pump(now_ms)]
-        for _ in out:
-            if not self._spend(self._timings.transmit_ms, now_ms):
+        for at, message in enumerate(out):
+            sent = self._emit(message, now_ms)
+            if sent is None:
                 return []  # the pulse pulled the voltage down: nothing left the antenna whole
+            out[at] = sent
         self._enter(Event.SENT)
         window_ms = self.spec.receive_window_ms
         if window_ms is None or not self._sampling:
@@ -330,12 +355,33 @@ class Device:
             self._listen_until_ms = self._busy_until_ms + window_ms
         return out
 
+    def _held_back(self, now_ms: int) -> bool:
+        """Whether the radio's duty cycle forbids a message now; the first sample after it has another try."""
+        if self._radio is None:
+            return False
+        starts_ms = max(now_ms, self._busy_until_ms)
+        self._not_before_ms = self._radio.free_ms(starts_ms)
+        return self._not_before_ms > starts_ms
+
+    def _emit(self, message: Publish, now_ms: int) -> Publish | None:
+        """Put a message on the air; None if the supply gave way."""
+        if self._radio is None:
+            return message if self._spend(self._timings.transmit_ms, now_ms) else None
+        starts_ms = max(now_ms, self._busy_until_ms)
+        air, phases = self._radio.send(starts_ms, message.payload, message.readings)
+        self._busy_until_ms = air.ends_ms
+        if not self._survives(self._supply.draw_radio(phases, resting=False)):
+            return None
+        if message.kind is Kind.STATE and not air.confirmed:
+            self._state_due = True
+        return message._replace(air=air)
+
     def _publish(self, pack: Pack, now_ms: int) -> Publish:
         readings = [self._reading(record, now_ms) for record in pack.records]
         payload = encode_senml(readings, sent_at_ms=self._clock.timeline_ms(now_ms), encoding=self.spec.encoding)
         self.counters.sent += len(readings)
         self.counters.resent += pack.resent
-        return Publish(Kind.READING, payload, token=pack.token)
+        return Publish(Kind.READING, payload, token=pack.token, readings=len(readings))
 
     def _reading(self, record: Record, now_ms: int) -> Reading:
         """The reading as it is sent: an unsynced time becomes wall time as soon as its boot's correction is known."""
@@ -391,7 +437,7 @@ class Device:
 
     def _rest(self, now_ms: int) -> None:
         """Sleep, or listen where the device always does or its receive window is still open."""
-        if self.phase in {Phase.RECEIVE, Phase.SLEEP} and not self._end_rest(None, now_ms):
+        if self.phase in _RESTING and not self._end_rest(None, now_ms):
             return
         if self._listen_until_ms is not None and self._listen_until_ms <= now_ms:
             self._listen_until_ms = None
@@ -408,10 +454,15 @@ class Device:
 
     def _spend(self, duration_ms: int, now_ms: int) -> bool:
         """Book `duration_ms` in this state after all that was booked before; False if the supply gave way."""
-        self._busy_until_ms = (
-            max(now_ms - duration_ms if self._at_rest() else now_ms, self._busy_until_ms) + duration_ms
-        )
-        state = self._supply.draw(self.phase, duration_ms, self._busy_until_ms)
+        from_ms = now_ms - duration_ms if self.phase in _AT_REST else now_ms
+        from_ms = max(from_ms, self._busy_until_ms)
+        self._busy_until_ms = from_ms + duration_ms
+        if self._radio is not None and self.phase in _RESTING:
+            return self._survives(self._supply.draw_radio(self._radio.rest(from_ms, self._busy_until_ms), resting=True))
+        return self._survives(self._supply.draw(self.phase, duration_ms, self._busy_until_ms))
+
+    def _survives(self, state: PowerState) -> bool:
+        """Go on, or take up what the supply's end or sag means."""
         if state is PowerState.GOOD:
             return True
         self._sample_due_ms = self._listen_until_ms = self._power_due_ms = None
@@ -422,9 +473,6 @@ class Device:
             self._enter(Event.SAG)
             self._power_due_ms = self._busy_until_ms + self._timings.brown_out_ms
         return False
-
-    def _at_rest(self) -> bool:
-        return self.phase in {Phase.OFF, Phase.RECEIVE, Phase.SLEEP, Phase.BROWN_OUT}
 
 
 _body_encoder = msgspec.msgpack.Encoder()

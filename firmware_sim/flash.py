@@ -1,4 +1,4 @@
-"""The flash chip: frames that are appended, and the two media that hold them.
+"""The flash chip: frames that are appended, and the media that hold them.
 
 A frame is a header with its own CRC, the device's name and a body with a CRC of its own:
 
@@ -147,6 +147,20 @@ class MemoryMedium:
     def replace(self, data: bytes) -> None:
         """Hold `data` instead of what was there."""
         self.data[:] = data
+
+
+class NoMedium:
+    """A medium that forgets: for runs in virtual time, in which no process dies and no flash is read back."""
+
+    def read(self) -> bytes:
+        """Nothing."""
+        return b""
+
+    def append(self, data: bytes) -> None:
+        """Forget."""
+
+    def replace(self, data: bytes) -> None:
+        """Forget."""
 
 
 class FileMedium:

@@ -97,7 +97,7 @@ class _Fleet:
         self._epoch_ms = clock.wall_ms()
         self._started_ms = clock.monotonic_ms()
         first_boot = self._epoch_ms // _MS_PER_S  # seconds since 1970: no earlier life of the device had as many boots
-        self.devices = build_fleet(config, flash, truth.observe, first_boot=first_boot)
+        self.devices = build_fleet(config, flash, truth.observe, first_boot=first_boot, started_ms=self._epoch_ms)
         self._epoch_ms = max([self._epoch_ms, *(device.outbox.newest_at_ms or 0 for device in self.devices)])
         rng = Random(derive_seed(config.seed, "links"))  # noqa: S311 - spreads reconnects; guards nothing
         self.links = Links(config, [device.spec.name for device in self.devices], self._linked, self._arrived, rng)

@@ -189,6 +189,11 @@ class Outbox:
         return record
 
     @property
+    def oldest(self) -> Key | None:
+        """The place of the oldest record held."""
+        return self._records[0].key if self._records else None
+
+    @property
     def free_bytes(self) -> int:
         """Bytes until the policy decides."""
         return self.bytes_max - self.bytes_used
@@ -214,6 +219,8 @@ class Outbox:
 
     def after(self, key: Key | None, limit: int) -> list[Record]:
         """Up to `limit` records of one boot that follow `key` in the order; from the oldest without a key."""
+        if not self._records or (key is not None and _key(self._records[-1]) <= key):
+            return []
         start = 0 if key is None else bisect_right(self._records, (key.boot, key.seq), key=_key)
         found = self._records[start : start + limit]
         return [record for record in found if record.boot == found[0].boot]

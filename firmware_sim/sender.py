@@ -180,10 +180,12 @@ class Sender:
         self.ack_deadline_ms = now_ms + self._spec.ack_timeout_ms if awaiting else None
 
     def _oldest(self) -> Key | None:
-        return next((record.key for record in self._outbox.after(None, 1)), None)
+        return self._outbox.oldest
 
     def _prune(self) -> None:
         """Forget messages of which nothing is held any more."""
+        if not self._flights:
+            return
         held = self._outbox.between
         self._flights = deque(flight for flight in self._flights if held(flight.boot, flight.first, flight.last))
 

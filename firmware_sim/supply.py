@@ -1,10 +1,12 @@
 """What the firmware needs of a power supply: the narrow interface that a battery model stands behind."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
 from firmware_sim.phases import Phase
+from firmware_sim.radio.energy import EnergyPhase
 
 
 class PowerState(Enum):
@@ -33,6 +35,9 @@ class Supply(Protocol):
     def draw(self, phase: Phase, duration_ms: int, now_ms: int) -> PowerState:
         """Feed the board in this state for `duration_ms`, ending at `now_ms`; the sum of all draws is its life."""
 
+    def draw_radio(self, phases: Sequence[EnergyPhase], *, resting: bool) -> PowerState:
+        """Feed the board through a radio's phases: of an exchange, or of the rest between two."""
+
     def timings(self) -> Timings:
         """How long the firmware's states last on the board that this supply feeds."""
 
@@ -47,6 +52,10 @@ class MainsSupply:
     """Never sags, never ends, and has no level to report."""
 
     def draw(self, phase: Phase, duration_ms: int, now_ms: int) -> PowerState:  # noqa: ARG002 - any load is fine
+        """Always good."""
+        return PowerState.GOOD
+
+    def draw_radio(self, phases: Sequence[EnergyPhase], *, resting: bool) -> PowerState:  # noqa: ARG002 - the same
         """Always good."""
         return PowerState.GOOD
 

@@ -187,12 +187,13 @@ def test_the_password_file_holds_no_password(made: Path) -> None:
 
 # ---------------------------------------------------------------- examples
 
+_FLEETS: Final = tuple(f"fleet-{name}" for name in ("office", "cold-chain", "farm", "factory", "parking", "assets"))
 _SECRETS_FOR_EXAMPLES: Final = {"TIDEGATE_BROKER__PASSWORD": "x", "TIDEGATE_CLOUD__TOKEN": "x"}
 
 
 @pytest.mark.parametrize(
     ("name", "part"),
-    [("edge", "edge"), ("cloud", "cloud"), ("broker", "broker"), ("fleet-office", "sensors")],
+    [("edge", "edge"), ("cloud", "cloud"), ("broker", "broker"), *((fleet, "sensors") for fleet in _FLEETS)],
 )
 def test_every_example_is_a_valid_configuration(name: str, part: str) -> None:
     made_part = PARTS[part]()
@@ -205,7 +206,7 @@ def test_every_example_is_tested() -> None:
         "edge.toml",
         "cloud.toml",
         "broker.toml",
-        "fleet-office.toml",
+        *(f"{fleet}.toml" for fleet in _FLEETS),
     }
 
 

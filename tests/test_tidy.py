@@ -271,10 +271,11 @@ def _defaults(model: type[BaseModel]) -> Iterator[str]:
     for key in field_keys(model):
         owner: type[BaseModel] = model
         shown = "required"
-        for part in key.split("."):
-            field = owner.model_fields[part.removesuffix("[]")]
-            inner = _inner_model(field.annotation, key.split(".")[-1])
-            if inner is not None and part != key.split(".")[-1]:
+        parts = [part.removesuffix("[]") for part in key.split(".")]
+        for part, after in zip(parts, [*parts[1:], None], strict=True):
+            field = owner.model_fields[part]
+            inner = None if after is None else _inner_model(field.annotation, after)
+            if inner is not None:
                 owner = inner
                 continue
             shown = _shown(field.get_default(call_default_factory=True))

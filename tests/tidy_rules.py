@@ -92,6 +92,7 @@ SHELL_MODULES: Final = (
     "tidegate/outage/",
     "tidegate/parts.py",
     "tidegate/process.py",
+    "tidegate/sensors_cli.py",
 )
 
 # Never in a committed file. Written in two halves, so that this file does not have them either.

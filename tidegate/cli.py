@@ -1,6 +1,7 @@
 """The front door: the `tidegate` command.
 
-    tidegate sensors|edge|cloud|broker run   one part alone, in the foreground, until SIGTERM or Ctrl-C
+    tidegate edge|cloud|broker run           one part alone, in the foreground, until SIGTERM or Ctrl-C
+    tidegate sensors run                     the same for the fleet, with options of its own (tidegate.sensors_cli)
     tidegate edge status|ledger|quarantine   questions to a gateway's store (tidegate.edge_cli)
     tidegate demo                            all parts at once (tidegate.demo.cli)
     tidegate outage ...                      recordings of outages (tidegate.outage.cli)
@@ -52,7 +53,7 @@ GROUPS: Final = (
         None,
         "tidegate.demo.cli",
     ),
-    _Group("sensors", "The fleet of simulated devices.", part="sensors"),
+    _Group("sensors", "The fleet of simulated devices.", None, "tidegate.sensors_cli"),
     _Group("edge", "The gateway: run it, or ask its store.", part="edge", module="tidegate.edge_cli"),
     _Group("cloud", "The embedded cloud, for development and small sites.", part="cloud"),
     _Group("broker", "The embedded MQTT broker, for the demo only.", part="broker"),

@@ -70,6 +70,11 @@ class Battery:
         if not series_resistance_ohm >= 0:
             raise PowerValueError("series_resistance_ohm", "0 or more", series_resistance_ohm)
         self._series_ohm = series_resistance_ohm
+        spec_curve = self.spec.curve
+        self._cell_open_mv, self._cell_polar_ohm = spec_curve.open_circuit_mv, spec_curve.polarisation_ohm
+        self._cell_ohm, self._series = self.spec.resistance_ohm, self.spec.series
+        self._cutoff_share, self._usable_share = self.spec.cutoff_share, 1 - self.spec.cutoff_share
+        self._ages, self._response_ms = self.spec.ageing is not None, self.spec.response_ms
         self.ledger = EnergyLedger()
         self.cycles = 0.0
         self.aged_years = 0.0
@@ -168,19 +173,19 @@ class Battery:
             self.model.draw(0.0, duration_ms - carried_ms)  # an empty cell still rests, and cannot leak
             sustained_ms = duration_ms
         rate_ma = self.model.drain_ma(net_ma) - net_ma
-        result = self._settle(
+        end_mv, browned_out, empty = self._settle(
             state,
-            load_uc=current_ma * carried_ms,
-            leak_uc=leak_ma * carried_ms,
-            rate_uc=rate_ma * carried_ms,
-            harvest_uc=harvest_ma * carried_ms,
-            terminal_ma=current_ma - harvest_ma,
-            span_ms=sustained_ms,
+            current_ma * carried_ms,
+            leak_ma * carried_ms,
+            rate_ma * carried_ms,
+            harvest_ma * carried_ms,
+            current_ma - harvest_ma,
+            sustained_ms,
         )
         overrated = current_ma > self.spec.continuous_max_ma and (
             duration_ms > self.spec.pulse_max_ms or current_ma > self.spec.pulse_max_ma
         )
-        return DrawResult(result[0], result[1], result[2] or sustained_ms < duration_ms, sustained_ms, overrated)
+        return DrawResult(end_mv, browned_out, empty or sustained_ms < duration_ms, sustained_ms, overrated)
 
     def _charge(self, state: str, current_ma: float, duration_ms: float, harvest_ma: float) -> DrawResult:
         """Feed the load and the leak from the harvest, and put what is left into the cell."""
@@ -198,15 +203,8 @@ class Battery:
         load_uc, leak_uc = current_ma * duration_ms, self._leak_ma * duration_ms
         used_uc = load_uc + leak_uc + accepted_uc
         self.cycles += accepted_uc / self.model.capacity_uc
-        result = self._settle(
-            state,
-            load_uc=load_uc,
-            leak_uc=leak_uc,
-            rate_uc=0.0,
-            harvest_uc=used_uc,
-            terminal_ma=(load_uc - used_uc) / duration_ms if duration_ms else 0.0,
-            span_ms=duration_ms,
-        )
+        terminal_ma = (load_uc - used_uc) / duration_ms if duration_ms else 0.0
+        result = self._settle(state, load_uc, leak_uc, 0.0, used_uc, terminal_ma, duration_ms)
         cell_accounts = self.ledger.cell
         cell_accounts["charge_loss"].add(lost_uc, lost_uc * result[0], duration_ms)
         spilled_uc = harvest_ma * duration_ms - used_uc - lost_uc
@@ -216,7 +214,6 @@ class Battery:
     def _settle(
         self,
         state: str,
-        *,
         load_uc: float,
         leak_uc: float,
         rate_uc: float,
@@ -228,13 +225,14 @@ class Battery:
         open_before_mv = self._open_mv
         filtered_before_ma = self._filtered_ma
         mean_filtered_ma = self._filter(terminal_ma, span_ms)
-        if self.spec.ageing is not None:
+        if self._ages:
             self.aged_years += span_ms / MS_PER_YEAR * self._ageing_speed
             self._set_floor()
         share = self._share()
-        self._open_mv = open_mv = self._open_at(share)
+        self._open_mv = open_mv = self._series * (self._cell_open_mv(share) + self._temperature_mv)
         mean_open_mv = (open_before_mv + open_mv) / 2
-        ohm, polar_ohm = self._ohms(share)
+        ohm = self._series * self._cell_ohm(share) * self._resistance_scale + self._series_ohm
+        polar_ohm = self._series * self._cell_polar_ohm(share)
         ohmic_mv = terminal_ma * ohm
         mean_sag_mv = ohmic_mv + mean_filtered_ma * polar_ohm
         mean_mv = mean_open_mv - mean_sag_mv
@@ -253,13 +251,14 @@ class Battery:
         self._cell_loss.add(lost_uc, lost_uc * mean_open_mv, span_ms)
         end_mv = max(0.0, open_mv - ohmic_mv - self._filtered_ma * polar_ohm)
         start_mv = open_before_mv - ohmic_mv - filtered_before_ma * polar_ohm
-        return end_mv, min(start_mv, end_mv) < self.brownout_mv, is_empty(self.model, self._floor)
+        browned_out = start_mv < self.brownout_mv or end_mv < self.brownout_mv
+        return end_mv, browned_out, is_empty(self.model, self._floor)
 
     # --- voltage, temperature, age -------------------------------------------------------------------------------
 
     def _filter(self, current_ma: float, duration_ms: float) -> float:
         """Let the filtered current follow the load, first order; return its mean over the span."""
-        response_ms = self.spec.response_ms
+        response_ms = self._response_ms
         if response_ms == 0 or duration_ms == 0:
             return self._filtered_ma
         gone = -math.expm1(-duration_ms / response_ms)
@@ -269,17 +268,16 @@ class Battery:
 
     def _share(self) -> float:
         """Return where the cell stands on its voltage curve."""
-        cutoff = self.spec.cutoff_share
-        return cutoff + (self.model.available_fraction - self._floor) / self._window * (1 - cutoff)
+        above = (self.model.available_fraction - self._floor) / self._window
+        return self._cutoff_share + above * self._usable_share
 
     def _open_at(self, share: float) -> float:
-        return self.spec.series * (self.spec.curve.open_circuit_mv(share) + self._temperature_mv)
+        return self._series * (self._cell_open_mv(share) + self._temperature_mv)
 
     def _ohms(self, share: float) -> tuple[float, float]:
         """Return the resistance that a current meets at once, and the one that its filtered self meets."""
-        spec = self.spec
-        ohm = spec.series * spec.resistance_ohm(share) * self._resistance_scale + self._series_ohm
-        return ohm, spec.series * spec.curve.polarisation_ohm(share)
+        ohm = self._series * self._cell_ohm(share) * self._resistance_scale + self._series_ohm
+        return ohm, self._series * self._cell_polar_ohm(share)
 
     def _set_temperature(self, temperature_c: float) -> None:
         """Take up a temperature: leak, resistance, capacity and voltage follow."""
@@ -299,10 +297,10 @@ class Battery:
 
     def _set_floor(self) -> None:
         """Work out which share of the charge is out of reach, and how far the resistance has grown."""
-        health = self.health
-        self._window = max(WINDOW_MIN, (1 - self.spec.cutoff_share) * health * self._capacity_factor)
+        health, ageing = self.health, self.spec.ageing
+        self._window = max(WINDOW_MIN, self._usable_share * health * self._capacity_factor)
         self._floor = 1 - self._window
-        growth = self.spec.ageing.resistance_growth * (1 - health) / END_OF_LIFE_FADE if self.spec.ageing else 0.0
+        growth = ageing.resistance_growth * (1 - health) / END_OF_LIFE_FADE if ageing is not None else 0.0
         self._resistance_scale = self._cell_resistance_factor * (1 + growth)
 
     # --- snapshots -----------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """A device, its flash and a gateway in one hand: the world that the device tests and properties act on."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
@@ -8,6 +9,7 @@ from firmware_sim.device import Device, DeviceSpec, Publish
 from firmware_sim.flash import MemoryMedium
 from firmware_sim.outbox import OUTBOX_BYTES_MIN, Flash, FullPolicy
 from firmware_sim.phases import Phase
+from firmware_sim.radio.energy import EnergyPhase
 from firmware_sim.sender import SenderSpec
 from firmware_sim.supply import MainsSupply, PowerState, Supply, Timings
 from sensors.messages import Ack, LostRange, Resend, State, decode_state, encode
@@ -26,10 +28,15 @@ class BenchSupply:
         self.drawn: list[tuple[Phase, int, int]] = []
         self.fail_in: dict[Phase, PowerState] = {}
         self.level = 100.0
+        self.radio_drawn: list[EnergyPhase] = []
 
     def draw(self, phase: Phase, duration_ms: int, now_ms: int) -> PowerState:
         self.drawn.append((phase, duration_ms, now_ms))
         return self.fail_in.pop(phase, PowerState.GOOD)
+
+    def draw_radio(self, phases: Sequence[EnergyPhase], *, resting: bool) -> PowerState:
+        self.radio_drawn += phases
+        return PowerState.GOOD
 
     def timings(self) -> Timings:
         return Timings()

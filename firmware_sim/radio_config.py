@@ -1,0 +1,157 @@
+"""The radio of a group of devices, as configuration: which radio, how far away, and what the air does to its frames.
+
+Models only, like `firmware_sim.config`; `firmware_sim.build_radio` makes radios of them.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from firmware_sim.radio.cellular import CellularSaving
+from firmware_sim.radio.lora import SF_MAX, SF_MIN
+from firmware_sim.radio.wifi import WifiPowerSave
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PathConfig(_Model):
+    """Log-distance path loss; see `firmware_sim.radio.path.LogDistance`."""
+
+    reference_loss_db: float = Field(gt=0)
+    reference_m: float = Field(gt=0)
+    exponent: float = Field(gt=0)
+    shadowing_db: float = Field(default=0.0, ge=0)
+
+
+class PerfectLinkConfig(_Model):
+    """Loses nothing that the signal does not lose."""
+
+    kind: Literal["perfect"]
+    latency_ms: int = Field(default=0, ge=0)
+
+
+class BernoulliLinkConfig(_Model):
+    """Loses each frame with the same probability."""
+
+    kind: Literal["bernoulli"]
+    loss: Share
+    latency_ms: int = Field(default=0, ge=0)
+
+
+class GilbertElliottLinkConfig(_Model):
+    """Loses frames in bursts: `p` good to bad, `r` bad to good; frames pass with `k` in good, `h` in bad times."""
+
+    kind: Literal["gilbert-elliott"]
+    p: Share
+    r: Share
+    h: Share = 0.0
+    k: Share = 1.0
+    latency_ms: int = Field(default=0, ge=0)
+
+
+class SegmentConfig(_Model):
+    """What a link does from `from_s` (since the fleet's start) until the next segment."""
+
+    from_s: float = Field(ge=0)
+    state: Literal["up", "degraded", "down"]
+    latency_ms: int = Field(default=0, ge=0)
+    loss: Share = 0.0
+    bandwidth_bytes_per_s: float | None = Field(default=None, gt=0)
+
+
+class TraceLinkConfig(_Model):
+    """Does what a recording did, over and over with `loop_s`."""
+
+    kind: Literal["trace"]
+    segments: tuple[SegmentConfig, ...]
+    loop_s: float | None = Field(default=None, gt=0)
+
+
+LinkConfig = Annotated[
+    PerfectLinkConfig | BernoulliLinkConfig | GilbertElliottLinkConfig | TraceLinkConfig, Field(discriminator="kind")
+]
+
+
+class _Radio(_Model):
+    """What all radios take. `data`: a bundled data file's name, or a path that ends in `.toml`."""
+
+    data: str | None = None
+    path_loss_db: float | None = Field(default=None, ge=0)
+    distance_m: float | None = Field(default=None, gt=0)
+    path: PathConfig | None = None
+    tx_power_dbm: float | None = Field(default=None, ge=-40, le=40)
+    link: LinkConfig = PerfectLinkConfig(kind="perfect")
+    reading_bytes: int | None = Field(default=None, ge=1)
+    rest_ma: float = Field(default=0.0, ge=0)
+    active_ma: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.path_loss_db is None) == (self.distance_m is None):
+            raise ValueError("expected either distance_m or path_loss_db")
+        if self.path is not None and self.distance_m is None:
+            raise ValueError("expected distance_m beside path")
+        return self
+
+
+class LorawanConfig(_Radio):
+    """LoRaWAN class A. `reading_bytes` is required: devices send a few bytes, and the network's codec makes SenML."""
+
+    kind: Literal["lorawan"]
+    reading_bytes: int | None = Field(default=None, ge=1, le=222)
+    sf: int = Field(default=9, ge=SF_MIN, le=SF_MAX)
+    region: Literal["eu868", "us915"] = "eu868"
+    confirmed: bool = False
+    adr: bool = True
+
+    @model_validator(mode="after")
+    def _small(self) -> Self:
+        if self.reading_bytes is None:
+            raise ValueError("expected reading_bytes: SenML does not fit into a LoRaWAN frame")
+        if self.tx_power_dbm is not None:
+            raise ValueError("expected no tx_power_dbm: region and ADR decide it")
+        return self
+
+
+class WifiConfig(_Radio):
+    """A Wi-Fi station."""
+
+    kind: Literal["wifi"]
+    power_save: WifiPowerSave = WifiPowerSave.DEEP_SLEEP
+    dtim: int = Field(default=3, ge=1)
+    fixed_address: bool = True
+
+
+class BleConfig(_Radio):
+    """A BLE beacon, that broadcasts and never learns, or a peripheral that keeps a connection."""
+
+    kind: Literal["ble"]
+    role: Literal["beacon", "peripheral"] = "peripheral"
+    interval_ms: int = Field(default=1000, ge=20, le=4000)
+    latency_events: int = Field(default=0, ge=0, le=499)
+
+
+class ThreadConfig(_Radio):
+    """A Thread sleepy end device."""
+
+    kind: Literal["thread"]
+    poll_period_s: float = Field(default=236.0, gt=0)
+
+
+class CellularConfig(_Radio):
+    """LTE-M or NB-IoT, by `data`. Without `active_s` and `update_period_s` the data file's."""
+
+    kind: Literal["cellular"]
+    saving: CellularSaving = CellularSaving.PSM
+    active_s: float | None = Field(default=None, ge=0)
+    update_period_s: float | None = Field(default=None, gt=0)
+    release_assistance: bool = False
+
+
+RadioConfig = Annotated[
+    LorawanConfig | WifiConfig | BleConfig | ThreadConfig | CellularConfig, Field(discriminator="kind")
+]

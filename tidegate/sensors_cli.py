@@ -1,0 +1,150 @@
+"""`tidegate sensors run`: the options that every part takes, and those of a fleet (`--for`, `--speed`, `--out`).
+
+In real time the fleet publishes to a broker. At `--speed max` there is no broker: the fleet runs in virtual time
+(`firmware_sim.virtual`) and its readings go to the file that `--out` names.
+"""
+
+import asyncio
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
+
+import typer
+
+from tidegate.errors import ConfigError, Problem, TakenError
+from tidegate.options import (
+    CheckConfigOption,
+    ConfigOption,
+    LogFormat,
+    LogFormatOption,
+    LogLevel,
+    LogLevelOption,
+)
+
+if TYPE_CHECKING:
+    from firmware_sim.config import FleetConfig
+    from tidegate.parts import Part
+
+MAX_SPEED: Final = "max"
+_DURATION = re.compile(r"(\d+)(s|m|h|d)\Z")
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_MS_PER_S: Final = 1000
+_S_MAX: Final = 100 * 366 * 86_400  # no cell of the catalogue lasts longer, and an alarm further off is a slip
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def sensors() -> None:
+    """The fleet of simulated devices."""
+
+
+@app.command("run")
+def run(
+    config: ConfigOption = None,
+    check_config: CheckConfigOption = False,
+    for_: Annotated[
+        str | None, typer.Option("--for", metavar="30d", help="End by itself after this much of the devices' time.")
+    ] = None,
+    speed: Annotated[
+        str | None,
+        typer.Option(metavar="60|max", help="Device seconds per second; max: no broker, as fast as it can."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.jsonl", help="With --speed max: one JSON line for each reading.")
+    ] = None,
+    log_format: LogFormatOption = LogFormat.HUMAN,
+    log_level: LogLevelOption = LogLevel.INFO,
+) -> None:
+    """The fleet of simulated devices. Runs until SIGTERM or Ctrl-C, or as long as --for says."""
+    from firmware_sim.config import FleetConfig
+    from tidegate import logs
+    from tidegate.config import effective, load
+    from tidegate.parts import PARTS
+    from tidegate.process import named_by_kind, run_until_signal
+
+    for_s = None if for_ is None else parse_duration(for_)
+    factor = None if speed in {None, MAX_SPEED} else parse_speed(str(speed))
+    _check_together(speed, for_s, out)
+    logs.set_up(log_format, log_level)
+    part = PARTS["sensors"]()
+    settings = load(FleetConfig, part.section, config, os.environ)
+    if factor is not None:
+        settings = settings.model_copy(update={"speed": factor})
+    if check_config:
+        typer.echo(json.dumps(effective(settings), indent=2))
+        return
+    with named_by_kind(part.taken, part.misconfigured):
+        if out is not None and for_s is not None:
+            run_until_signal(lambda stop: _run_virtual(settings, for_s, out, stop))
+        else:
+            run_until_signal(lambda stop: _run_real(part, settings, for_s, stop))
+
+
+def parse_duration(text: str) -> int:
+    """`90s`, `15m`, `12h` or `30d` as seconds. Raises ConfigError."""
+    match = _DURATION.match(text)
+    seconds = int(match[1]) * _SECONDS[match[2]] if match else 0
+    if not 0 < seconds <= _S_MAX:
+        raise _usage("--for", f"expected a duration such as 90s, 15m, 12h or 30d, found {text!r}")
+    return seconds
+
+
+def parse_speed(text: str) -> float:
+    """A number of device seconds per second. Raises ConfigError."""
+    from firmware_sim.config import SPEED_MAX
+
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = 0.0
+    if not 0 < factor <= SPEED_MAX:
+        raise _usage("--speed", f"expected {MAX_SPEED}, or a number over 0 and up to {SPEED_MAX:g}, found {text!r}")
+    return factor
+
+
+def _check_together(speed: str | None, for_s: int | None, out: Path | None) -> None:
+    if speed == MAX_SPEED and out is None:
+        raise _usage("--speed max", "expected --out FILE.jsonl beside it: there is no broker to publish to")
+    if speed == MAX_SPEED and for_s is None:
+        raise _usage("--speed max", "expected --for beside it, such as --for 30d: it has no other end")
+    if speed != MAX_SPEED and out is not None:
+        raise _usage("--out", "expected --speed max beside it: in real time the readings go to the broker")
+
+
+async def _run_real(part: "Part", settings: "FleetConfig", for_s: int | None, stop: asyncio.Event) -> None:
+    timer = None if for_s is None else asyncio.get_running_loop().call_later(for_s / settings.speed, stop.set)
+    try:
+        await part.start(settings, stop)
+    finally:
+        if timer is not None:
+            timer.cancel()
+
+
+async def _run_virtual(settings: "FleetConfig", for_s: int, out: Path, stop: asyncio.Event) -> None:
+    """In a thread of its own, so that a signal still finds somebody who listens."""
+    from dataclasses import asdict
+
+    from firmware_sim.virtual import run_virtual
+
+    with _opened(out) as file:
+        report = await asyncio.to_thread(run_virtual, settings, for_s * _MS_PER_S, file.write, stop.is_set)
+    typer.echo(json.dumps(asdict(report), indent=2))
+
+
+@contextmanager
+def _opened(out: Path) -> Iterator[BinaryIO]:
+    try:
+        file = out.open("wb")
+    except OSError as error:
+        raise TakenError(f"--out {out}: cannot be written: {error.strerror}") from error
+    with file:
+        yield file
+
+
+def _usage(option: str, detail: str) -> ConfigError:
+    return ConfigError((Problem("", option, detail),))
