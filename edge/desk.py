@@ -20,9 +20,9 @@ from edge.forward.sources import NoticeSource, ReadingSource, RollupSource
 from edge.ingest import Ingest, Ingested, Message
 from edge.ledger import Balance, Ledger, forward_cursor
 from edge.meter import Meter, seconds_to_catch_up
-from edge.store import Store
+from edge.store import Salvage, Store, StoreCorrupt
+from edge.store.names import HEAD_CURSOR
 from edge.store.notices import Notices
-from edge.store.store import HEAD_CURSOR
 from edge.store.windows import WindowTables
 from edge.windows import PAGE_ROWS, WINDOWS_CURSOR, Aggregator, WindowRules
 
@@ -70,9 +70,9 @@ class Desk:
         gateway: str = DEFAULT_GATEWAY,
     ) -> None:
         """`gateway`: the name by which this gateway's own lines can be told from another's."""
-        self.store = Store(data_dir / STORE_FILE)
+        self.store = Store(data_dir / STORE_FILE, [DESTINATION])
         try:
-            self.ledger = Ledger(self.store, [DESTINATION], [WINDOWS_CURSOR])
+            self.ledger = _ledger(self.store)
         except BaseException:
             self.store.close()
             raise
@@ -179,6 +179,11 @@ class Desk:
         self.ledger.forget_uncommitted()
         self.store.reopen()
 
+    def take_salvage(self) -> Salvage | None:
+        """What came of a salvage, told once."""
+        salvage, self.store.salvaged = self.store.salvaged, None
+        return salvage
+
     def prove_writable(self) -> None:
         """One small durable transaction. Raises `StoreError`."""
         self.ledger.refresh()
@@ -202,6 +207,14 @@ class Desk:
         except BaseException:
             self.ledger.forget_uncommitted()
             raise
+
+
+def _ledger(store: Store) -> Ledger:
+    try:
+        return Ledger(store, [DESTINATION], [WINDOWS_CURSOR])
+    except StoreCorrupt:
+        store.reopen()
+        return Ledger(store, [DESTINATION], [WINDOWS_CURSOR])
 
 
 def _lanes(store: Store, windows: WindowRules, rules: LaneRules, measurement: str) -> list[Lane]:

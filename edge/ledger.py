@@ -5,7 +5,8 @@ Entries of one account (device, boot), each a set of seqs:
     received                 committed to the log
     delivered/DESTINATION    covered by that destination's acceptance
     quarantined              received, but can never be delivered (the cloud refuses it, or its row is damaged)
-    lost/REASON              never received, and the device says that it no longer holds it
+    lost/REASON              never received, and the device says that it no longer holds it; with the reason `store`:
+                             received, but a damaged store had it no more (and it is received no more)
 
 Promise: for every destination, received = delivered + held + quarantined, at any instant and after any crash. The
 ledger is a reader of the log: its sets live in memory and are written every `CHECKPOINT_ROWS` rows together with the
@@ -18,35 +19,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from edge.intervals import Intervals
+from edge.store.names import DELIVERED as DELIVERED
+from edge.store.names import DUPLICATES as DUPLICATES
+from edge.store.names import LOST as LOST
+from edge.store.names import NOT_ROLLED_UP as NOT_ROLLED_UP
+from edge.store.names import QUARANTINED as QUARANTINED
+from edge.store.names import RECEIVED as RECEIVED
+from edge.store.names import RECEIVED_CURSOR as RECEIVED_CURSOR
+from edge.store.names import UNDECODABLE as UNDECODABLE
+from edge.store.names import covered_ranges as covered_ranges
+from edge.store.names import done_ranges as done_ranges
+from edge.store.names import forward_cursor as forward_cursor
 from edge.store.rows import LogEntry
 from edge.store.store import Store
 
-RECEIVED = "received"
-QUARANTINED = "quarantined"
-DUPLICATES = "duplicates"
-UNDECODABLE = "undecodable"
-LOST = "lost"
-DELIVERED = "delivered"
-NOT_ROLLED_UP = "not_rolled_up"
-
 CHECKPOINT_ROWS = 8192  # rows read again after a crash: about 50 ms; and one ledger write per so many readings
 RECOVER_ROWS = 2048  # of one read while recovering, so that memory stays flat
-RECEIVED_CURSOR = "ledger/received"
-
-
-def forward_cursor(destination: str) -> str:
-    """The name of the cursor that says up to where a destination has the log without a gap."""
-    return f"forward/{destination}"
-
-
-def done_ranges(destination: str, source: str = "readings") -> str:
-    """The name of the set of ids that a destination is done with: accepted by it, or in quarantine."""
-    return f"forward/{destination}/{source}"
-
-
-def covered_ranges(destination: str) -> str:
-    """The name of the set of ids, of those that the destination is done with, that the written ledger covers."""
-    return f"ledger/delivered/{destination}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,15 +14,15 @@ from typing import Any, NamedTuple
 
 from sqlite_utils import Database
 
-from edge.intervals import Intervals
-from edge.store.errors import StoreFailed, StoreFull, StoreUnusable
+from edge.intervals import Intervals, IntervalsError
+from edge.store.check import Damaged, check_content, check_files, is_corruption, is_damage
+from edge.store.errors import StoreCorrupt, StoreFailed, StoreFull, StoreUnusable
 from edge.store.lock import StoreLock
+from edge.store.names import HEAD_CURSOR
 from edge.store.rows import LogEntry, RowCorrupt, StoredRow, pack, unpack
+from edge.store.salvage import Salvage, finish, salvage
 from edge.store.schema import StoreTooNew, migrate
 from sensors.reading import Reading
-
-HEAD_CURSOR = "log/head"
-"""The cursor that holds the highest id ever given out, so that an emptied log does not start over."""
 
 WAL_AUTOCHECKPOINT_PAGES = 1000  # about 4 MB: SQLite's own default, written down because WAL growth is a promise
 JOURNAL_SIZE_LIMIT_BYTES = 64 * 1024 * 1024  # the WAL file is cut back to this after a burst
@@ -41,11 +41,16 @@ class Page(NamedTuple):
 class Store:
     """The open store. Use as a context manager, or call `close`.
 
+    A file that is damaged is salvaged when it is opened, see `edge.store.salvage`; `salvaged` says what came of it.
     Raises on construction: `StoreLocked`, `StoreUnusable`, `StoreTooNew`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, destinations: Sequence[str] = ()) -> None:
+        """`destinations`: whom the log is for; a salvage says for each of them what it is done with."""
         self.path = path
+        self.salvaged: Salvage | None = None
+        self._destinations = tuple(destinations)
+        self._corrupt: str | None = None
         if not path.parent.is_dir():
             raise StoreUnusable(str(path), f"{path.parent} is not a directory")
         self._lock = StoreLock(path)
@@ -57,12 +62,28 @@ class Store:
 
     def _open(self) -> None:
         try:
+            finish(self.path)
+            why = self._corrupt or self._connect()
+            if why is not None:
+                self.salvaged = salvage(self.path, why, self._destinations)
+                self._corrupt = None
+                why = self._connect()
+        except (sqlite3.Error, StoreFailed, OSError) as error:
+            raise StoreUnusable(str(self.path), str(error)) from error
+        if why is not None:
+            raise StoreUnusable(str(self.path), why)
+
+    def _connect(self) -> str | None:
+        """Open the file; or why it is to be salvaged."""
+        try:
+            check_files(self.path)
             self._db = sqlite3.connect(
                 self.path, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000, check_same_thread=False
             )
             try:
                 _configure(self._db)
                 migrate(Database(self._db, execute_plugins=False), str(self.path))
+                check_content(self._db, self.path)
                 rows = self._db.execute("SELECT key, site, device FROM devices ORDER BY key").fetchall()
                 self._names: dict[int, tuple[str, str]] = {key: (site, device) for key, site, device in rows}
                 self._keys = {name: key for key, name in self._names.items()}
@@ -70,11 +91,19 @@ class Store:
             except BaseException:
                 self._db.close()
                 raise
-        except (sqlite3.Error, StoreFailed) as error:
-            raise StoreUnusable(str(self.path), str(error)) from error
+        except (Damaged, StoreCorrupt) as error:
+            return str(error)
+        except sqlite3.Error as error:
+            if not is_damage(error):
+                raise
+            return str(error)
+        return None
 
     def reopen(self) -> None:
-        """Close and open again: after a failed fsync the connection's view of the file is not to be trusted."""
+        """Close and open again: after a failed fsync the connection's view of the file is not to be trusted.
+
+        A file that was found to be damaged is salvaged.
+        """
         self._db.close()
         self._open()
 
@@ -108,7 +137,7 @@ class Store:
         except BaseException as error:
             self._roll_back(head, devices)
             if isinstance(error, sqlite3.Error):
-                raise _named(error) from error
+                raise self._named(error) from error
             raise
 
     def _roll_back(self, head: int, devices: int) -> None:
@@ -194,7 +223,7 @@ class Store:
     def ranges(self, name: str) -> Intervals:
         """A set of ids; empty at the start."""
         rows = self._execute("SELECT ranges FROM ranges WHERE name = ?", (name,))
-        return Intervals.decode(rows[0][0]) if rows else Intervals()
+        return self.decode(rows[0][0]) if rows else Intervals()
 
     def put_ranges(self, name: str, ids: Intervals) -> None:
         """Write a set of ids, inside a transaction."""
@@ -203,7 +232,7 @@ class Store:
     def ledger_entries(self, device_key: int, boot: int) -> dict[str, Intervals]:
         """What the ledger holds of one boot of one device: entry name -> seqs."""
         rows = self._execute("SELECT entry, ranges FROM ledger WHERE device_key = ? AND boot = ?", (device_key, boot))
-        return {entry: Intervals.decode(ranges) for entry, ranges in rows}
+        return {entry: self.decode(ranges) for entry, ranges in rows}
 
     def ledger_accounts(self) -> list[tuple[int, int]]:
         """Every (device_key, boot) that the ledger has heard of, in order."""
@@ -258,13 +287,31 @@ class Store:
         try:
             return self._db.execute(sql, arguments).fetchall()
         except sqlite3.Error as error:
-            raise _named(error) from error
+            raise self._named(error) from error
+
+    def decode(self, raw: bytes) -> Intervals:
+        """A stored set. Raises `StoreCorrupt`."""
+        try:
+            return Intervals.decode(raw)
+        except IntervalsError as error:
+            self._corrupt = str(error)
+            raise StoreCorrupt(f"the store is damaged: {error}") from error
+
+    def _named(self, error: sqlite3.Error) -> StoreFull | StoreFailed:
+        name = getattr(error, "sqlite_errorname", "")
+        if name == "SQLITE_FULL":
+            return StoreFull(f"the store is full: {error}")
+        if is_corruption(error):
+            self._corrupt = str(error)
+            return StoreCorrupt(f"the store is damaged ({name}): {error}")
+        return StoreFailed(f"the store failed ({name or 'no code'}): {error}")
 
 
 def _configure(db: sqlite3.Connection) -> None:
     """Set what durability rests on, and read it back: builds of SQLite differ in their defaults."""
     mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA cell_size_check = ON")  # notice a page that makes no sense when it is read
     db.execute(f"PRAGMA wal_autocheckpoint = {WAL_AUTOCHECKPOINT_PAGES}")
     db.execute(f"PRAGMA journal_size_limit = {JOURNAL_SIZE_LIMIT_BYTES}")
     synchronous = db.execute("PRAGMA synchronous").fetchone()[0]
@@ -272,13 +319,6 @@ def _configure(db: sqlite3.Connection) -> None:
         raise StoreFailed(
             f"SQLite gave journal_mode {mode} and synchronous {synchronous}: expected wal and {_SYNCHRONOUS_FULL}"
         )
-
-
-def _named(error: sqlite3.Error) -> StoreFull | StoreFailed:
-    name = getattr(error, "sqlite_errorname", "")
-    if name == "SQLITE_FULL":
-        return StoreFull(f"the store is full: {error}")
-    return StoreFailed(f"the store failed ({name or 'no code'}): {error}")
 
 
 __all__ = ["HEAD_CURSOR", "Store", "StoreTooNew"]

@@ -72,14 +72,6 @@ def test_a_store_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path) ->
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("content", [b"this is no database, whatever its name says" * 100])
-def test_a_file_that_is_no_database_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / STORE_FILE
-    path.write_bytes(content)
-    with pytest.raises(StoreUnusable, match=STORE_FILE):
-        Store(path)
-
-
 def test_a_missing_directory_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreUnusable, match="not a directory"):
         Store(tmp_path / "nowhere" / STORE_FILE)
