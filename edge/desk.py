@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from edge.budget import Budget, StoreLimits
 from edge.feedback import Downlink, Feedback
 from edge.forward.forwarder import Batch, Forwarder, ForwarderState, Wait
 from edge.forward.lanes import Lane, LaneName, LaneRules
@@ -33,6 +34,7 @@ AGGREGATE_EVERY_MS = 1_000  # one fsync a second for the windows while little co
 DESTINATION = "influx"
 NO_WINDOWS = WindowRules(sizes_s=())
 IN_ORDER = LaneRules(backfill=False)
+DEFAULT_LIMITS = StoreLimits()
 DEFAULT_GATEWAY = "tidegate-gateway"
 
 
@@ -68,9 +70,10 @@ class Desk:
         windows: WindowRules = NO_WINDOWS,
         lanes: LaneRules = IN_ORDER,
         gateway: str = DEFAULT_GATEWAY,
+        limits: StoreLimits = DEFAULT_LIMITS,
     ) -> None:
         """`gateway`: the name by which this gateway's own lines can be told from another's."""
-        self.store = Store(data_dir / STORE_FILE, [DESTINATION])
+        self.store = Store(data_dir / STORE_FILE, [DESTINATION], disk_bytes_max=limits.disk_bytes_max)
         try:
             self.ledger = _ledger(self.store)
         except BaseException:
@@ -98,6 +101,7 @@ class Desk:
             flush_every_ms=flush_every_ms,
             retry_cap_ms=retry_cap_ms,
         )
+        self.budget = Budget(self.store, self.ledger, DESTINATION, limits)
         self._queue = queue
         self._aggregator = Aggregator(self.store, self.ledger, windows)
         self._aggregated_ms: int | None = None
@@ -107,6 +111,7 @@ class Desk:
 
     def take_in(self, messages: Sequence[Message], now_ms: int, wall_ms: int) -> tuple[Ingested, list[Downlink]]:
         """Commit a batch; afterwards its messages may be acknowledged, and the downlinks sent. Raises `StoreError`."""
+        self.budget.admit()
         ingested = self._ingest.process(messages, wall_ms)
         return ingested, self._feedback.heard(ingested.heard, now_ms)
 
@@ -124,12 +129,14 @@ class Desk:
         self.forwarder.settle(batch, outcome, now_ms, wall_ms)
 
     def tidy(self, now_ms: int, wall_ms: int | None = None) -> bool:
-        """Roll up, write the ledger if it is time, delete what everybody has passed; whether there is more to do.
+        """Keep within the budgets, roll up, write the ledger, delete what everybody has passed; whether there is more.
 
         `wall_ms`: the wall clock, by which windows of silent devices are closed; None if it is not known.
         Raises `StoreError`.
         """
         self.ledger.refresh()
+        if self.budget.enforce(now_ms):
+            return True
         more = self._aggregate(now_ms, wall_ms)
         more = self._queue.retire(DELETE_ROWS_MAX) or more
         if self._ledger_written_ms is None or now_ms - self._ledger_written_ms >= LEDGER_EVERY_MS:

@@ -284,6 +284,7 @@ def _open_desk(config: EdgeConfig, rng: Random) -> Desk:
         windows=config.windows.rules(),
         lanes=config.influx.lanes.rules(),
         gateway=config.mqtt.client_id,
+        limits=config.store.limits(),
     )
     log_salvage(desk)
     return desk

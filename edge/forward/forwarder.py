@@ -201,6 +201,8 @@ class Forwarder:
     # -- quarantine
 
     def _quarantine(self, lane: Lane, row: Row, why: str, wall_ms: int) -> None:
+        if row.id in self._queue.done(lane.source):  # dropped while it was on its way
+            return
         is_reading = isinstance(row, LogEntry)
         self._store.quarantine(
             at_ms=wall_ms,

@@ -43,6 +43,11 @@ def check_files(path: Path) -> None:
     wal = path.with_name(path.name + "-wal")
     if path.exists() and path.stat().st_size == 0:
         raise Damaged("the file is empty")
+    if path.exists():
+        with path.open("rb") as file:
+            versions = file.read(20)[18:]  # SQLite opens what it reckons a newer format for reading only
+        if len(versions) == 2 and not set(versions) <= {1, 2}:
+            raise Damaged("its header names a format that is not SQLite's")
     if not path.exists() and wal.exists() and wal.stat().st_size > 0:
         raise Damaged("the file is gone, and its write-ahead log is not")
 

@@ -94,6 +94,12 @@ def m0003_delivered_ranges_and_notices(db: Database) -> None:
     db.conn.execute("CREATE TABLE notices (id INTEGER PRIMARY KEY, line BLOB NOT NULL, crc INTEGER NOT NULL) STRICT")
 
 
+@migrations()
+def m0005_age_marks(db: Database) -> None:
+    """Which ids of the log had come when the age clock (milliseconds in which the gateway ran) showed what."""
+    db.conn.execute("CREATE TABLE age_marks (at_ms INTEGER PRIMARY KEY, head INTEGER NOT NULL) STRICT")
+
+
 def migrate(db: Database, path: str) -> list[str]:
     """Bring the file up to date; the names of the migrations that ran. Raises `StoreTooNew`."""
     known = {migration.name for migration in migrations.pending(db)} | {done.name for done in migrations.applied(db)}

@@ -5,6 +5,7 @@ transaction leaves nothing behind; ids of the log rise by one and are never used
 Synchronous and for one thread: the shell owns that thread. A second process is refused by a lock.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -25,7 +26,7 @@ from edge.store.schema import StoreTooNew, migrate
 from sensors.reading import Reading
 
 WAL_AUTOCHECKPOINT_PAGES = 1000  # about 4 MB: SQLite's own default, written down because WAL growth is a promise
-JOURNAL_SIZE_LIMIT_BYTES = 64 * 1024 * 1024  # the WAL file is cut back to this after a burst
+WAL_BYTES_MAX = 16 * 1024 * 1024  # the WAL file is cut back to this after a burst; counts within disk_bytes_max
 BUSY_TIMEOUT_MS = 5000  # readers of ours hold the file for a second at most
 _SYNCHRONOUS_FULL = 2
 UNKNOWN_DEVICE = ("", "")
@@ -38,6 +39,14 @@ class Page(NamedTuple):
     damaged: StoredRow | None
 
 
+class Pages(NamedTuple):
+    """The file's pages, how many of them hold nothing, and the size of one."""
+
+    total: int
+    free: int
+    size_bytes: int
+
+
 class Store:
     """The open store. Use as a context manager, or call `close`.
 
@@ -45,8 +54,13 @@ class Store:
     Raises on construction: `StoreLocked`, `StoreUnusable`, `StoreTooNew`.
     """
 
-    def __init__(self, path: Path, destinations: Sequence[str] = ()) -> None:
-        """`destinations`: whom the log is for; a salvage says for each of them what it is done with."""
+    def __init__(self, path: Path, destinations: Sequence[str] = (), *, disk_bytes_max: int | None = None) -> None:
+        """`destinations`: whom the log is for; a salvage says for each of them what it is done with.
+
+        `disk_bytes_max`: what file and write-ahead log may take together; beyond it `StoreFull` is raised.
+        """
+        self._disk_bytes_max = disk_bytes_max
+        self.pages_max: int | None = None
         self.path = path
         self.salvaged: Salvage | None = None
         self._destinations = tuple(destinations)
@@ -82,6 +96,7 @@ class Store:
             )
             try:
                 _configure(self._db)
+                self._limit_pages()
                 migrate(Database(self._db, execute_plugins=False), str(self.path))
                 check_content(self._db, self.path)
                 rows = self._db.execute("SELECT key, site, device FROM devices ORDER BY key").fetchall()
@@ -98,6 +113,12 @@ class Store:
                 raise
             return str(error)
         return None
+
+    def _limit_pages(self) -> None:
+        if self._disk_bytes_max is not None:
+            wal_bytes = min(WAL_BYTES_MAX, self._disk_bytes_max // 4)
+            pages_max = (self._disk_bytes_max - wal_bytes) // self.pages().size_bytes
+            self.pages_max = self._db.execute(f"PRAGMA max_page_count = {pages_max}").fetchone()[0]
 
     def reopen(self) -> None:
         """Close and open again: after a failed fsync the connection's view of the file is not to be trusted.
@@ -269,6 +290,16 @@ class Store:
         names = (self.path.name, self.path.name + "-wal")
         return sum(path.stat().st_size for path in map(self.path.with_name, names) if path.exists())
 
+    def pages(self) -> "Pages":
+        """How many pages the file has."""
+        names = ("page_count", "freelist_count", "page_size")
+        return Pages(*(int(self._execute(f"PRAGMA {name}")[0][0]) for name in names))
+
+    def volume_free_bytes(self) -> int:
+        """What the volume has left for us."""
+        volume = os.statvfs(self.path.parent)
+        return volume.f_bavail * volume.f_frsize
+
     # -- for the modules of this folder that have tables of their own
 
     def run(self, sql: str, arguments: tuple[object, ...] = ()) -> list[Any]:
@@ -313,7 +344,7 @@ def _configure(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA cell_size_check = ON")  # notice a page that makes no sense when it is read
     db.execute(f"PRAGMA wal_autocheckpoint = {WAL_AUTOCHECKPOINT_PAGES}")
-    db.execute(f"PRAGMA journal_size_limit = {JOURNAL_SIZE_LIMIT_BYTES}")
+    db.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_MAX}")
     synchronous = db.execute("PRAGMA synchronous").fetchone()[0]
     if mode != "wal" or synchronous != _SYNCHRONOUS_FULL:
         raise StoreFailed(

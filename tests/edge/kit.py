@@ -3,7 +3,8 @@
 from pathlib import Path
 from random import Random
 
-from edge.desk import IN_ORDER, NO_WINDOWS, Desk
+from edge.budget import StoreLimits
+from edge.desk import DEFAULT_LIMITS, IN_ORDER, NO_WINDOWS, Desk
 from edge.forward.lanes import LaneRules
 from edge.ingest import Message
 from edge.windows import WindowRules
@@ -33,6 +34,7 @@ def open_desk(
     flush_every_ms: int = 0,
     windows: WindowRules = NO_WINDOWS,
     lanes: LaneRules = IN_ORDER,
+    limits: StoreLimits = DEFAULT_LIMITS,
 ) -> Desk:
     """A gateway's core over a store in `data_dir`."""
     return Desk(
@@ -45,5 +47,6 @@ def open_desk(
         flush_every_ms=flush_every_ms,
         windows=windows,
         lanes=lanes,
+        limits=limits,
         retry_cap_ms=60_000,
     )

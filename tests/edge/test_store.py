@@ -129,6 +129,7 @@ class LedgerSurvives(RuleBasedStateMachine):
         self.received: set[tuple[str, int, int]] = set()
         self.delivered: set[tuple[str, int, int]] = set()
         self.refused: set[tuple[str, int, int]] = set()
+        self.dropped: set[tuple[str, int, int]] = set()
         self.now_ms = 0
 
     @rule(
@@ -165,6 +166,13 @@ class LedgerSurvives(RuleBasedStateMachine):
         while self.desk.tidy(self.now_ms, T0_MS + self.now_ms):
             pass
 
+    @rule(data=st.data(), entry=st.sampled_from(["expired/size", "thinned"]))
+    def drop(self, data: st.DataObject, entry: str) -> None:
+        self.desk.ledger.refresh()
+        before = self.in_the_log()
+        self.desk.budget.drop(entry, data.draw(st.integers(0, max(1, self.desk.store.head))))
+        self.dropped |= before - self.in_the_log() - self.delivered - self.refused
+
     @rule()
     def crash(self) -> None:
         self.desk.store.close()
@@ -180,7 +188,7 @@ class LedgerSurvives(RuleBasedStateMachine):
     def ledger_equals_truth(self) -> None:
         if not hasattr(self, "desk"):
             return
-        names = ("received", f"delivered/{DESTINATION}", "quarantined")
+        names = ("received", f"delivered/{DESTINATION}", "quarantined", "expired/size", "thinned")
         found: dict[str, set[tuple[str, int, int]]] = {name: set() for name in names}
         for key, boot, account in self.desk.ledger.accounts():
             _, device = self.desk.store.device_name(key)
@@ -192,11 +200,15 @@ class LedgerSurvives(RuleBasedStateMachine):
         balance = self.desk.ledger.balance(DESTINATION)
         assert balance.balances
         assert balance.received == len(self.received)
-        in_the_log = {
+        assert found["expired/size"] | found["thinned"] == self.dropped
+        assert (balance.expired, balance.thinned) == (len(found["expired/size"]), len(found["thinned"]))
+        assert self.in_the_log() >= self.received - self.delivered - self.refused - self.dropped
+
+    def in_the_log(self) -> set[tuple[str, int, int]]:
+        return {
             (self.desk.store.device_name(key)[1], boot, seq)
             for key, boot, seq in self.desk.store.run("SELECT device_key, boot, seq FROM readings")
         }
-        assert in_the_log >= self.received - self.delivered - self.refused
 
     def teardown(self) -> None:
         if hasattr(self, "desk"):
