@@ -144,7 +144,7 @@ class Desk:
             self._ledger_written_ms = now_ms
         through = self.ledger.deletable_through()
         if through == self._deleted_through:
-            return more
+            return more or self.store.shrink()
         if self.store.delete_through(through, DELETE_ROWS_MAX) < DELETE_ROWS_MAX:
             self._deleted_through = through
             return more

@@ -27,6 +27,8 @@ from sensors.reading import Reading
 
 WAL_AUTOCHECKPOINT_PAGES = 1000  # about 4 MB: SQLite's own default, written down because WAL growth is a promise
 WAL_BYTES_MAX = 16 * 1024 * 1024  # the WAL file is cut back to this after a burst; counts within disk_bytes_max
+KEPT_PAGES = 256  # 1 MiB: giving back and taking again costs writes
+SHRINK_PAGES = 500  # of one transaction: 2 MB of writes, about 20 ms in which ingest waits
 BUSY_TIMEOUT_MS = 5000  # readers of ours hold the file for a second at most
 _SYNCHRONOUS_FULL = 2
 UNKNOWN_DEVICE = ("", "")
@@ -295,6 +297,18 @@ class Store:
         names = ("page_count", "freelist_count", "page_size")
         return Pages(*(int(self._execute(f"PRAGMA {name}")[0][0]) for name in names))
 
+    def shrink(self) -> bool:
+        """Give pages that hold nothing back to the volume, some at a time; whether any went.
+
+        As many as a quarter of the file stay, for what comes next. Its own transaction.
+        """
+        pages = self.pages()
+        if pages.free <= max(KEPT_PAGES, pages.total // 4):
+            return False
+        with self.transaction():
+            self._execute(f"PRAGMA incremental_vacuum({SHRINK_PAGES})")
+        return self.pages().total < pages.total
+
     def volume_free_bytes(self) -> int:
         """What the volume has left for us."""
         volume = os.statvfs(self.path.parent)
@@ -340,6 +354,7 @@ class Store:
 
 def _configure(db: sqlite3.Connection) -> None:
     """Set what durability rests on, and read it back: builds of SQLite differ in their defaults."""
+    db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file only
     mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA cell_size_check = ON")  # notice a page that makes no sense when it is read

@@ -11,6 +11,7 @@ from edge.desk import DESTINATION, Desk
 from edge.forward.forwarder import Batch
 from edge.forward.outcome import Accepted, Outcome, Refused
 from edge.store import Store, StoreFull
+from edge.store.store import KEPT_PAGES
 from edge.windows import WindowRules
 from tests.edge.kit import T0_MS, message, open_desk, reading
 
@@ -211,4 +212,18 @@ def test_the_configured_limits_reach_the_store(tmp_path: Path) -> None:
     assert isinstance(desk.budget, Budget)
     desk.reopen()
     assert desk.store.run("PRAGMA max_page_count")[0][0] == (2**25 - 2**23) // 4096
+    desk.close()
+
+
+def test_the_file_shrinks_after_a_drain(tmp_path: Path) -> None:
+    desk = open_small(tmp_path, cap_bytes=2**30)
+    for first in range(0, 30_000, 1000):
+        take(desk, first, 1000)
+    tidy(desk)
+    before = desk.store.pages().total
+    assert drain(desk, Accepted()) == 30_000
+    tidy(desk, 10**9)
+    after = desk.store.pages()
+    assert after.total < before
+    assert after.free <= KEPT_PAGES
     desk.close()
