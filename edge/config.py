@@ -7,6 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from edge.budget import DEFAULT_DISK_BYTES_MAX, DEFAULT_FREE_BYTES_MIN, OnFull, StoreLimits
 from edge.forward.lanes import LaneRules, Order
 from edge.limits import BURST, DEVICES_MAX, RATE_PER_S, SERIES_MAX
 from edge.mapping.rules import RULES_MAX, MappingRule, check_rules
@@ -87,6 +88,15 @@ class StoreSettings(_Section):
     data_dir: Path = Path("tidegate-data")
     commit_rows_max: Annotated[int, Field(ge=1, le=100_000)] = 4096
     commit_wait_ms: Annotated[int, Field(ge=0, le=10_000)] = 5
+    disk_bytes_max: Annotated[int, Field(ge=16 * 1024**2, le=2**44)] = DEFAULT_DISK_BYTES_MAX
+    free_bytes_min: Annotated[int, Field(ge=0, le=2**44)] = DEFAULT_FREE_BYTES_MIN
+    age_s_max: Annotated[int, Field(ge=60, le=10 * 366 * 86_400)] | None = None
+    on_full: OnFull = OnFull.BLOCK
+
+    def limits(self) -> StoreLimits:
+        """What the core goes by."""
+        age_ms_max = None if self.age_s_max is None else 1000 * self.age_s_max
+        return StoreLimits(self.disk_bytes_max, self.free_bytes_min, age_ms_max, self.on_full)
 
 
 class WindowSettings(_Section):
@@ -208,4 +218,10 @@ class EdgeConfig(_Section):
     @model_validator(mode="after")
     def _rules_stand_beside_each_other(self) -> Self:
         check_rules(self.mapping, self.mqtt.topic_root)
+        return self
+
+    @model_validator(mode="after")
+    def _thinning_needs_windows(self) -> Self:
+        if self.store.on_full is OnFull.THIN_OLDEST and not self.windows.sizes_s:
+            raise ValueError("store.on_full: thin-oldest keeps rollups in place of readings: expected windows.sizes_s")
         return self

@@ -5,10 +5,12 @@ things stand. Synchronous; every method is called from the store thread only, so
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from edge.budget import Budget, StoreLimits
 from edge.device_clocks import ClockEstimate
 from edge.feedback import Downlink, Feedback
 from edge.forward.forwarder import Batch, Forwarder, ForwarderState, Wait
@@ -27,10 +29,10 @@ from edge.mapping.mapper import Mapper
 from edge.mapping.rebirths import Rebirths
 from edge.meter import Meter, seconds_to_catch_up
 from edge.quarantine import Quarantine
-from edge.store import Store
+from edge.store import Salvage, Store, StoreCorrupt
+from edge.store.names import HEAD_CURSOR
 from edge.store.notices import Notices
 from edge.store.outage_log import OutageLog
-from edge.store.store import HEAD_CURSOR
 from edge.store.windows import WindowTables
 from edge.windows import PAGE_ROWS, WINDOWS_CURSOR, Aggregator, WindowRules
 from sensors.topics import Topic
@@ -43,6 +45,8 @@ DESTINATION = "influx"
 REMEMBER_ROWS = 2000  # of the log's end, read at the start so that the pages are not empty: some 10 ms
 NO_WINDOWS = WindowRules(sizes_s=())
 IN_ORDER = LaneRules(backfill=False)
+DEFAULT_LIMITS = StoreLimits()
+DEFAULT_DEVICE_LIMITS = Limits()
 DEFAULT_GATEWAY = "tidegate-gateway"
 
 
@@ -94,17 +98,17 @@ class Desk:
         lanes: LaneRules = IN_ORDER,
         gateway: str = DEFAULT_GATEWAY,
         mapper: Mapper | None = None,
-        limits: Limits | None = None,
+        limits: Limits = DEFAULT_DEVICE_LIMITS,
+        budget: StoreLimits = DEFAULT_LIMITS,
     ) -> None:
         """`gateway`: the name by which this gateway's own lines can be told from another's."""
-        self.store = Store(data_dir / STORE_FILE)
+        self.store = Store(data_dir / STORE_FILE, [DESTINATION], disk_bytes_max=budget.disk_bytes_max)
         try:
-            self.ledger = Ledger(self.store, [DESTINATION], [WINDOWS_CURSOR])
+            self.ledger = _ledger(self.store)
             self.latest = self._remembered()
         except BaseException:
             self.store.close()
             raise
-        limits = limits or Limits()
         self._throttle = Throttle(limits.readings_per_s_per_device, limits.readings_burst_per_device)
         self._ingest = Ingest(
             self.store, self.ledger, root=root, message_bytes_max=message_bytes_max, mapper=mapper, limits=limits
@@ -112,7 +116,7 @@ class Desk:
         self.quarantine = Quarantine(self.store, self.ledger, self._ingest)
         self._feedback = Feedback(self.ledger, self._throttle, root=root)
         self._rebirths = Rebirths()
-        queue = LaneQueue(
+        self._queue = LaneQueue(
             self.store,
             self.ledger,
             _lanes(self.store, windows, lanes, measurement),
@@ -125,14 +129,14 @@ class Desk:
         self.forwarder = Forwarder(
             self.store,
             self.ledger,
-            queue,
+            self._queue,
             DESTINATION,
             rng,
             batch_rows=batch_rows,
             flush_every_ms=flush_every_ms,
             retry_cap_ms=retry_cap_ms,
         )
-        self._queue = queue
+        self.budget = Budget(self.store, self.ledger, DESTINATION, budget)
         self._aggregator = Aggregator(self.store, self.ledger, windows)
         self._aggregated_ms: int | None = None
         self.outage_log = OutageLog(self.store)
@@ -142,6 +146,7 @@ class Desk:
 
     def take_in(self, messages: Sequence[Message], now_ms: int, wall_ms: int) -> tuple[Ingested, list[Downlink]]:
         """Commit a batch; afterwards its messages may be acknowledged, and the downlinks sent. Raises `StoreError`."""
+        self.budget.admit()
         ingested = self._ingest.process(messages, wall_ms)
         self.latest.note(ingested.rows, wall_ms)
         self._throttle.note(ingested.by_device, now_ms)
@@ -155,6 +160,7 @@ class Desk:
 
         Raises `NotUnderstood` and `StoreError`; then nothing was kept.
         """
+        self.budget.admit()
         ingested = self._ingest.accept(topic, payload, wall_ms)
         self.latest.note(ingested.rows, wall_ms)
         self._throttle.note(ingested.by_device, now_ms)
@@ -186,12 +192,14 @@ class Desk:
         self.forwarder.settle(batch, outcome, now_ms, wall_ms)
 
     def tidy(self, now_ms: int, wall_ms: int | None = None) -> bool:
-        """Roll up, write the ledger if it is time, delete what everybody has passed; whether there is more to do.
+        """Keep within the budgets, roll up, write the ledger, delete what everybody has passed; whether there is more.
 
         `wall_ms`: the wall clock, by which windows of silent devices are closed; None if it is not known.
         Raises `StoreError`.
         """
         self.ledger.refresh()
+        if self.budget.enforce(now_ms):
+            return True
         more = self._aggregate(now_ms, wall_ms)
         more = self._queue.retire(DELETE_ROWS_MAX) or more
         if self._ledger_written_ms is None or now_ms - self._ledger_written_ms >= LEDGER_EVERY_MS:
@@ -199,7 +207,7 @@ class Desk:
             self._ledger_written_ms = now_ms
         through = self.ledger.deletable_through()
         if through == self._deleted_through:
-            return more
+            return more or self.store.shrink()
         if self.store.delete_through(through, DELETE_ROWS_MAX) < DELETE_ROWS_MAX:
             self._deleted_through = through
             return more
@@ -247,6 +255,11 @@ class Desk:
         self.ledger.forget_uncommitted()
         self.store.reopen()
 
+    def take_salvage(self) -> Salvage | None:
+        """What came of a salvage, told once."""
+        salvage, self.store.salvaged = self.store.salvaged, None
+        return salvage
+
     def prove_writable(self) -> None:
         """One small durable transaction. Raises `StoreError`."""
         self.ledger.refresh()
@@ -263,8 +276,9 @@ class Desk:
 
     def _remembered(self) -> Latest:
         latest = Latest()
-        for entry in self.store.read(max(0, self.store.head - REMEMBER_ROWS), REMEMBER_ROWS).entries:
-            latest.note([(entry.device_key, entry.reading)], entry.received_at_ms)
+        with suppress(StoreCorrupt):  # the pages start empty; who needs these rows will have the file salvaged
+            for entry in self.store.read(max(0, self.store.head - REMEMBER_ROWS), REMEMBER_ROWS).entries:
+                latest.note([(entry.device_key, entry.reading)], entry.received_at_ms)
         return latest
 
     def _write_ledger(self) -> None:
@@ -276,6 +290,14 @@ class Desk:
         except BaseException:
             self.ledger.forget_uncommitted()
             raise
+
+
+def _ledger(store: Store) -> Ledger:
+    try:
+        return Ledger(store, [DESTINATION], [WINDOWS_CURSOR])
+    except StoreCorrupt:
+        store.reopen()
+        return Ledger(store, [DESTINATION], [WINDOWS_CURSOR])
 
 
 def _lanes(store: Store, windows: WindowRules, rules: LaneRules, measurement: str) -> list[Lane]:

@@ -274,6 +274,7 @@ class Gateway:
         if isinstance(error, (StoreFailed, StoreFull)):
             with suppress(StoreError):
                 await self._in_store(self._desk.reopen)
+                log_salvage(self._desk)
 
     def _store_works(self) -> None:
         if self._store_error is not None:
@@ -304,9 +305,16 @@ async def serve(config: EdgeConfig, clock: Clock, ready: Callable[[], None] | No
                 await loop.run_in_executor(store_thread, desk.close)
 
 
+def log_salvage(desk: Desk) -> None:
+    """Tell the operator, once, that the store was damaged and what is left."""
+    salvage = desk.take_salvage()
+    if salvage is not None:
+        log.error("store was damaged: set aside, and its readable rows recovered into a new one", **salvage._asdict())
+
+
 def open_desk(config: EdgeConfig, rng: Random) -> Desk:
     """The gateway's core over the store of the configuration. Raises `StoreLocked`, `StoreUnusable`, `StoreTooNew`."""
-    return Desk(
+    desk = Desk(
         config.store.data_dir,
         rng,
         root=config.mqtt.topic_root,
@@ -320,4 +328,7 @@ def open_desk(config: EdgeConfig, rng: Random) -> Desk:
         gateway=config.mqtt.client_id,
         mapper=Mapper(config.mapping),
         limits=Limits(**config.limits.model_dump()),
+        budget=config.store.limits(),
     )
+    log_salvage(desk)
+    return desk

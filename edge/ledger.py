@@ -4,10 +4,14 @@ Entries of one account (device, boot), each a set of seqs:
 
     received                 committed to the log
     delivered/DESTINATION    covered by that destination's acceptance
+    thinned                  received and rolled up, but dropped for want of room before it was delivered
+    expired/REASON           received, but dropped before it was delivered: for its age, or for want of room
     quarantined              received, but can never be delivered (the cloud refuses it, or its row is damaged)
-    lost/REASON              never received, and the device says that it no longer holds it
+    lost/REASON              never received, and the device says that it no longer holds it; with the reason `store`:
+                             received, but a damaged store had it no more (and it is received no more)
 
-Promise: for every destination, received = delivered + held + quarantined, at any instant and after any crash. The
+Promise: for every destination, received = delivered + held + thinned + expired + quarantined, at any instant and after
+any crash. The
 ledger is a reader of the log: its sets live in memory and are written every `CHECKPOINT_ROWS` rows together with the
 ids that they cover; after a crash the few rows that they do not cover are read again. Only covered rows are deleted.
 Synchronous; lives in the store's thread.
@@ -18,35 +22,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from edge.intervals import Intervals
+from edge.store.names import DELIVERED as DELIVERED
+from edge.store.names import DUPLICATES as DUPLICATES
+from edge.store.names import EXPIRED as EXPIRED
+from edge.store.names import LOST as LOST
+from edge.store.names import NOT_ROLLED_UP as NOT_ROLLED_UP
+from edge.store.names import QUARANTINED as QUARANTINED
+from edge.store.names import RECEIVED as RECEIVED
+from edge.store.names import RECEIVED_CURSOR as RECEIVED_CURSOR
+from edge.store.names import THINNED as THINNED
+from edge.store.names import UNDECODABLE as UNDECODABLE
+from edge.store.names import covered_ranges as covered_ranges
+from edge.store.names import done_ranges as done_ranges
+from edge.store.names import forward_cursor as forward_cursor
 from edge.store.rows import LogEntry
 from edge.store.store import Store
 
-RECEIVED = "received"
-QUARANTINED = "quarantined"
-DUPLICATES = "duplicates"
-UNDECODABLE = "undecodable"
-LOST = "lost"
-DELIVERED = "delivered"
-NOT_ROLLED_UP = "not_rolled_up"
-
 CHECKPOINT_ROWS = 8192  # rows read again after a crash: about 50 ms; and one ledger write per so many readings
 RECOVER_ROWS = 2048  # of one read while recovering, so that memory stays flat
-RECEIVED_CURSOR = "ledger/received"
-
-
-def forward_cursor(destination: str) -> str:
-    """The name of the cursor that says up to where a destination has the log without a gap."""
-    return f"forward/{destination}"
-
-
-def done_ranges(destination: str, source: str = "readings") -> str:
-    """The name of the set of ids that a destination is done with: accepted by it, or in quarantine."""
-    return f"forward/{destination}/{source}"
-
-
-def covered_ranges(destination: str) -> str:
-    """The name of the set of ids, of those that the destination is done with, that the written ledger covers."""
-    return f"ledger/delivered/{destination}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +51,14 @@ class Balance:
     delivered: int
     held: int
     quarantined: int
+    thinned: int = 0
+    expired: int = 0
 
     @property
     def balances(self) -> bool:
         """Whether every received reading is accounted for."""
-        return self.received == self.delivered + self.held + self.quarantined
+        settled = self.delivered + self.quarantined + self.thinned + self.expired
+        return self.received == settled + self.held
 
 
 class Account:
@@ -127,6 +123,7 @@ class Ledger:
         self._boots: dict[int, list[int]] = {}
         self._dirty: dict[tuple[int, int], Account] = {}
         self.totals = {RECEIVED: 0, DUPLICATES: 0, QUARANTINED: 0, UNDECODABLE: 0, LOST: 0, NOT_ROLLED_UP: 0}
+        self.totals.update({THINNED: 0, EXPIRED: 0})
         self.totals.update({f"{DELIVERED}/{name}": 0 for name in self._destinations})
         self.totals.update(store.totals())
         for entries in self._log(store.cursor(RECEIVED_CURSOR), store.head):
@@ -229,6 +226,17 @@ class Ledger:
             self._touch(device_key, boot)
         self.totals[QUARANTINED] += 1
 
+    def drop(self, entry: str, entries: Iterable[LogEntry]) -> None:
+        """Note that these entries leave the log undelivered, `thinned` or `expired/REASON`.
+
+        The ledger is written with this very transaction: there will be no rows to read again.
+        """
+        for one in entries:
+            self._account(one.device_key, one.reading.boot).entry(entry).add(one.reading.seq)
+            self._touch(one.device_key, one.reading.boot)
+            self.totals[entry.split("/")[0]] += 1
+        self._counted = True
+
     def undecodable(self) -> None:
         """Note a message that never became readings."""
         self.totals[UNDECODABLE] += 1
@@ -291,6 +299,8 @@ class Ledger:
             self.totals[f"{DELIVERED}/{destination}"],
             self._store.head - self._store.ranges(done_ranges(destination)).count(),
             self.totals[QUARANTINED],
+            self.totals[THINNED],
+            self.totals[EXPIRED],
         )
 
     def accounts(self) -> Iterator[tuple[int, int, Account]]:

@@ -43,6 +43,7 @@ class IngestStatus(_Document):
 class LedgerStatus(_Document):
     """The ledger summed up; counts of readings (`undecodable`: of messages).
 
+    `thinned` and `expired` count readings dropped undelivered by the store's budgets, `salvages` damaged stores.
     `not_rolled_up` counts readings that came too late for a window, and values that found no room in one, once a size.
     """
 
@@ -55,6 +56,9 @@ class LedgerStatus(_Document):
     undecodable: int
     not_rolled_up: int
     balances: bool
+    thinned: int = 0
+    expired: int = 0
+    salvages: int = 0
 
 
 class ForwardStatus(_Document):
@@ -135,6 +139,9 @@ def ledger_status(standing: Standing) -> LedgerStatus:
         undecodable=totals["undecodable"],
         not_rolled_up=totals["not_rolled_up"],
         balances=balance.balances,
+        thinned=balance.thinned,
+        expired=balance.expired,
+        salvages=totals.get("salvages", 0),
     )
 
 

@@ -31,10 +31,8 @@ from edge.intervals import Intervals
 from edge.ledger import NOT_ROLLED_UP, Ledger
 from edge.stats import Stats
 from edge.store import LogEntry, Store
+from edge.store.names import WINDOWS_CURSOR as WINDOWS_CURSOR
 from edge.store.windows import Window, WindowKey, WindowTables
-
-WINDOWS_CURSOR = "windows/log"
-"""The cursor that says how far the log is in windows; rows above it are not deleted."""
 
 PAGE_ROWS = 2048  # of one transaction: one fsync for so many readings, and up to 0.1 s in which ingest waits
 EMIT_WINDOWS = 2048  # of one transaction, for the same reasons

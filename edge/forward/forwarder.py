@@ -222,7 +222,7 @@ class Forwarder:
 
     def _quarantine(self, lane: Lane, row: Row, why: str, wall_ms: int) -> None:
         if row.id in self._queue.done(lane.source):
-            return  # a commit that failed may have been one all the same
+            return  # dropped while it was on its way, or a commit that failed may have been one all the same
         is_reading = isinstance(row, LogEntry)
         self._store.quarantine(
             at_ms=wall_ms,

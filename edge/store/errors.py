@@ -5,6 +5,7 @@ StoreError
 +-- StoreUnusable     the path is no directory, not writable, or not a database: mend the path
 +-- StoreFull         no space or the size limit is reached: the gateway stops acknowledging until there is room
 +-- StoreFailed       the disk refused to read or write: reopen, and look at the disk
+    +-- StoreCorrupt  the file makes no sense any more: reopen, which salvages it
 """
 
 
@@ -35,3 +36,7 @@ class StoreFull(StoreError):
 
 class StoreFailed(StoreError):
     """SQLite could not carry out the transaction (I/O error, read-only volume, corruption)."""
+
+
+class StoreCorrupt(StoreFailed):
+    """The content of the file is damaged. `Store.reopen` sets it aside and goes on with what can be read."""

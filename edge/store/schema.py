@@ -131,6 +131,12 @@ def m0006_link_events_and_outages(db: Database) -> None:
     )
 
 
+@migrations()
+def m0007_age_marks(db: Database) -> None:
+    """Which ids of the log had come when the age clock (milliseconds in which the gateway ran) showed what."""
+    db.conn.execute("CREATE TABLE age_marks (at_ms INTEGER PRIMARY KEY, head INTEGER NOT NULL) STRICT")
+
+
 def migrate(db: Database, path: str) -> list[str]:
     """Bring the file up to date; the names of the migrations that ran. Raises `StoreTooNew`."""
     known = {migration.name for migration in migrations.pending(db)} | {done.name for done in migrations.applied(db)}

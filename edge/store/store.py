@@ -5,6 +5,7 @@ transaction leaves nothing behind; ids of the log rise by one and are never used
 Synchronous and for one thread: the shell owns that thread. A second process is refused by a lock.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,18 +15,20 @@ from typing import Any, NamedTuple
 
 from sqlite_utils import Database
 
-from edge.intervals import Intervals
-from edge.store.errors import StoreFailed, StoreFull, StoreUnusable
+from edge.intervals import Intervals, IntervalsError
+from edge.store.check import Damaged, check_content, check_files, is_corruption, is_damage
+from edge.store.errors import StoreCorrupt, StoreFailed, StoreFull, StoreUnusable
 from edge.store.lock import StoreLock
+from edge.store.names import HEAD_CURSOR
 from edge.store.rows import LogEntry, RowCorrupt, StoredRow, pack, unpack
+from edge.store.salvage import Salvage, finish, salvage
 from edge.store.schema import StoreTooNew, migrate
 from sensors.reading import Reading
 
-HEAD_CURSOR = "log/head"
-"""The cursor that holds the highest id ever given out, so that an emptied log does not start over."""
-
 WAL_AUTOCHECKPOINT_PAGES = 1000  # about 4 MB: SQLite's own default, written down because WAL growth is a promise
-JOURNAL_SIZE_LIMIT_BYTES = 64 * 1024 * 1024  # the WAL file is cut back to this after a burst
+WAL_BYTES_MAX = 16 * 1024 * 1024  # the WAL file is cut back to this after a burst; counts within disk_bytes_max
+KEPT_PAGES = 256  # 1 MiB: giving back and taking again costs writes
+SHRINK_PAGES = 500  # of one transaction: 2 MB of writes, about 20 ms in which ingest waits
 BUSY_TIMEOUT_MS = 5000  # readers of ours hold the file for a second at most
 _SYNCHRONOUS_FULL = 2
 UNKNOWN_DEVICE = ("", "")
@@ -38,14 +41,32 @@ class Page(NamedTuple):
     damaged: StoredRow | None
 
 
+class Pages(NamedTuple):
+    """The file's pages, how many of them hold nothing, and the size of one."""
+
+    total: int
+    free: int
+    size_bytes: int
+
+
 class Store:
     """The open store. Use as a context manager, or call `close`.
 
+    A file that is damaged is salvaged when it is opened, see `edge.store.salvage`; `salvaged` says what came of it.
     Raises on construction: `StoreLocked`, `StoreUnusable`, `StoreTooNew`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, destinations: Sequence[str] = (), *, disk_bytes_max: int | None = None) -> None:
+        """`destinations`: whom the log is for; a salvage says for each of them what it is done with.
+
+        `disk_bytes_max`: what file and write-ahead log may take together; beyond it `StoreFull` is raised.
+        """
+        self._disk_bytes_max = disk_bytes_max
+        self.pages_max: int | None = None
         self.path = path
+        self.salvaged: Salvage | None = None
+        self._destinations = tuple(destinations)
+        self._corrupt: str | None = None
         if not path.parent.is_dir():
             raise StoreUnusable(str(path), f"{path.parent} is not a directory")
         self._lock = StoreLock(path)
@@ -57,12 +78,29 @@ class Store:
 
     def _open(self) -> None:
         try:
+            finish(self.path)
+            why = self._corrupt or self._connect()
+            if why is not None:
+                self.salvaged = salvage(self.path, why, self._destinations)
+                self._corrupt = None
+                why = self._connect()
+        except (sqlite3.Error, StoreFailed, OSError) as error:
+            raise StoreUnusable(str(self.path), str(error)) from error
+        if why is not None:
+            raise StoreUnusable(str(self.path), why)
+
+    def _connect(self) -> str | None:
+        """Open the file; or why it is to be salvaged."""
+        try:
+            check_files(self.path)
             self._db = sqlite3.connect(
                 self.path, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000, check_same_thread=False
             )
             try:
                 _configure(self._db)
+                self._limit_pages()
                 migrate(Database(self._db, execute_plugins=False), str(self.path))
+                check_content(self._db, self.path)
                 rows = self._db.execute("SELECT key, site, device FROM devices ORDER BY key").fetchall()
                 self._names: dict[int, tuple[str, str]] = {key: (site, device) for key, site, device in rows}
                 self._keys = {name: key for key, name in self._names.items()}
@@ -71,11 +109,25 @@ class Store:
             except BaseException:
                 self._db.close()
                 raise
-        except (sqlite3.Error, StoreFailed) as error:
-            raise StoreUnusable(str(self.path), str(error)) from error
+        except (Damaged, StoreCorrupt) as error:
+            return str(error)
+        except sqlite3.Error as error:
+            if not is_damage(error):
+                raise
+            return str(error)
+        return None
+
+    def _limit_pages(self) -> None:
+        if self._disk_bytes_max is not None:
+            wal_bytes = min(WAL_BYTES_MAX, self._disk_bytes_max // 4)
+            pages_max = (self._disk_bytes_max - wal_bytes) // self.pages().size_bytes
+            self.pages_max = self._db.execute(f"PRAGMA max_page_count = {pages_max}").fetchone()[0]
 
     def reopen(self) -> None:
-        """Close and open again: after a failed fsync the connection's view of the file is not to be trusted."""
+        """Close and open again: after a failed fsync the connection's view of the file is not to be trusted.
+
+        A file that was found to be damaged is salvaged.
+        """
         self._db.close()
         self._open()
 
@@ -114,7 +166,7 @@ class Store:
         except BaseException as error:
             self._roll_back(head, devices)
             if isinstance(error, sqlite3.Error):
-                raise _named(error) from error
+                raise self._named(error) from error
             raise
 
     def _roll_back(self, head: int, devices: int) -> None:
@@ -204,7 +256,7 @@ class Store:
     def ranges(self, name: str) -> Intervals:
         """A set of ids; empty at the start."""
         rows = self._execute("SELECT ranges FROM ranges WHERE name = ?", (name,))
-        return Intervals.decode(rows[0][0]) if rows else Intervals()
+        return self.decode(rows[0][0]) if rows else Intervals()
 
     def put_ranges(self, name: str, ids: Intervals) -> None:
         """Write a set of ids, inside a transaction."""
@@ -213,7 +265,7 @@ class Store:
     def ledger_entries(self, device_key: int, boot: int) -> dict[str, Intervals]:
         """What the ledger holds of one boot of one device: entry name -> seqs."""
         rows = self._execute("SELECT entry, ranges FROM ledger WHERE device_key = ? AND boot = ?", (device_key, boot))
-        return {entry: Intervals.decode(ranges) for entry, ranges in rows}
+        return {entry: self.decode(ranges) for entry, ranges in rows}
 
     def ledger_accounts(self) -> list[tuple[int, int]]:
         """Every (device_key, boot) that the ledger has heard of, in order."""
@@ -263,6 +315,28 @@ class Store:
         names = (self.path.name, self.path.name + "-wal")
         return sum(path.stat().st_size for path in map(self.path.with_name, names) if path.exists())
 
+    def pages(self) -> "Pages":
+        """How many pages the file has."""
+        names = ("page_count", "freelist_count", "page_size")
+        return Pages(*(int(self._execute(f"PRAGMA {name}")[0][0]) for name in names))
+
+    def shrink(self) -> bool:
+        """Give pages that hold nothing back to the volume, some at a time; whether any went.
+
+        As many as a quarter of the file stay, for what comes next. Its own transaction.
+        """
+        pages = self.pages()
+        if pages.free <= max(KEPT_PAGES, pages.total // 4):
+            return False
+        with self.transaction():
+            self._execute(f"PRAGMA incremental_vacuum({SHRINK_PAGES})")
+        return self.pages().total < pages.total
+
+    def volume_free_bytes(self) -> int:
+        """What the volume has left for us."""
+        volume = os.statvfs(self.path.parent)
+        return volume.f_bavail * volume.f_frsize
+
     # -- for the modules of this folder that have tables of their own
 
     def run(self, sql: str, arguments: tuple[object, ...] = ()) -> list[Any]:
@@ -281,27 +355,40 @@ class Store:
         try:
             return self._db.execute(sql, arguments).fetchall()
         except sqlite3.Error as error:
-            raise _named(error) from error
+            raise self._named(error) from error
+
+    def decode(self, raw: bytes) -> Intervals:
+        """A stored set. Raises `StoreCorrupt`."""
+        try:
+            return Intervals.decode(raw)
+        except IntervalsError as error:
+            self._corrupt = str(error)
+            raise StoreCorrupt(f"the store is damaged: {error}") from error
+
+    def _named(self, error: sqlite3.Error) -> StoreFull | StoreFailed:
+        name = getattr(error, "sqlite_errorname", "")
+        if name == "SQLITE_FULL":
+            return StoreFull(f"the store is full: {error}")
+        if is_corruption(error):
+            self._corrupt = str(error)
+            return StoreCorrupt(f"the store is damaged ({name}): {error}")
+        return StoreFailed(f"the store failed ({name or 'no code'}): {error}")
 
 
 def _configure(db: sqlite3.Connection) -> None:
     """Set what durability rests on, and read it back: builds of SQLite differ in their defaults."""
+    if db.execute("PRAGMA page_count").fetchone()[0] == 0:  # of an older file it would be a write, and change nothing
+        db.execute("PRAGMA auto_vacuum = INCREMENTAL")
     mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA cell_size_check = ON")  # notice a page that makes no sense when it is read
     db.execute(f"PRAGMA wal_autocheckpoint = {WAL_AUTOCHECKPOINT_PAGES}")
-    db.execute(f"PRAGMA journal_size_limit = {JOURNAL_SIZE_LIMIT_BYTES}")
+    db.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_MAX}")
     synchronous = db.execute("PRAGMA synchronous").fetchone()[0]
     if mode != "wal" or synchronous != _SYNCHRONOUS_FULL:
         raise StoreFailed(
             f"SQLite gave journal_mode {mode} and synchronous {synchronous}: expected wal and {_SYNCHRONOUS_FULL}"
         )
-
-
-def _named(error: sqlite3.Error) -> StoreFull | StoreFailed:
-    name = getattr(error, "sqlite_errorname", "")
-    if name == "SQLITE_FULL":
-        return StoreFull(f"the store is full: {error}")
-    return StoreFailed(f"the store failed ({name or 'no code'}): {error}")
 
 
 __all__ = ["HEAD_CURSOR", "Store", "StoreTooNew"]

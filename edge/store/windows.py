@@ -128,7 +128,7 @@ class WindowTables:
         rows = self._store.run(
             "SELECT ranges FROM forgotten_windows WHERE device_key = ? AND size_s = ?", (device_key, size_s)
         )
-        return Intervals.decode(rows[0][0]) if rows else Intervals()
+        return self._store.decode(rows[0][0]) if rows else Intervals()
 
     def put_forgotten(self, device_key: int, size_s: int, numbers: Intervals) -> None:
         """Write which windows of a device are no longer kept."""

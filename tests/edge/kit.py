@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
-from edge.desk import IN_ORDER, NO_WINDOWS, Desk
+from edge.budget import StoreLimits
+from edge.desk import DEFAULT_DEVICE_LIMITS, DEFAULT_LIMITS, IN_ORDER, NO_WINDOWS, Desk
 from edge.forward.lanes import LaneRules
 from edge.ingest import Message
 from edge.limits import Limits
@@ -38,7 +39,8 @@ def open_desk(
     windows: WindowRules = NO_WINDOWS,
     lanes: LaneRules = IN_ORDER,
     mapping: Sequence[MappingRule] = (),
-    limits: Limits | None = None,
+    limits: Limits = DEFAULT_DEVICE_LIMITS,
+    budget: StoreLimits = DEFAULT_LIMITS,
 ) -> Desk:
     """A gateway's core over a store in `data_dir`."""
     return Desk(
@@ -51,6 +53,7 @@ def open_desk(
         flush_every_ms=flush_every_ms,
         windows=windows,
         lanes=lanes,
+        budget=budget,
         retry_cap_ms=60_000,
         mapper=Mapper(mapping),
         limits=limits,

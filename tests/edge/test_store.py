@@ -72,14 +72,6 @@ def test_a_store_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path) ->
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("content", [b"this is no database, whatever its name says" * 100])
-def test_a_file_that_is_no_database_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / STORE_FILE
-    path.write_bytes(content)
-    with pytest.raises(StoreUnusable, match=STORE_FILE):
-        Store(path)
-
-
 def test_a_missing_directory_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreUnusable, match="not a directory"):
         Store(tmp_path / "nowhere" / STORE_FILE)
@@ -137,6 +129,7 @@ class LedgerSurvives(RuleBasedStateMachine):
         self.received: set[tuple[str, int, int]] = set()
         self.delivered: set[tuple[str, int, int]] = set()
         self.refused: set[tuple[str, int, int]] = set()
+        self.dropped: set[tuple[str, int, int]] = set()
         self.now_ms = 0
 
     @rule(
@@ -173,6 +166,13 @@ class LedgerSurvives(RuleBasedStateMachine):
         while self.desk.tidy(self.now_ms, T0_MS + self.now_ms):
             pass
 
+    @rule(data=st.data(), entry=st.sampled_from(["expired/size", "thinned"]))
+    def drop(self, data: st.DataObject, entry: str) -> None:
+        self.desk.ledger.refresh()
+        before = self.in_the_log()
+        self.desk.budget.drop(entry, data.draw(st.integers(0, max(1, self.desk.store.head))))
+        self.dropped |= before - self.in_the_log() - self.delivered - self.refused
+
     @rule()
     def crash(self) -> None:
         self.desk.store.close()
@@ -188,7 +188,7 @@ class LedgerSurvives(RuleBasedStateMachine):
     def ledger_equals_truth(self) -> None:
         if not hasattr(self, "desk"):
             return
-        names = ("received", f"delivered/{DESTINATION}", "quarantined")
+        names = ("received", f"delivered/{DESTINATION}", "quarantined", "expired/size", "thinned")
         found: dict[str, set[tuple[str, int, int]]] = {name: set() for name in names}
         for key, boot, account in self.desk.ledger.accounts():
             _, device = self.desk.store.device_name(key)
@@ -200,11 +200,15 @@ class LedgerSurvives(RuleBasedStateMachine):
         balance = self.desk.ledger.balance(DESTINATION)
         assert balance.balances
         assert balance.received == len(self.received)
-        in_the_log = {
+        assert found["expired/size"] | found["thinned"] == self.dropped
+        assert (balance.expired, balance.thinned) == (len(found["expired/size"]), len(found["thinned"]))
+        assert self.in_the_log() >= self.received - self.delivered - self.refused - self.dropped
+
+    def in_the_log(self) -> set[tuple[str, int, int]]:
+        return {
             (self.desk.store.device_name(key)[1], boot, seq)
             for key, boot, seq in self.desk.store.run("SELECT device_key, boot, seq FROM readings")
         }
-        assert in_the_log >= self.received - self.delivered - self.refused
 
     def teardown(self) -> None:
         if hasattr(self, "desk"):

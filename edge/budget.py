@@ -1,0 +1,167 @@
+"""The store's budgets: bytes on the disk, space left on the volume, age of unsent readings; and what gives way at them.
+
+The limit is the smaller of what the configuration allows and what the volume has above its floor. Intake stops at
+`ADMIT_SHARE` of it (`StoreFull` is raised long before SQLite is full), so that delivering, the ledger and rollups
+always have room: a full store drains. With a policy that drops, the oldest readings go at `DROP_SHARE`, before intake
+would stop, until `KEEP_SHARE` is used.
+
+Promises: a reading is dropped only after its values are in a window (rollups are kept), and in the transaction that
+tells the ledger, the delivered set and the log; notices and rollups are never dropped. Age runs on the monotonic clock
+while the gateway runs, so a step of the wall clock expires nothing; it is never overstated.
+Synchronous; lives in the store's thread.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from edge.intervals import Intervals
+from edge.ledger import Ledger, done_ranges, forward_cursor
+from edge.store import LogEntry, Store, StoreFull
+from edge.store.names import EXPIRED, THINNED, WINDOWS_CURSOR
+from edge.store.rows import StoredRow
+
+ADMIT_SHARE = 0.90
+DROP_SHARE = 0.85
+KEEP_SHARE = 0.80
+DROP_ROWS = 2000  # of one transaction: about 20 ms in which ingest waits
+AGE_STEPS = 64  # marks in one age limit: expiry is late by 2 % at most
+AGE_CLOCK_CURSOR = "age/clock"
+DEFAULT_DISK_BYTES_MAX = 2 * 1024**3  # 15 million readings; fits an 8 GB eMMC beside a system
+DEFAULT_FREE_BYTES_MIN = 64 * 1024**2  # room for logs and for the write-ahead log of a drain
+
+
+class OnFull(StrEnum):
+    """What gives way when the store is full."""
+
+    BLOCK = "block"
+    DROP_OLDEST = "drop-oldest"
+    THIN_OLDEST = "thin-oldest"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreLimits:
+    """The budgets of one store."""
+
+    disk_bytes_max: int = DEFAULT_DISK_BYTES_MAX
+    free_bytes_min: int = DEFAULT_FREE_BYTES_MIN
+    age_ms_max: int | None = None
+    on_full: OnFull = OnFull.BLOCK
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Pages used of the pages that there may be, and what sets the limit."""
+
+    used: int
+    limit: int
+    reason: str
+
+
+class Budget:
+    """Keeps one store within its limits."""
+
+    def __init__(self, store: Store, ledger: Ledger, destination: str, limits: StoreLimits) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._destination = destination
+        self._limits = limits
+        self._dropping = False
+        self._age_from_ms: tuple[int, int] | None = None
+        self._marked_ms: int | None = None
+
+    def room(self) -> Room:
+        """How full the store is. Raises `StoreError`."""
+        pages = self._store.pages()
+        cap = self._store.pages_max or pages.total + 1
+        spare = max(0, self._store.volume_free_bytes() - self._limits.free_bytes_min) // pages.size_bytes
+        reason = "size" if cap <= pages.total + spare else "space"
+        return Room(pages.total - pages.free, min(cap, pages.total + spare), reason)
+
+    def admit(self) -> None:
+        """Raises `StoreFull` if nothing more may be taken in."""
+        room = self.room()
+        if room.used >= ADMIT_SHARE * room.limit:
+            what = "disk_bytes_max is reached" if room.reason == "size" else "the volume is at free_bytes_min"
+            raise StoreFull(f"the store is full ({what}, {room.used} of {room.limit} pages used)")
+
+    def enforce(self, now_ms: int) -> bool:
+        """Drop what has to go, one step of it; whether there is more to do. Raises `StoreError`."""
+        if self._expire(now_ms):
+            return True
+        if self._limits.on_full is OnFull.BLOCK:
+            return False
+        room = self.room()
+        share = KEEP_SHARE if self._dropping else DROP_SHARE
+        self._dropping = room.used > share * room.limit
+        if not self._dropping:
+            return False
+        if self._limits.on_full is OnFull.THIN_OLDEST:
+            return self.drop(THINNED)
+        return self.drop(f"{EXPIRED}/{room.reason}")
+
+    def drop(self, entry: str, through_id: int | None = None) -> bool:
+        """Take the oldest readings out of the log, up to `through_id`; whether any went.
+
+        Those that are not delivered are told to the ledger under `entry`. Raises `StoreError`.
+        """
+        last = self._store.cursor(WINDOWS_CURSOR)
+        if through_id is not None:
+            last = min(last, through_id)
+        page = self._store.read(0, DROP_ROWS)
+        going = [one for one in page.entries if one.id <= last]
+        if not going and (page.entries or page.damaged is None or page.damaged[0] > last):
+            return False
+        with self._ledger.transaction():
+            done = self._store.ranges(done_ranges(self._destination))
+            if going:
+                self._ledger.drop(entry, [one for one in going if one.id not in done])
+                done.update(_ids(going))
+                last = going[-1].id
+            elif page.damaged is not None:
+                last = page.damaged[0]
+                if last not in done:
+                    self._quarantine(page.damaged)
+                    done.add(last)
+                self._ledger.drop(entry, [])
+            self._store.put_ranges(done_ranges(self._destination), done)
+            self._store.set_cursor(forward_cursor(self._destination), done.end_of_run(1))
+            self._store.change("DELETE FROM readings WHERE id <= ?", (last,))
+        return True
+
+    def _quarantine(self, row: StoredRow) -> None:
+        self._store.quarantine(
+            at_ms=row[5],
+            source=self._destination,
+            reason="the row of the log (readings) fails its checksum",
+            topic=b"",
+            payload=repr(row[:7]).encode() + row[7],
+            reading_id=row[0],
+        )
+        self._ledger.quarantine(row[1], row[2], row[3])
+
+    # -- age
+
+    def _expire(self, now_ms: int) -> bool:
+        """Drop what is too old; whether there is more. A mark: at this time of the age clock, these ids had come."""
+        limit_ms = self._limits.age_ms_max
+        if limit_ms is None:
+            return False
+        if self._age_from_ms is None:
+            self._age_from_ms = (now_ms, self._store.cursor(AGE_CLOCK_CURSOR))
+        started_ms, base_ms = self._age_from_ms
+        clock_ms = base_ms + now_ms - started_ms
+        if self._marked_ms is None or clock_ms - self._marked_ms >= limit_ms // AGE_STEPS:
+            with self._store.transaction():
+                self._store.run("INSERT OR REPLACE INTO age_marks VALUES (?, ?)", (clock_ms, self._store.head))
+                self._store.run(
+                    "DELETE FROM age_marks WHERE at_ms < (SELECT max(at_ms) FROM age_marks WHERE at_ms <= ?)",
+                    (clock_ms - limit_ms,),
+                )
+                self._store.set_cursor(AGE_CLOCK_CURSOR, clock_ms)
+            self._marked_ms = clock_ms
+        rows = self._store.run("SELECT max(head) FROM age_marks WHERE at_ms <= ?", (clock_ms - limit_ms,))
+        return rows[0][0] is not None and self.drop(f"{EXPIRED}/age", rows[0][0])
+
+
+def _ids(entries: list[LogEntry]) -> Intervals:
+    return Intervals((entry.id, entry.id) for entry in entries)
