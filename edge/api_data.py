@@ -4,7 +4,7 @@
     GET  /api/v1/quarantine[/ID]             what is there; payloads in base64
     POST /api/v1/quarantine/retry            {"ids": [1, 2]}
     POST /api/v1/quarantine/purge            {"ids": [1, 2]} or {"all": true}
-    GET  /api/v1/devices[?after=KEY]         devices, and what is known of their clocks
+    GET  /api/v1/clocks[?after=KEY]          devices, and what is known of their clocks
     GET  /api/v1/ledger[?site=S&device=D&open=true]
 
 Promises: what changes something needs the bearer token; an answer of 200 means committed; the same readings may be
@@ -80,7 +80,7 @@ class DataApi:
             ("POST", "/quarantine/retry", self._retry),
             ("POST", "/quarantine/purge", self._purge),
             ("GET", "/ledger", self._ledger),
-            ("GET", "/devices", self._devices),
+            ("GET", "/clocks", self._devices),
         ):
             router.add_api_route(path, _answering(handler), methods=[method])
         return router
