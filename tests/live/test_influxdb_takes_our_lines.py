@@ -184,9 +184,7 @@ def test_a_field_that_changes_its_type_is_refused(influxdb: Target) -> None:
 
 
 @pytest.mark.parametrize("name", ["Plain_{}", "with.dots:{}", "with-dashes-{}"])
-def test_every_kind_of_name_that_the_configuration_allows_for_the_measurement_comes_back(
-    influxdb: Target, name: str
-) -> None:
+def test_every_kind_of_name_that_a_measurement_may_have_comes_back(influxdb: Target, name: str) -> None:
     measurement = InfluxSettings(measurement=name.format(influxdb.new_measurement()[:20])).measurement
     sent = of_values(0, Value("x", 1.0))
     assert send(influxdb, body_of([sent], measurement)) == [Accepted()]
