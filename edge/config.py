@@ -133,14 +133,31 @@ class LaneSettings(_Section):
         )
 
 
-class InfluxSettings(_Section):
+class _TokenSettings(_Section):
+    """A token, given or kept in a file."""
+
+    token: SecretStr | None = None
+    token_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_token(self) -> Self:
+        if self.token is not None and self.token_file is not None:
+            raise ValueError("token and token_file: expected at most one of them")
+        return self
+
+    def read_token(self) -> str:
+        """The token; a file is read anew each time: a rotation needs no restart. Empty: none. Raises `OSError`."""
+        if self.token_file is not None:
+            return self.token_file.read_text().strip()
+        return self.token.get_secret_value() if self.token is not None else ""
+
+
+class InfluxSettings(_TokenSettings):
     """The cloud: an InfluxDB 2 write API."""
 
     url: Annotated[str, Field(pattern=r"^https?://")] = "http://127.0.0.1:8086"
     org: str = "tidegate"
     bucket: str = "tidegate"
-    token: SecretStr | None = None
-    token_file: Path | None = None
     ca_file: Path | None = None
     measurement: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.:-]{0,63}$")] = "reading"
     batch_rows: Annotated[int, Field(ge=1, le=50_000)] = 5000
@@ -152,18 +169,6 @@ class InfluxSettings(_Section):
 
     lanes: LaneSettings = LaneSettings()
 
-    @model_validator(mode="after")
-    def _one_token(self) -> Self:
-        if self.token is not None and self.token_file is not None:
-            raise ValueError("token and token_file: expected at most one of them")
-        return self
-
-    def read_token(self) -> str:
-        """The token, wherever it is kept; a file is read anew for every connection: a rotation needs no restart."""
-        if self.token_file is not None:
-            return self.token_file.read_text().strip()
-        return self.token.get_secret_value() if self.token is not None else ""
-
 
 class OutageSettings(_Section):
     """The recorder of what the links do: how long it is kept, and how often an idle uplink is looked at (0: never)."""
@@ -173,25 +178,11 @@ class OutageSettings(_Section):
     keep_bytes: Annotated[int, Field(ge=100_000, le=1_000_000_000)] = 32_000_000
 
 
-class ApiSettings(_Section):
-    """Where the gateway answers questions about itself."""
+class ApiSettings(_TokenSettings):
+    """Where the gateway answers questions about itself; its token is what a request must carry to change anything."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
-    token: SecretStr | None = None
-    token_file: Path | None = None
-
-    @model_validator(mode="after")
-    def _one_token(self) -> Self:
-        if self.token is not None and self.token_file is not None:
-            raise ValueError("token and token_file: expected at most one of them")
-        return self
-
-    def read_token(self) -> str:
-        """The token that a request must carry to change anything; empty: nobody may. Raises `OSError`."""
-        if self.token_file is not None:
-            return self.token_file.read_text().strip()
-        return self.token.get_secret_value() if self.token is not None else ""
 
 
 class LimitSettings(_Section):
