@@ -211,7 +211,7 @@ class House:
     def _edge_config(self, changes: dict[str, Any]) -> dict[str, Any]:
         config: dict[str, Any] = {
             "mqtt": {**self._mqtt, "client_id": f"{self._run}-gateway", "topic_root": self._run},
-            "store": {"data_dir": str(self.folder / "edge")},
+            "store": {"data_dir": str(self.folder / "edge"), "free_bytes_min": 0},  # the disk itself is the limit here
             "windows": {"sizes_s": []},  # a rollup may be overwritten by a corrected one, a reading never: see `prove`
             "influx": {
                 "url": f"http://127.0.0.1:{self.cloud_port}",
