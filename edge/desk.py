@@ -282,14 +282,9 @@ class Desk:
         return latest
 
     def _write_ledger(self) -> None:
-        if not self.ledger.has_changes():
-            return
-        try:
-            with self.store.transaction():
+        if self.ledger.has_changes():
+            with self.ledger.transaction():
                 self.ledger.write()
-        except BaseException:
-            self.ledger.forget_uncommitted()
-            raise
 
 
 def _ledger(store: Store) -> Ledger:

@@ -23,12 +23,17 @@ class Problem(Exception):
 
     def response(self) -> JSONResponse:
         """The answer."""
-        return JSONResponse(
-            {"type": "about:blank", "title": self.status.phrase, "status": self.status, "detail": self.detail},
-            status_code=self.status,
-            headers=self.headers,
-            media_type="application/problem+json",
-        )
+        return problem_document(self.status, self.detail, headers=self.headers)
+
+
+def problem_document(
+    status: int, detail: str, *, instance: str | None = None, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    """A problem document (RFC 9457); `instance` is the path that was asked for, where it is told."""
+    document = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    if instance is not None:
+        document["instance"] = instance
+    return JSONResponse(document, status, headers, "application/problem+json")
 
 
 def check_token(request: Request, settings: ApiSettings) -> None:

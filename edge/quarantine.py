@@ -106,20 +106,15 @@ class Quarantine:
 
     def purge(self, item_ids: Sequence[int] | None) -> int:
         """Delete items (None: all of them) for good; how many went. Raises `StoreError`."""
-        self._ledger.refresh()
-        try:
-            with self._store.transaction():
-                before = self.count()
-                if item_ids is None:
-                    self._store.write("DELETE FROM quarantine", [()])
-                else:
-                    self._store.write("DELETE FROM quarantine WHERE id = ?", [(item_id,) for item_id in item_ids])
-                gone = before - self.count()
-                self._ledger.count(PURGED, gone)
-                self._ledger.write()  # now, because recovery must not take a purged reading for a delivered one
-        except BaseException:
-            self._ledger.forget_uncommitted()
-            raise
+        with self._ledger.transaction():
+            before = self.count()
+            if item_ids is None:
+                self._store.write("DELETE FROM quarantine", [()])
+            else:
+                self._store.write("DELETE FROM quarantine WHERE id = ?", [(item_id,) for item_id in item_ids])
+            gone = before - self.count()
+            self._ledger.count(PURGED, gone)
+            self._ledger.write()  # now, because recovery must not take a purged reading for a delivered one
         return gone
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edge.dashboard.routes import LIVE_PATH, make_router
 from edge.dashboard.service import Dashboard
+from edge.problems import problem_document
 from edge.store import StoreError
 
 STATIC = Path(__file__).parent / "static"
@@ -79,33 +80,17 @@ class _Surroundings:
         await self._app(scope, receive, send_with_headers)
 
 
-def problem(status: int, detail: str, instance: str, headers: dict[str, str] | None = None) -> Response:
-    """A problem document."""
-    return JSONResponse(
-        {
-            "type": "about:blank",
-            "title": HTTPStatus(status).phrase,
-            "status": status,
-            "detail": detail,
-            "instance": instance,
-        },
-        status,
-        headers,
-        "application/problem+json",
-    )
-
-
 async def _http_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  # what it is registered for
     headers = dict(error.headers) if error.headers else None
-    return problem(error.status_code, str(error.detail), request.url.path, headers)
+    return problem_document(error.status_code, str(error.detail), instance=request.url.path, headers=headers)
 
 
 async def _bad_request_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
     wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, wrong, request.url.path)
+    return problem_document(HTTPStatus.UNPROCESSABLE_ENTITY, wrong, instance=request.url.path)
 
 
 async def _store_problem(request: Request, error: Exception) -> Response:
-    return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), request.url.path)
+    return problem_document(HTTPStatus.SERVICE_UNAVAILABLE, str(error), instance=request.url.path)
