@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from edge.budget import Budget, StoreLimits
+from edge.budget import Budget
+from edge.desk_rules import DeskRules
 from edge.device_clocks import ClockEstimate
 from edge.feedback import Downlink, Feedback
 from edge.forward.forwarder import Batch, Forwarder, ForwarderState, Wait
-from edge.forward.lanes import Lane, LaneName, LaneRules
+from edge.forward.lanes import Lane, LaneName
 from edge.forward.lines import LineEncoder
 from edge.forward.outcome import Outcome
 from edge.forward.queue import LaneQueue
@@ -24,8 +25,7 @@ from edge.ingest import Ingest, Ingested, Message
 from edge.latest import Latest
 from edge.ledger import Balance, Ledger, forward_cursor
 from edge.ledger_report import LedgerReport, report
-from edge.limits import Limits, Throttle
-from edge.mapping.mapper import Mapper
+from edge.limits import Throttle
 from edge.mapping.rebirths import Rebirths
 from edge.meter import Meter, seconds_to_catch_up
 from edge.quarantine import Quarantine
@@ -34,7 +34,7 @@ from edge.store.names import HEAD_CURSOR
 from edge.store.notices import Notices
 from edge.store.outage_log import OutageLog
 from edge.store.windows import WindowTables
-from edge.windows import PAGE_ROWS, WINDOWS_CURSOR, Aggregator, WindowRules
+from edge.windows import PAGE_ROWS, WINDOWS_CURSOR, Aggregator
 from sensors.topics import Topic
 
 STORE_FILE = "gateway.sqlite"
@@ -43,13 +43,6 @@ LEDGER_EVERY_MS = 5_000  # how much of the ledger a restart reads again, in time
 AGGREGATE_EVERY_MS = 1_000  # one fsync a second for the windows while little comes; a full page does not wait
 DESTINATION = "influx"
 REMEMBER_ROWS = 2000  # of the log's end, read at the start so that the pages are not empty: some 10 ms
-NO_WINDOWS = WindowRules(sizes_s=())
-IN_ORDER = LaneRules(backfill=False)
-DEFAULT_LIMITS = StoreLimits()
-DEFAULT_DEVICE_LIMITS = Limits()
-DEFAULT_GATEWAY = "tidegate-gateway"
-
-
 DEVICES_SHOWN_MAX = 1000
 
 
@@ -83,48 +76,36 @@ class Standing:
 class Desk:
     """The gateway's core, whole: also what a replay drives."""
 
-    def __init__(
-        self,
-        data_dir: Path,
-        rng: Random,
-        *,
-        root: str,
-        message_bytes_max: int,
-        measurement: str,
-        batch_rows: int,
-        flush_every_ms: int,
-        retry_cap_ms: int,
-        windows: WindowRules = NO_WINDOWS,
-        lanes: LaneRules = IN_ORDER,
-        gateway: str = DEFAULT_GATEWAY,
-        mapper: Mapper | None = None,
-        limits: Limits = DEFAULT_DEVICE_LIMITS,
-        budget: StoreLimits = DEFAULT_LIMITS,
-    ) -> None:
-        """`gateway`: the name by which this gateway's own lines can be told from another's."""
-        self.store = Store(data_dir / STORE_FILE, [DESTINATION], disk_bytes_max=budget.disk_bytes_max)
+    def __init__(self, data_dir: Path, rng: Random, rules: DeskRules) -> None:
+        self.store = Store(data_dir / STORE_FILE, [DESTINATION], disk_bytes_max=rules.budget.disk_bytes_max)
         try:
             self.ledger = _ledger(self.store)
             self.latest = self._remembered()
         except BaseException:
             self.store.close()
             raise
+        limits = rules.limits
         self._throttle = Throttle(limits.readings_per_s_per_device, limits.readings_burst_per_device)
         self._ingest = Ingest(
-            self.store, self.ledger, root=root, message_bytes_max=message_bytes_max, mapper=mapper, limits=limits
+            self.store,
+            self.ledger,
+            root=rules.root,
+            message_bytes_max=rules.message_bytes_max,
+            mapper=rules.mapper,
+            limits=limits,
         )
         self.quarantine = Quarantine(self.store, self.ledger, self._ingest)
-        self._feedback = Feedback(self.ledger, self._throttle, root=root)
+        self._feedback = Feedback(self.ledger, self._throttle, root=rules.root)
         self._rebirths = Rebirths()
         self._queue = LaneQueue(
             self.store,
             self.ledger,
-            _lanes(self.store, windows, lanes, measurement),
-            lanes,
+            _lanes(self.store, rules),
+            rules.lanes,
             DESTINATION,
-            gateway=gateway,
-            measurement=measurement,
-            batch_rows=batch_rows,
+            gateway=rules.gateway,
+            measurement=rules.measurement,
+            batch_rows=rules.batch_rows,
         )
         self.forwarder = Forwarder(
             self.store,
@@ -132,12 +113,12 @@ class Desk:
             self._queue,
             DESTINATION,
             rng,
-            batch_rows=batch_rows,
-            flush_every_ms=flush_every_ms,
-            retry_cap_ms=retry_cap_ms,
+            batch_rows=rules.batch_rows,
+            flush_every_ms=rules.flush_every_ms,
+            retry_cap_ms=rules.retry_cap_ms,
         )
-        self.budget = Budget(self.store, self.ledger, DESTINATION, budget)
-        self._aggregator = Aggregator(self.store, self.ledger, windows)
+        self.budget = Budget(self.store, self.ledger, DESTINATION, rules.budget)
+        self._aggregator = Aggregator(self.store, self.ledger, rules.windows)
         self._aggregated_ms: int | None = None
         self.outage_log = OutageLog(self.store)
         self._received, self._drained = Meter(), Meter()
@@ -295,15 +276,15 @@ def _ledger(store: Store) -> Ledger:
         return Ledger(store, [DESTINATION], [WINDOWS_CURSOR])
 
 
-def _lanes(store: Store, windows: WindowRules, rules: LaneRules, measurement: str) -> list[Lane]:
+def _lanes(store: Store, rules: DeskRules) -> list[Lane]:
     """Every lane of the destination; a window size that is no longer configured keeps its lane while it has rollups."""
-    readings = ReadingSource(store, LineEncoder(store.device_name, measurement=measurement))
-    encoder = RollupEncoder(store.device_name, measurement=measurement)
-    sizes_s = sorted({*windows.sizes_s, *WindowTables(store).sizes_s()}, reverse=True)
+    readings = ReadingSource(store, LineEncoder(store.device_name, measurement=rules.measurement))
+    encoder = RollupEncoder(store.device_name, measurement=rules.measurement)
+    sizes_s = sorted({*rules.windows.sizes_s, *WindowTables(store).sizes_s()}, reverse=True)
     rollups = [Lane(f"rollups/{size_s}", LaneName.ROLLUPS, RollupSource(store, encoder, size_s)) for size_s in sizes_s]
     return [
         Lane(LaneName.NOTICES, LaneName.NOTICES, NoticeSource(Notices(store))),
         *rollups,
         Lane(LaneName.LIVE, LaneName.LIVE, readings),
-        Lane(LaneName.BACKFILL, LaneName.BACKFILL, readings, rules.backfill_order),
+        Lane(LaneName.BACKFILL, LaneName.BACKFILL, readings, rules.lanes.backfill_order),
     ]

@@ -22,15 +22,14 @@ from edge.api_outages import outage_router
 from edge.config import EdgeConfig
 from edge.dashboard import Dashboard
 from edge.desk import STORE_FILE, Desk
+from edge.desk_rules import desk_rules
 from edge.feedback import Downlink
 from edge.forward.forwarder import Batch
 from edge.forward.outcome import Accepted, Failed, Outcome
 from edge.inbox import Inbox
 from edge.influx import InfluxSender
 from edge.ingest import Message
-from edge.limits import Limits
 from edge.link_recorder import LinkRecorder
-from edge.mapping.mapper import Mapper
 from edge.mapping.rules import subscriptions
 from edge.mqtt import ConnectionLost, MqttConnection, Received, connect
 from edge.retry import Backoff
@@ -314,21 +313,6 @@ def log_salvage(desk: Desk) -> None:
 
 def open_desk(config: EdgeConfig, rng: Random) -> Desk:
     """The gateway's core over the store of the configuration. Raises `StoreLocked`, `StoreUnusable`, `StoreTooNew`."""
-    desk = Desk(
-        config.store.data_dir,
-        rng,
-        root=config.mqtt.topic_root,
-        message_bytes_max=config.mqtt.message_bytes_max,
-        measurement=config.influx.measurement,
-        batch_rows=config.influx.batch_rows,
-        flush_every_ms=config.influx.flush_every_ms,
-        retry_cap_ms=round(config.influx.retry_cap_s * 1000),
-        windows=config.windows.rules(),
-        lanes=config.influx.lanes.rules(),
-        gateway=config.mqtt.client_id,
-        mapper=Mapper(config.mapping),
-        limits=Limits(**config.limits.model_dump()),
-        budget=config.store.limits(),
-    )
+    desk = Desk(config.store.data_dir, rng, desk_rules(config))
     log_salvage(desk)
     return desk

@@ -5,7 +5,8 @@ from pathlib import Path
 from random import Random
 
 from edge.budget import StoreLimits
-from edge.desk import DEFAULT_DEVICE_LIMITS, DEFAULT_LIMITS, IN_ORDER, NO_WINDOWS, Desk
+from edge.desk import Desk
+from edge.desk_rules import IN_ORDER, NO_WINDOWS, DeskRules
 from edge.forward.lanes import LaneRules
 from edge.ingest import Message
 from edge.limits import Limits
@@ -14,10 +15,12 @@ from edge.mapping.rules import MappingRule
 from edge.windows import WindowRules
 from sensors.reading import Reading, Value
 from sensors.senml import encode
-from sensors.topics import DEFAULT_ROOT, Kind, build_topic
+from sensors.topics import Kind, build_topic
 
 SITE = "office"
 T0_MS = 1_700_000_000_000
+DEVICE_LIMITS = Limits()
+STORE_LIMITS = StoreLimits()
 
 
 def reading(seq: int, *, device: str = "d1", boot: int = 1, value: float | bool | str | None = None) -> Reading:
@@ -39,22 +42,18 @@ def open_desk(
     windows: WindowRules = NO_WINDOWS,
     lanes: LaneRules = IN_ORDER,
     mapping: Sequence[MappingRule] = (),
-    limits: Limits = DEFAULT_DEVICE_LIMITS,
-    budget: StoreLimits = DEFAULT_LIMITS,
+    limits: Limits = DEVICE_LIMITS,
+    budget: StoreLimits = STORE_LIMITS,
 ) -> Desk:
     """A gateway's core over a store in `data_dir`."""
-    return Desk(
-        data_dir,
-        Random(1),
-        root=DEFAULT_ROOT,
+    rules = DeskRules(
         message_bytes_max=100_000,
-        measurement="reading",
         batch_rows=batch_rows,
         flush_every_ms=flush_every_ms,
         windows=windows,
         lanes=lanes,
-        budget=budget,
-        retry_cap_ms=60_000,
         mapper=Mapper(mapping),
         limits=limits,
+        budget=budget,
     )
+    return Desk(data_dir, Random(1), rules)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from edge import ledger as ledger_module
-from edge.desk import DESTINATION, IN_ORDER, NO_WINDOWS, STORE_FILE, Desk
+from edge.desk import DESTINATION, STORE_FILE, Desk
+from edge.desk_rules import IN_ORDER, NO_WINDOWS
 from edge.forward.forwarder import Batch
 from edge.forward.lanes import LaneRules, Order
 from edge.forward.outcome import Accepted, Failed, Refused

@@ -10,23 +10,14 @@ from edge.feedback import Downlink
 from edge.forward.forwarder import Batch, Wait
 from edge.forward.outcome import Accepted, Outcome, Refused, Throttled
 from edge.ingest import Ingested, Message
-from tidegate.replay.gateway import MakeDesk
+from tidegate.replay.gateway import MakeDesk, replay_rules
 
 
 def planted(kind: type[Desk]) -> MakeDesk:
     """Opens desks of this kind."""
 
     def make(config: EdgeConfig, data_dir: Path, rng: Random) -> Desk:
-        return kind(
-            data_dir,
-            rng,
-            root=config.mqtt.topic_root,
-            message_bytes_max=config.mqtt.message_bytes_max,
-            measurement=config.influx.measurement,
-            batch_rows=config.influx.batch_rows,
-            flush_every_ms=config.influx.flush_every_ms,
-            retry_cap_ms=round(config.influx.retry_cap_s * 1000),
-        )
+        return kind(data_dir, rng, replay_rules(config))
 
     return make
 

@@ -10,12 +10,14 @@ crash can fall between a commit and its PUBACK.
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from zlib import crc32
 
 from edge.config import EdgeConfig
 from edge.desk import DESTINATION, LEDGER_EVERY_MS, STORE_FILE, Desk
+from edge.desk_rules import IN_ORDER, NO_WINDOWS, DeskRules, desk_rules
 from edge.feedback import ACK_EVERY_MS, Downlink
 from edge.forward.forwarder import Batch
 from edge.forward.outcome import Outcome
@@ -40,18 +42,14 @@ COMMIT_US = 2_000  # an fsync of a fair SD card or a small SSD
 MakeDesk = Callable[[EdgeConfig, Path, Random], Desk]
 
 
+def replay_rules(config: EdgeConfig) -> DeskRules:
+    """The rules of `tidegate edge run`, without rollups and in one lane."""
+    return replace(desk_rules(config), windows=NO_WINDOWS, lanes=IN_ORDER)
+
+
 def open_desk(config: EdgeConfig, data_dir: Path, rng: Random) -> Desk:
-    """The desk as `tidegate edge run` opens it. Raises `StoreError`."""
-    return Desk(
-        data_dir,
-        rng,
-        root=config.mqtt.topic_root,
-        message_bytes_max=config.mqtt.message_bytes_max,
-        measurement=config.influx.measurement,
-        batch_rows=config.influx.batch_rows,
-        flush_every_ms=config.influx.flush_every_ms,
-        retry_cap_ms=round(config.influx.retry_cap_s * 1000),
-    )
+    """The desk as a replay opens it. Raises `StoreError`."""
+    return Desk(data_dir, rng, replay_rules(config))
 
 
 def _ignore_up(_wire: Wire, _session_present: bool) -> None:

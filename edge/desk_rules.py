@@ -1,0 +1,53 @@
+"""What a desk goes by: the configuration in the core's own words, and the defaults of a desk without one."""
+
+from dataclasses import dataclass, field
+
+from edge.budget import StoreLimits
+from edge.config import EdgeConfig
+from edge.forward.lanes import LaneRules
+from edge.limits import Limits
+from edge.mapping.mapper import Mapper
+from edge.windows import WindowRules
+from sensors.topics import DEFAULT_ROOT
+
+NO_WINDOWS = WindowRules(sizes_s=())
+IN_ORDER = LaneRules(backfill=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DeskRules:
+    """All of it; the defaults make the plainest desk: no rollups, one lane in the order of the log.
+
+    `gateway`: the name by which this gateway's own lines can be told from another's.
+    """
+
+    root: str = DEFAULT_ROOT
+    message_bytes_max: int = 256 * 1024
+    measurement: str = "reading"
+    batch_rows: int = 5000
+    flush_every_ms: int = 0
+    retry_cap_ms: int = 60_000
+    windows: WindowRules = NO_WINDOWS
+    lanes: LaneRules = IN_ORDER
+    gateway: str = "tidegate-gateway"
+    mapper: Mapper | None = None
+    limits: Limits = field(default_factory=Limits)
+    budget: StoreLimits = field(default_factory=StoreLimits)
+
+
+def desk_rules(config: EdgeConfig) -> DeskRules:
+    """What `tidegate edge run` gives its desk."""
+    return DeskRules(
+        root=config.mqtt.topic_root,
+        message_bytes_max=config.mqtt.message_bytes_max,
+        measurement=config.influx.measurement,
+        batch_rows=config.influx.batch_rows,
+        flush_every_ms=config.influx.flush_every_ms,
+        retry_cap_ms=round(config.influx.retry_cap_s * 1000),
+        windows=config.windows.rules(),
+        lanes=config.influx.lanes.rules(),
+        gateway=config.mqtt.client_id,
+        mapper=Mapper(config.mapping),
+        limits=Limits(**config.limits.model_dump()),
+        budget=config.store.limits(),
+    )
