@@ -18,13 +18,12 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from firmware_sim.power.cells import CellSpec, cell
+from firmware_sim.power.cells import REFERENCE_C, CellSpec, cell
 from firmware_sim.power.errors import PowerValueError
 from firmware_sim.power.ledger import Account, EnergyLedger
 from firmware_sim.power.models import BatteryModel, is_empty, state_of_charge
 from firmware_sim.power.units import MS_PER_YEAR, NJ_PER_J, UC_PER_MAH
 
-REFERENCE_C = 20.0  # the catalogue's temperature
 END_OF_LIFE_FADE = 0.2  # a cell counts as worn out at 80 % of its capacity
 WINDOW_MIN = 1e-3  # a cell aged or frozen to nothing keeps this share, so that its voltage stays defined
 
@@ -286,12 +285,11 @@ class Battery:
         spec = self.spec
         warmer_k = temperature_c - REFERENCE_C
         self._temperature_c = temperature_c
-        doublings = warmer_k / spec.self_discharge_doubling_k
-        self._leak_ma = spec.capacity_mah * spec.self_discharge_per_year * 3.6e6 / MS_PER_YEAR * 2.0**doublings
+        self._leak_ma = spec.leak_ma(temperature_c)
         self._temperature_mv = spec.temperature_mv_per_k * warmer_k
         self._capacity_factor = spec.capacity_factor(temperature_c)
         self._cell_resistance_factor = spec.resistance_factor(temperature_c)
-        self._ageing_speed = 2.0 ** (warmer_k / spec.ageing.doubling_k) if spec.ageing else 0.0
+        self._ageing_speed = spec.ageing.speed(temperature_c) if spec.ageing else 0.0
         self._set_floor()
         self._open_mv = self._open_at(self._share())
 
