@@ -12,7 +12,7 @@ the board waits, and looks again every ten minutes, as an under-voltage lock-out
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from firmware_sim.phases import Phase
 from firmware_sim.power import Board, DrawResult, Step
@@ -60,11 +60,14 @@ class Cell(Protocol):
         """Spend time in a state; see `firmware_sim.power.Battery.draw`."""
 
 
-class BatterySupply:
+CellT = TypeVar("CellT", bound=Cell)
+
+
+class BatterySupply(Generic[CellT]):
     """Feeds one device from one battery. `started_ms`: the instant up to which nothing is drawn yet."""
 
     def __init__(
-        self, battery: Cell, board: Board, surroundings: Surroundings | None = None, started_ms: float = 0.0
+        self, battery: CellT, board: Board, surroundings: Surroundings | None = None, started_ms: float = 0.0
     ) -> None:
         self.battery = battery
         self._surroundings = surroundings

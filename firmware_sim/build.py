@@ -20,6 +20,7 @@ from firmware_sim.config import (
 from firmware_sim.device import Device, DeviceSpec, Measure, Observer
 from firmware_sim.device_clock import ClockSpec
 from firmware_sim.device_radio import DeviceRadio
+from firmware_sim.flash import NoMedium
 from firmware_sim.outbox import Flash
 from firmware_sim.power import PowerDataError, PowerError
 from firmware_sim.radio.errors import RadioError
@@ -27,7 +28,7 @@ from firmware_sim.sender import SenderSpec
 from firmware_sim.supply import Supply
 from sensors.catalogue import UnknownPartError, UnknownQuantityError, find_part, load_parts
 from sensors.noise import OrnsteinUhlenbeck, RandomWalk
-from sensors.reading import Value
+from sensors.reading import Reading, Value
 from sensors.replay import Recording, RecordingError, Replay, TimeFormat, read_recording
 from sensors.seeds import derive_seed
 from sensors.signals import Constant, DailyCycle, Signal, SignalError, Sum
@@ -66,6 +67,15 @@ def build_fleet(
         for at, group in enumerate(config.devices)
         for n, name in enumerate(group.device_names())
     ]
+
+
+def check_fleet(config: FleetConfig) -> None:
+    """Find everything that is wrong with a fleet, without running it. Raises `FleetError`."""
+    build_fleet(config, Flash(NoMedium()), _nobody, first_boot=1)
+
+
+def _nobody(_reading: Reading, _at_ms: int) -> None:
+    """Nothing is measured: the fleet is built to be checked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Models only, like `firmware_sim.config`; `firmware_sim.build_power` makes suppli
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from firmware_sim.power.harvest import LUMEN_PER_WATT
 
@@ -98,13 +98,19 @@ class IndoorConfig(_Harvest):
     to_hour: float = Field(default=18.0, gt=0, le=24)
     workdays_only: bool = True
 
-    @model_validator(mode="after")
-    def _lit(self) -> Self:
-        if self.lamp not in LUMEN_PER_WATT:
-            raise ValueError(f"lamp: expected one of {', '.join(LUMEN_PER_WATT)}, found {self.lamp!r}")
-        if not self.from_hour < self.to_hour:
-            raise ValueError(f"to_hour: expected an hour after from_hour, {self.from_hour:g}, found {self.to_hour:g}")
-        return self
+    @field_validator("lamp")
+    @classmethod
+    def _known(cls, lamp: str) -> str:
+        if lamp not in LUMEN_PER_WATT:
+            raise ValueError(f"expected one of {', '.join(LUMEN_PER_WATT)}")
+        return lamp
+
+    @field_validator("to_hour")
+    @classmethod
+    def _later(cls, to_hour: float, info: ValidationInfo) -> float:
+        if to_hour <= info.data.get("from_hour", 0.0):
+            raise ValueError(f"expected an hour after from_hour, {info.data['from_hour']:g}")
+        return to_hour
 
 
 HarvestConfig = Annotated[SolarConfig | IndoorConfig, Field(discriminator="kind")]

@@ -100,7 +100,9 @@ def run_virtual(
 class _VirtualFleet:
     """One run."""
 
-    def __init__(self, config: FleetConfig, write: Callable[[bytes], object], supply_of: SupplyOf) -> None:
+    def __init__(
+        self, config: FleetConfig, write: Callable[[bytes], object], supply_of: SupplyOf = build_supply
+    ) -> None:
         self._config = config
         self._write = write
         self._start_ms = round(config.virtual_start.timestamp() * 1000)

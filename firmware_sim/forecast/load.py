@@ -142,7 +142,7 @@ def probe_size(group: DeviceGroup, *, is_low: bool = False) -> tuple[int, int]:
 
 def _metered(
     config: FleetConfig, group: DeviceGroup, started_ms: int, meters: list[LoadMeter], level: float
-) -> BatterySupply:
+) -> BatterySupply[LoadMeter]:
     given = group.battery
     assert given is not None  # noqa: S101 - only groups with a battery are measured
     spec = find_cell(config, given)

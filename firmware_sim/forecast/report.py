@@ -21,8 +21,8 @@ from firmware_sim.forecast.engine import BlockResult, DeviceType
 
 HOURS_PER_DAY = 24
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-CURVE_POINTS = 60  # of the survival curve; a step of two months in ten years
-BINS = 40
+CURVE_POINTS = 120  # of the survival curve; a step of a month in ten years
+BINS = 30
 WILSON_Z = 1.959964  # 95 %
 DIGITS = 6  # of a number in the report: the sum of a million lives is not known better, whatever the machine
 

@@ -139,7 +139,11 @@ def test_every_kind_of_signal_measures_and_a_seed_repeats_it() -> None:
             "quantity": "temperature",
             "signal": {"kind": "daily", "mean": 21, "amplitude": 3, "noise": 1},
         },
-        {"name": "level", "unit": "m", "signal": {"kind": "walk", "start": 5, "step_per_sqrt_s": 1, "low": 0, "high": 10}},
+        {
+            "name": "level",
+            "unit": "m",
+            "signal": {"kind": "walk", "start": 5, "step_per_sqrt_s": 1, "low": 0, "high": 10},
+        },
         {"name": "fixed", "unit": "V", "signal": {"kind": "constant", "value": 3.3}},
     ]
     group = {"count": 2, "interval_s": 1, "sensors": sensors}

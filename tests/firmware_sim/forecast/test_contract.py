@@ -2,11 +2,13 @@
 
 Each case is one type of device, lived to its end by the scalar simulation (every wake-up, every radio phase) and by the
 vectorised engine (hourly steps). Spread and weather are off, so that both live the same life; what is left between them
-is the sampled days, the hour as the grain, and pulses spread over their hour. Stated tolerance: 2 % of the lifetime or two hours, whichever is more
-(under a panel a day: what one night does not end, the next one does); 2 % of what each state draws an hour.
+is the sampled days, the hour as the grain, and pulses spread over their hour. Stated tolerance: 2 % of the lifetime or
+two hours, whichever is more (under a panel a day: what one night does not end, the next one does); 2 % of what each
+state draws an hour.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,7 +127,7 @@ CASES: dict[str, dict[str, Any]] = {
 class _Watched:
     """A supply that remembers its first failure, and what had left the cell by then."""
 
-    inner: BatterySupply
+    inner: BatterySupply[Battery]
     battery: Battery
     started_ms: int
     drawn_ms: float = 0.0
@@ -136,7 +138,7 @@ class _Watched:
         self.drawn_ms = max(self.drawn_ms, now_ms - self.started_ms)
         return self._note(self.inner.draw(phase, duration_ms, now_ms))
 
-    def draw_radio(self, phases: list[EnergyPhase], *, resting: bool) -> PowerState:
+    def draw_radio(self, phases: Sequence[EnergyPhase], *, resting: bool) -> PowerState:
         self.drawn_ms += sum(phase.duration_ms for phase in phases)
         return self._note(self.inner.draw_radio(phases, resting=resting))
 
