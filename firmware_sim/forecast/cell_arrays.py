@@ -27,6 +27,7 @@ Places = npt.NDArray[np.intp]
 COLDEST_C, WARMEST_C = -80.0, 150.0  # beyond what a place may be, with the deepest front and the hottest spot
 STEPS_PER_K = 20
 SHARE_STEPS = 8192
+TINY_MAH = 1e-12  # keeps a division defined where nothing rose
 
 
 class Charge(Protocol):
@@ -76,14 +77,31 @@ class KibamCharge(IdealCharge):
         self._difference_mah = np.zeros_like(capacity_mah)
 
     def step(self, drain_mah: Floats) -> None:
-        """See `Charge`. A cell that fills within the hour stops there: its last hour's taper is left out."""
-        self._difference_mah += (drain_mah / (self._c * self._k_per_h) - self._difference_mah) * self._gone
-        full_mah = self.capacity_mah + (1 - self._c) * np.minimum(self._difference_mah, 0.0)
-        self.stored_mah = np.minimum(self.stored_mah - drain_mah, full_mah)
+        """See `Charge`. Where a cell fills within the hour, the rise up to there is taken as straight."""
+        before = self._height_mah()
+        stored_mah, difference_mah = self.stored_mah, self._difference_mah
+        self._difference_mah = difference_mah + (drain_mah / (self._c * self._k_per_h) - difference_mah) * self._gone
+        self.stored_mah = stored_mah - drain_mah
+        over = np.flatnonzero(self._height_mah() > self.capacity_mah)
+        if len(over):
+            rise = (self._height_mah() - before)[over]
+            until_full = np.clip((self.capacity_mah - before)[over] / np.maximum(rise, TINY_MAH), 0.0, 1.0)
+            self._hold_full(over, difference_mah[over], drain_mah[over], until_full)
+
+    def _hold_full(self, over: Places, difference_mah: Floats, drain_mah: Floats, until_full_h: Floats) -> None:
+        """Charge up to full, then the taper, in which the difference decays at c k'; see `KibamModel.charge`."""
+        gone = -np.expm1(-self._k_per_h * until_full_h)
+        difference_mah = difference_mah + (drain_mah / (self._c * self._k_per_h) - difference_mah) * gone
+        difference_mah = difference_mah * np.exp(-self._c * self._k_per_h * (1 - until_full_h))
+        self._difference_mah[over] = difference_mah
+        self.stored_mah[over] = self.capacity_mah[over] + (1 - self._c) * np.minimum(0.0, difference_mah)
+
+    def _height_mah(self) -> Floats:
+        return np.asarray(self.stored_mah - (1 - self._c) * self._difference_mah)
 
     def available(self) -> Floats:
         """See `Charge`."""
-        return np.asarray((self.stored_mah - (1 - self._c) * self._difference_mah) / self.capacity_mah)
+        return self._height_mah() / self.capacity_mah
 
     def keep(self, chosen: Places) -> None:
         """See `Charge`."""
@@ -102,7 +120,9 @@ class RakhmatovCharge(IdealCharge):
 
     def step(self, drain_mah: Floats) -> None:
         """See `Charge`."""
+        before_mah = self.stored_mah
         super().step(drain_mah)
+        drain_mah = before_mah - self.stored_mah
         self._unavailable_mah += (2 * drain_mah / self._per_h - self._unavailable_mah) * self._gone
 
     def available(self) -> Floats:
