@@ -10,14 +10,15 @@ are cut at full hours (quarters of an hour under a panel). A cell that a panel c
 the board waits, and looks again every ten minutes, as an under-voltage lock-out does.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
+from firmware_sim.days_left import FuelGauge, TimeLeft
 from firmware_sim.phases import Phase
-from firmware_sim.power import Board, DrawResult, Step
+from firmware_sim.power import Board, DrawResult, PowerValueError, Step
 from firmware_sim.radio.energy import EnergyPhase
-from firmware_sim.supply import PowerState, Timings
+from firmware_sim.supply import BatteryTruth, PowerState, Timings
 from firmware_sim.surroundings import Surroundings
 
 _MV_PER_V = 1000.0
@@ -51,6 +52,31 @@ class Cell(Protocol):
     def open_circuit_mv(self) -> float:
         """Voltage at rest."""
 
+    @property
+    def remaining_mah(self) -> float:
+        """Usable charge left."""
+
+    @property
+    def charge_lost_mah(self) -> float:
+        """What has left the cell since it was put in."""
+
+    @property
+    def health(self) -> float:
+        """Share of the capacity that age has left."""
+
+    @property
+    def cycles(self) -> float:
+        """Full cycles so far."""
+
+    def mah_above_brownout(self, pulse_ma: float) -> float:
+        """Charge left until a pulse of so much current browns the device out."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """All that changes, ready for JSON."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up a snapshot. Raises PowerValueError when it is of another cell."""
+
     def loaded_voltage_mv(self, current_ma: float) -> float:
         """The voltage at the first instant of a load, without drawing it."""
 
@@ -76,6 +102,8 @@ class BatterySupply(Generic[CellT]):
         self._step = -1
         self._temperature_c = 20.0
         self._light_w_m2 = 0.0
+        self._gauge = FuelGauge()
+        self._highest_ma = 0.0
         self._can_recover = surroundings is not None and surroundings.panel is not None
         self._report = board.report()
         named = {phase: [name for name in names if name in board.current_ma] for phase, names in _STATES.items()}
@@ -113,11 +141,6 @@ class BatterySupply(Generic[CellT]):
         steps = (Step(phase.state, phase.current_ma, phase.duration_ms) for phase in phases)
         return self._draw_all(steps, pulse=not resting)
 
-    @property
-    def temperature_c(self) -> float:
-        """The temperature of the last draw."""
-        return self._temperature_c
-
     def voltage_v(self) -> float:
         """The voltage at rest, as a divider on a sleeping board sees it."""
         return self.battery.open_circuit_mv / _MV_PER_V
@@ -125,6 +148,36 @@ class BatterySupply(Generic[CellT]):
     def level_percent(self) -> float:
         """The true state of charge."""
         return self.battery.state_of_charge * _PERCENT
+
+    def time_left(self, now_ms: int) -> TimeLeft | None:
+        """What the device's fuel gauge makes of the last two weeks; see `firmware_sim.days_left`."""
+        self._gauge.observe(now_ms, self.battery.charge_lost_mah)
+        return self._gauge.estimate(self.battery.mah_above_brownout(self._highest_ma))
+
+    def true_state(self) -> BatteryTruth:
+        """The model's own state, and the temperature of the last draw."""
+        cell = self.battery
+        return BatteryTruth(
+            state_of_charge=cell.state_of_charge,
+            left_mah=cell.remaining_mah,
+            used_mah=cell.charge_lost_mah,
+            open_circuit_mv=cell.open_circuit_mv,
+            temperature_c=self._temperature_c,
+            health=cell.health,
+            cycles=cell.cycles,
+        )
+
+    def snapshot(self) -> dict[str, Any]:
+        """The battery's; the gauge starts afresh, as one that lost its power does."""
+        return self.battery.snapshot()
+
+    def restore(self, state: Mapping[str, Any]) -> bool:
+        """Take up a snapshot, unless it is of another battery."""
+        try:
+            self.battery.restore(state)
+        except PowerValueError:
+            return False
+        return True
 
     def _draw_all(self, steps: Iterable[Step], *, pulse: bool) -> PowerState:
         empty = sagged = False
@@ -140,6 +193,7 @@ class BatterySupply(Generic[CellT]):
 
     def _feed(self, state: str, current_ma: float, duration_ms: float) -> tuple[bool, bool]:
         """Draw from the cell, at the temperature and under the light of each step; (empty, browned out)."""
+        self._highest_ma = max(self._highest_ma, current_ma)
         if self._surroundings is None:
             drawn = self.battery.draw(state, current_ma, duration_ms)
             return drawn.empty, drawn.browned_out
@@ -171,4 +225,5 @@ class BatterySupply(Generic[CellT]):
     def _sags_in_pulse(self) -> bool:
         if self._peak_ma is None or self._brownout_mv is None:
             return False
+        self._highest_ma = max(self._highest_ma, self._peak_ma)
         return self.battery.loaded_voltage_mv(self._peak_ma) < self._brownout_mv

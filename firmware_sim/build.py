@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from random import Random
 
-from firmware_sim.build_power import build_supply
+from firmware_sim.build_power import ambient_temperature, build_supply
 from firmware_sim.build_radio import build_radio, message_limits
 from firmware_sim.config import (
     ConstantSignal,
@@ -99,7 +99,16 @@ def _device(place: _Place, name: str, flash: Flash, observer: Observer, first_bo
     rng = Random(derive_seed(place.config.seed, name, "device"))  # noqa: S311 - a model's randomness, not a secret's
     outbox = flash.outbox(name, bytes_max=group.outbox.bytes_max, policy=group.outbox.policy, first_boot=first_boot)
     spec, measure = _spec(place, name, rng), _measure(place, name)
-    return Device(spec, outbox, measure, rng, supply=_supply(place), observer=observer, radio=_radio(place, name))
+    return Device(
+        spec,
+        outbox,
+        measure,
+        rng,
+        supply=_supply(place),
+        observer=observer,
+        radio=_radio(place, name),
+        temperature_c=ambient_temperature(place.config, group),
+    )
 
 
 def _spec(place: _Place, name: str, rng: Random) -> DeviceSpec:

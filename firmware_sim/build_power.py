@@ -4,6 +4,7 @@ Raises `PowerError` for what the catalogue or a cell refuses, with the part's na
 OSError for a file that cannot be read; the caller names the key of the configuration.
 """
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from firmware_sim.power import (
     parse_boards,
     parse_cells,
 )
-from firmware_sim.power_config import BatteryConfig, SolarConfig
+from firmware_sim.power_config import AmbientConfig, BatteryConfig, SolarConfig
 from firmware_sim.supply import MainsSupply, Supply
 from firmware_sim.surroundings import Panel, Surroundings
 from sensors.seeds import derive_seed
@@ -59,6 +60,12 @@ def find_board(config: FleetConfig, given: BatteryConfig) -> Board:
     return known[given.board]
 
 
+def ambient_temperature(config: FleetConfig, group: DeviceGroup) -> Callable[[int], float] | None:
+    """The temperature around the group, Cel, by the instant; None where the place says nothing of it."""
+    place = group.place or config.place
+    return None if place.ambient == AmbientConfig() else _surroundings(config, group, None).temperature_c
+
+
 def build_surroundings(config: FleetConfig, group: DeviceGroup, spec: CellSpec) -> Surroundings | None:
     """What is around the group; None where it is 20 degrees for ever and nothing shines."""
     place = group.place or config.place
@@ -69,10 +76,13 @@ def build_surroundings(config: FleetConfig, group: DeviceGroup, spec: CellSpec) 
         if isinstance(group.harvest, SolarConfig) and place.latitude_deg is None:
             raise PowerValueError("harvest", "latitude_deg and longitude_deg in place, for the sun", "neither")
         panel = Panel.of(group.harvest)
-    if panel is None and place.ambient == type(place.ambient)():
-        return None
+    return None if panel is None and place.ambient == AmbientConfig() else _surroundings(config, group, panel)
+
+
+def _surroundings(config: FleetConfig, group: DeviceGroup, panel: Panel | None) -> Surroundings:
+    """All groups without a place of their own stand in the same weather."""
     where = "fleet" if group.place is None else group.name
-    return Surroundings(place, derive_seed(config.seed, "place", where), panel)
+    return Surroundings(group.place or config.place, derive_seed(config.seed, "place", where), panel)
 
 
 @cache

@@ -8,6 +8,7 @@ Promises: what the meter books sums to what the supply drew; the first day (boot
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +58,13 @@ class LoadProfile:
 
 
 class LoadMeter:
-    """In the place of a battery: books every draw by hour and state. `level`: the charge that it shows the firmware."""
+    """In the place of a battery: books every draw by hour and state. `level`: the charge that it shows the firmware.
+
+    As a battery it is new, always the same, and tells nothing of its future.
+    """
+
+    remaining_mah = charge_lost_mah = cycles = 0.0
+    health = 1.0
 
     def __init__(self, spec: CellSpec, model: BatteryModel, started_ms: int, level: float) -> None:
         self.state_of_charge = level
@@ -69,6 +76,17 @@ class LoadMeter:
         self.charge_uc: dict[tuple[int, str], float] = {}
         self.peak_ma: dict[int, float] = {}
         self.filtered_ma: dict[int, float] = {}
+
+    def mah_above_brownout(self, pulse_ma: float) -> float:  # noqa: ARG002 - whatever the pulse
+        """Nothing is ever used up."""
+        return math.inf
+
+    def snapshot(self) -> dict[str, Any]:
+        """Nothing that changes."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Nothing to take up."""
 
     def loaded_voltage_mv(self, current_ma: float) -> float:
         """Note a pulse that is looked at without being drawn."""

@@ -167,4 +167,4 @@ def test_the_spread_of_clocks_gives_each_device_its_own_error() -> None:
 def test_times_out_scale_with_speed_because_answers_come_in_real_time() -> None:
     (device,) = build_fleet(fleet(speed=60), Flash(MemoryMedium()), lambda *_: None, first_boot=1)
     assert device.spec.sender.ack_timeout_ms == 60 * 30_000
-    assert isinstance(device._supply, MainsSupply)
+    assert isinstance(device.supply, MainsSupply)

@@ -9,21 +9,20 @@ state draws an hour.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from firmware_sim.battery_supply import BatterySupply
-from firmware_sim.build_power import build_supply
+from firmware_sim.build_power import build_supply, build_surroundings, find_board
 from firmware_sim.config import DeviceGroup, FleetConfig
 from firmware_sim.forecast.engine import Block, run_block
 from firmware_sim.forecast.plan import device_type
 from firmware_sim.phases import Phase
 from firmware_sim.power import Battery
 from firmware_sim.radio.energy import EnergyPhase
-from firmware_sim.supply import PowerState, Supply, Timings
+from firmware_sim.supply import PowerState, Supply
 from firmware_sim.virtual import run_virtual
 
 HOUR_MS = 3_600_000
@@ -123,24 +122,21 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-@dataclass
-class _Watched:
+class _Watched(BatterySupply[Battery]):
     """A supply that remembers its first failure, and what had left the cell by then."""
 
-    inner: BatterySupply[Battery]
-    battery: Battery
-    started_ms: int
-    drawn_ms: float = 0.0
     ended_h: float | None = None
-    books: dict[str, float] = field(default_factory=dict)
+    started_ms = drawn_ms = 0.0
+    books: dict[str, float]
 
     def draw(self, phase: Phase, duration_ms: int, now_ms: int) -> PowerState:
+        self.started_ms = self.started_ms or now_ms - duration_ms
         self.drawn_ms = max(self.drawn_ms, now_ms - self.started_ms)
-        return self._note(self.inner.draw(phase, duration_ms, now_ms))
+        return self._note(super().draw(phase, duration_ms, now_ms))
 
     def draw_radio(self, phases: Sequence[EnergyPhase], *, resting: bool) -> PowerState:
         self.drawn_ms += sum(phase.duration_ms for phase in phases)
-        return self._note(self.inner.draw_radio(phases, resting=resting))
+        return self._note(super().draw_radio(phases, resting=resting))
 
     def _note(self, state: PowerState) -> PowerState:
         if self.ended_h is None and state is not PowerState.GOOD:
@@ -148,15 +144,6 @@ class _Watched:
             ledger = self.battery.ledger
             self.books = {name: line.charge_mah for name, line in {**ledger.lines(), **ledger.cell_lines()}.items()}
         return state if self.ended_h is None else PowerState.EMPTY
-
-    def timings(self) -> Timings:
-        return self.inner.timings()
-
-    def voltage_v(self) -> float:
-        return self.inner.voltage_v()
-
-    def level_percent(self) -> float:
-        return self.inner.level_percent()
 
 
 def _config(case: dict[str, Any], cells: Path) -> FleetConfig:
@@ -171,8 +158,9 @@ def _scalar(config: FleetConfig, days: int) -> _Watched:
     def supply_of(fleet: FleetConfig, group: DeviceGroup, started_ms: int) -> Supply:
         made = build_supply(fleet, group, started_ms)
         assert isinstance(made, BatterySupply)
-        assert isinstance(made.battery, Battery)
-        watched.append(_Watched(made, made.battery, started_ms))
+        assert group.battery
+        around = build_surroundings(fleet, group, made.battery.spec)
+        watched.append(_Watched(made.battery, find_board(fleet, group.battery), around, started_ms))
         return watched[-1]
 
     run_virtual(config, days * DAY_MS, len, supply_of=supply_of)
