@@ -19,6 +19,7 @@ DAYS_PER_YEAR = 365.25
 YEARS_FROM_DAYS = 1_000.0  # a longer axis is in years
 SHARES_SHOWN_PERCENT = 1.0  # of the drain; what is less is summed up as "other"
 DOTS_PER_INCH = 110
+LEGEND_ROOM = 1.4  # the legend stands over the highest bar, not on it
 
 
 class PlotFileError(ValueError):
@@ -67,7 +68,9 @@ def _histogram(axes: Axes, variants: list[TypeForecast], per_unit: float, unit: 
         else:
             axes.plot([], [], color=colour, label=label)
     axes.set_xlim(0, None if any(f.histogram_days for f in variants) else first.horizon_days / per_unit)
-    axes.legend(fontsize=7, loc="best")
+    top = max((max(forecast.histogram) for forecast in variants if forecast.histogram), default=1)
+    axes.set_ylim(0, top * LEGEND_ROOM)
+    axes.legend(fontsize=7, loc="upper left")
 
 
 def _survival(axes: Axes, variants: list[TypeForecast], per_unit: float, unit: str) -> None:
