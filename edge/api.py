@@ -16,6 +16,7 @@ from fastapi import APIRouter, FastAPI, Response
 from edge.config import ApiSettings
 from edge.dashboard.service import Dashboard
 from edge.dashboard.web import install
+from edge.problems import Problem, answer_problem
 from edge.status import GatewayStatus
 from edge.store import StoreError
 
@@ -38,6 +39,7 @@ class PortInUse(Exception):
 def make_app(status: StatusSource, *routers: APIRouter) -> FastAPI:
     """The application."""
     app = FastAPI(title="Tidegate edge", docs_url=None, redoc_url=None)
+    app.add_exception_handler(Problem, answer_problem)
 
     @app.get("/livez")
     async def livez() -> dict[str, str]:

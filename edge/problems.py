@@ -4,7 +4,7 @@ import asyncio
 import hmac
 from http import HTTPStatus
 
-from fastapi import Request
+from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
 from edge.config import ApiSettings
@@ -34,6 +34,12 @@ def problem_document(
     if instance is not None:
         document["instance"] = instance
     return JSONResponse(document, status, headers, "application/problem+json")
+
+
+async def answer_problem(request: Request, error: Exception) -> Response:
+    """The handler of `Problem` for an application: what a route or its dependency raised becomes the answer."""
+    assert isinstance(error, Problem)  # noqa: S101  # what it is registered for
+    return problem_document(error.status, error.detail, instance=request.url.path, headers=error.headers)
 
 
 def check_token(request: Request, settings: ApiSettings) -> None:
