@@ -16,6 +16,8 @@ from typing import ParamSpec, TypeVar
 
 import structlog
 
+from edge.access.records import FILE_NAME as ACCESS_FILE
+from edge.access.service import AccessService
 from edge.api import serve_api
 from edge.api_data import DataApi
 from edge.api_outages import outage_router
@@ -71,12 +73,13 @@ class Gateway:
     async def run(self, ready: Callable[[], None] | None = None) -> None:
         """Run until cancelled."""
         await self._recorder.start()
+        access = AccessService(self._config.api, self._config.store.data_dir / ACCESS_FILE, self._clock)
         try:
             async with asyncio.TaskGroup() as group:
                 listening = asyncio.Event()
                 dashboard = Dashboard(self.status, self._in_store, self._desk, self._clock)
                 routers = self._data_api().router(), outage_router(self._config.store.data_dir / STORE_FILE)
-                group.create_task(serve_api(self._config.api, self.status, listening.set, dashboard, *routers))
+                group.create_task(serve_api(access, self.status, listening.set, dashboard, *routers))
                 await listening.wait()
                 group.create_task(dashboard.run())
                 group.create_task(self._recorder.run())
@@ -90,6 +93,7 @@ class Gateway:
             if self._connection is not None:
                 await self._connection.close()
             await asyncio.to_thread(self._sender.close)
+            await access.close()
             with suppress(StoreError):
                 await self._recorder.flush()
 
@@ -118,9 +122,7 @@ class Gateway:
 
     def _data_api(self) -> DataApi:
         config = self._config
-        return DataApi(
-            self._desk, self._in_store, self._clock, config.api, config.mqtt.message_bytes_max, self._committed
-        )
+        return DataApi(self._desk, self._in_store, self._clock, config.mqtt.message_bytes_max, self._committed)
 
     # -- devices
 

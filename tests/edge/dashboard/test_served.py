@@ -7,10 +7,12 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from edge.api import serve_api
 from edge.config import ApiSettings
@@ -18,10 +20,13 @@ from edge.dashboard import Dashboard, service
 from edge.desk import Desk
 from edge.status import GatewayStatus
 from edge.store import StoreFailed
+from sensors.clock import SystemClock
+from tests.edge.access.kit import access_service
 from tests.edge.dashboard.kit import HeldClock, dashboard_on, in_this_thread
 from tests.edge.kit import T0_MS, message, open_desk, reading
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "dashboard.md"
+TOKEN = "test-only"
 STOP_WITHIN_S = 1.5  # less than the server's own patience with connections that stay open
 
 
@@ -34,15 +39,14 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 
 @asynccontextmanager
-async def _served(dashboard: Dashboard) -> AsyncIterator[httpx.AsyncClient]:
+async def _served(dashboard: Dashboard, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a running server; leaving takes no longer than `STOP_WITHIN_S`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     listening = asyncio.Event()
-    serving = asyncio.create_task(
-        serve_api(ApiSettings(port=port), dashboard.status, listening.set, dashboard), name="serving"
-    )
+    access = access_service(folder, SystemClock(), ApiSettings(port=port, token=SecretStr(TOKEN)))
+    serving = asyncio.create_task(serve_api(access, dashboard.status, listening.set, dashboard), name="serving")
     looking = asyncio.create_task(dashboard.run())
     await listening.wait()
     try:
@@ -56,12 +60,14 @@ async def _served(dashboard: Dashboard) -> AsyncIterator[httpx.AsyncClient]:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+        await access.close()
 
 
 def _with(dashboard: Callable[[], Dashboard], ask: Callable[[httpx.AsyncClient], Awaitable[None]]) -> None:
     async def run() -> None:
-        async with _served(dashboard()) as client:
-            await ask(client)
+        with TemporaryDirectory() as folder:
+            async with _served(dashboard(), Path(folder)) as client:
+                await ask(client)
 
     asyncio.run(run())
 
@@ -108,7 +114,9 @@ def test_head_is_answered_where_get_is_and_nothing_else_is(desk: Desk) -> None:
         head = await client.head("/api/v1/now")
         assert (head.status_code, head.content) == (200, b"")
         for method in ("POST", "PUT", "DELETE", "PATCH"):
-            answer = await client.request(method, "/api/v1/devices")
+            nobodys = await client.request(method, "/api/v1/devices")
+            assert (nobodys.status_code, nobodys.headers["content-type"]) == (401, "application/problem+json")
+            answer = await client.request(method, "/api/v1/devices", headers={"Authorization": f"Bearer {TOKEN}"})
             assert (answer.status_code, answer.headers["content-type"]) == (405, "application/problem+json")
         assert (await client.head("/api/v1/live")).status_code == 405
 
