@@ -6,6 +6,7 @@ store thread one short look.
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -78,10 +79,10 @@ async def serve_api(
     listening: Callable[[], None],
     dashboard: Dashboard,
     *routers: APIRouter,
+    context: ssl.SSLContext | None = None,
 ) -> None:
-    """Serve until cancelled, where and to whom the settings of `access` say. Raises `PortInUse`, `BadCertificate`."""
+    """Serve until cancelled, where and to whom `access` says; with `context`, TLS. Raises `PortInUse`."""
     settings = access.settings
-    context = None if settings.tls is None else settings.tls.context()
     try:
         server_socket = socket.create_server((settings.host, settings.port), backlog=CONCURRENCY_MAX)
     except OSError as error:

@@ -21,6 +21,7 @@ from edge.access.service import AccessService
 from edge.api import serve_api
 from edge.api_data import DataApi
 from edge.api_outages import outage_router
+from edge.certificate_watch import CertificateWatch
 from edge.config import EdgeConfig
 from edge.dashboard import Dashboard
 from edge.desk import STORE_FILE, Desk
@@ -61,6 +62,7 @@ class Gateway:
         self._rng = rng
         self._sender = InfluxSender(config.influx, clock)
         self._recorder = LinkRecorder(config.outages, clock, desk, self._in_store)
+        self._certificates = CertificateWatch(config, clock)
         self._inbox: Inbox[tuple[MqttConnection, Received]] = Inbox()
         self._connection: MqttConnection | None = None
         self._new_data = asyncio.Event()
@@ -79,10 +81,12 @@ class Gateway:
                 listening = asyncio.Event()
                 dashboard = Dashboard(self.status, self._in_store, self._desk, self._clock)
                 routers = self._data_api().router(), outage_router(self._config.store.data_dir / STORE_FILE)
-                group.create_task(serve_api(access, self.status, listening.set, dashboard, *routers))
+                tls = self._certificates.context
+                group.create_task(serve_api(access, self.status, listening.set, dashboard, *routers, context=tls))
                 await listening.wait()
                 group.create_task(dashboard.run())
                 group.create_task(self._recorder.run())
+                group.create_task(self._certificates.run())
                 group.create_task(self._device_link())
                 group.create_task(self._intake())
                 group.create_task(self._uplink())
@@ -114,6 +118,7 @@ class Gateway:
             forward=forward_status(standing),
             store=store_status(standing, self._store_error),
             recorded=self._recorder.status(),
+            certificates=self._certificates.status(),
         )
 
     def _committed(self, downlinks: list[Downlink]) -> None:

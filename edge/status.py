@@ -101,6 +101,15 @@ class RecordedLink(_Document):
     outages: int = 0
 
 
+class CertificateStatus(_Document):
+    """One certificate. `due`: it ends within 30 days, has ended, or cannot be used (`problem` says why)."""
+
+    key: str
+    expires_ms: int | None
+    problem: str | None
+    due: bool
+
+
 class GatewayStatus(_Document):
     """Everything at one instant (`at_ms`, since 1970)."""
 
@@ -117,6 +126,7 @@ class GatewayStatus(_Document):
     forward: ForwardStatus
     store: StoreStatus
     recorded: tuple[RecordedLink, ...] = ()
+    certificates: tuple[CertificateStatus, ...] = ()
 
 
 def ingest_status(standing: Standing) -> IngestStatus:

@@ -93,6 +93,7 @@ class Records:
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _OWNER_ONLY))
             path.chmod(_OWNER_ONLY)
+            _give_to_the_folders_owner(path)
             self._db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
         except (OSError, sqlite3.Error) as error:
             raise AccessUnusable(str(path), str(error)) from None
@@ -255,6 +256,13 @@ class Records:
         self._run(sql, values)
         ((count,),) = self._run("SELECT changes()")
         return bool(count)
+
+
+def _give_to_the_folders_owner(path: Path) -> None:
+    """What root makes on the command line must be the gateway's, which runs as somebody else."""
+    if os.geteuid() == 0:
+        owner = path.parent.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 _TOKEN = "id, name, scopes, made_by, created_ms, expires_ms, used_ms"  # noqa: S105  # names of columns

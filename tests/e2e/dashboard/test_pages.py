@@ -44,7 +44,7 @@ def _api(scene: Stage, path: str) -> Any:
         return json.load(answer)
 
 
-def _serious(watched: Watched) -> list[str]:
+def serious(watched: Watched) -> list[str]:
     """What axe-core calls serious or critical."""
     watched.page.evaluate(AXE.read_text(encoding="utf-8"))
     result = watched.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
@@ -181,12 +181,12 @@ def test_hostile_names_and_values_are_harmless(scene: Stage, watched: Watched) -
 
 @pytest.mark.parametrize("path", PAGES)
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_serious(scene: Stage, watched: Watched, path: str, theme: str) -> None:
+def test_axe_finds_nothingserious(scene: Stage, watched: Watched, path: str, theme: str) -> None:
     _send(scene, "pump", (0, 1, 4), battery_level=3.0)
     watched.page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
     watched.go(path)
     expect(watched.page.locator("main")).to_contain_text(re.compile("pump|delivered|Delivered"))
-    assert _serious(watched) == []
+    assert serious(watched) == []
 
 
 def test_axe_finds_nothing_serious_in_an_outage_and_without_the_gateway(scene: Stage, watched: Watched) -> None:
@@ -195,10 +195,10 @@ def test_axe_finds_nothing_serious_in_an_outage_and_without_the_gateway(scene: S
     scene.cloud.stop()
     _send(scene, "pump", range(3, 9))
     watched.text_becomes(".pipe[data-state=stuck] .note", "✕ stuck here")
-    assert _serious(watched) == []
+    assert serious(watched) == []
     scene.gateway.stop()
     watched.text_becomes("#link-text", "Reconnecting")
-    assert _serious(watched) == []
+    assert serious(watched) == []
     watched.errors.clear()  # Chromium's own words for a gateway that is away
 
 
