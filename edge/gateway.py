@@ -35,6 +35,8 @@ from edge.mqtt import ConnectionLost, MqttConnection, Received, connect
 from edge.retry import Backoff
 from edge.status import GatewayStatus, LinkStatus, forward_status, ingest_status, ledger_status, store_status
 from edge.store import StoreError, StoreFailed, StoreFull
+from edge.topics.api import topics_router
+from edge.topics.watch import TopicWatch
 from sensors.clock import Clock
 
 HOUSEKEEPING_S = 0.25  # the resolution of owed acks, and how soon new data is looked for when the uplink idles
@@ -75,10 +77,16 @@ class Gateway:
             async with asyncio.TaskGroup() as group:
                 listening = asyncio.Event()
                 dashboard = Dashboard(self.status, self._in_store, self._desk, self._clock)
-                routers = self._data_api().router(), outage_router(self._config.store.data_dir / STORE_FILE)
+                topics = TopicWatch(self._config.mqtt, self._clock)
+                routers = (
+                    self._data_api().router(),
+                    outage_router(self._config.store.data_dir / STORE_FILE),
+                    topics_router(topics, self._config, self._clock),
+                )
                 group.create_task(serve_api(self._config.api, self.status, listening.set, dashboard, *routers))
                 await listening.wait()
                 group.create_task(dashboard.run())
+                group.create_task(topics.run())
                 group.create_task(self._recorder.run())
                 group.create_task(self._device_link())
                 group.create_task(self._intake())

@@ -78,6 +78,8 @@ SHELL_MODULES: Final = (
     "edge/inbox.py",
     "edge/influx.py",
     "edge/link_recorder.py",
+    "edge/topics/api.py",
+    "edge/topics/watch.py",
     "edge/mqtt/connection.py",
     "edge/tcp_info.py",
     "firmware_sim/fleet.py",

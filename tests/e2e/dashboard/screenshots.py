@@ -130,7 +130,7 @@ def main() -> None:
         base = scene.gateway.url
         waiting = browser.new_page()
         themes = ("light", "dark")
-        pages = {"now": "/", "devices": "/devices", "device": "/devices/10", "store": "/store"}
+        pages = {"now": "/", "devices": "/devices", "device": "/devices/10", "topics": "/topics", "store": "/store"}
         with _speaking(Fleet(scene)):
             waiting.wait_for_timeout(1000 * seconds)
             _shoot(browser, base, pages, themes)
