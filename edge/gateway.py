@@ -26,6 +26,8 @@ from edge.desk_rules import desk_rules
 from edge.feedback import Downlink
 from edge.forward.forwarder import Batch
 from edge.forward.outcome import Accepted, Failed, Outcome
+from edge.home_assistant.discovery import Discovery
+from edge.home_assistant.publisher import Publisher
 from edge.inbox import Inbox
 from edge.influx import InfluxSender
 from edge.ingest import Message
@@ -92,6 +94,8 @@ class Gateway:
                 group.create_task(self._intake())
                 group.create_task(self._uplink())
                 group.create_task(self._housekeeping())
+                if self._config.home_assistant.enabled:
+                    group.create_task(self._home_assistant().run())
                 if ready is not None:
                     ready()
         finally:
@@ -129,6 +133,11 @@ class Gateway:
         return DataApi(
             self._desk, self._in_store, self._clock, config.api, config.mqtt.message_bytes_max, self._committed
         )
+
+    def _home_assistant(self) -> Publisher:
+        settings, mqtt = self._config.home_assistant, self._config.mqtt
+        discovery = Discovery(settings, mqtt.client_id, version("tidegate"))
+        return Publisher(mqtt, settings.publish_every_s, discovery, self._desk, self._in_store, self.status, self._rng)
 
     # -- devices
 

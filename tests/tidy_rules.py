@@ -78,6 +78,7 @@ SHELL_MODULES: Final = (
     "edge/inbox.py",
     "edge/influx.py",
     "edge/link_recorder.py",
+    "edge/home_assistant/publisher.py",
     "edge/topics/api.py",
     "edge/topics/watch.py",
     "edge/mqtt/connection.py",
