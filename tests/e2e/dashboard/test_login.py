@@ -91,7 +91,7 @@ def test_a_login_shows_the_page_that_was_asked_for(watched: Watched, accounts: A
     assert serious(watched) == []
     assert page.evaluate("document.activeElement.name") == "name"
     _fill(page, "ada", "not the password")
-    watched.text_becomes(".said", "Name and password do not belong together.")
+    watched.text_becomes(".trouble", "Name and password do not belong together.")
     assert serious(watched) == []
     _forgive(watched, 401)
     page.keyboard.type(PASSWORD)  # the field is selected again

@@ -69,7 +69,7 @@ export class Access {
 
 /** A form whose button waits for the answer; what went wrong is said below it. */
 function form(label, fields, submit) {
-  const problem = h("p", { class: "said", role: "alert" });
+  const problem = h("p", { class: "trouble", role: "alert" });
   const button = h("button", { type: "submit", class: "primary" }, label);
   const node = h("form", { class: "entry", onsubmit: async (event) => {
     event.preventDefault();
@@ -160,7 +160,7 @@ class AccountPage extends Entrance {
     this.access = access;
     const { me } = access;
     const out = h("button", { type: "button", class: "quiet", onclick: () => access.leave().catch((error) => say(trouble, sentence(error.message))) }, "Log out");
-    const trouble = h("p", { class: "said", role: "alert" });
+    const trouble = h("p", { class: "trouble", role: "alert" });
     const role = me.role === "operator" ? "Operator: may look and change things." : "Viewer: may look.";
     root.append(h("div", { class: "page-head" }, h("div", {}, h("h1", {}, me.name ?? "Nobody"), h("p", { class: "found" }, me.kind === "session" ? role : "Not logged in.")),
       me.kind === "session" && out), trouble);
@@ -182,7 +182,7 @@ class AccountPage extends Entrance {
   tokens() {
     this.rows = h("tbody");
     this.made = h("p", { class: "made", role: "status", hidden: true });
-    this.trouble = h("p", { class: "said", role: "alert" });
+    this.trouble = h("p", { class: "trouble", role: "alert" });
     const scopes = h("fieldset", { class: "field" }, h("legend", {}, "May"), ...SCOPES.map(([scope, words]) =>
       h("label", { class: "check" }, h("input", { type: "checkbox", name: `scope-${scope}`, value: scope }), `${words} (${scope})`)));
     const add = form("Make token", [
