@@ -172,6 +172,23 @@ def test_a_page_of_another_origin_gets_nothing(watched: Watched, accounts: Accou
     other.close()
 
 
+def test_the_api_docs_are_interactive_ask_nobody_else_and_change_things_by_session(
+    watched: Watched, accounts: Accounts
+) -> None:
+    accounts.add("ada", Role.OPERATOR)
+    page = watched.page
+    page.goto(f"{watched.base}/")
+    _fill(page, "ada", PASSWORD)
+    watched.text_becomes("#who", "ada")
+    page.goto(f"{watched.base}/docs")
+    block = page.locator(".opblock", has_text="/api/v1/logout")
+    block.locator(".opblock-summary-control").click()
+    block.get_by_role("button", name="Try it out").click()
+    block.get_by_role("button", name="Execute").click()
+    expect(block.locator(".live-responses-table .response-col_status").last).to_contain_text("200")
+    assert page.context.cookies() == []
+
+
 def _status(watched: Watched, token: str) -> Any:
     request = urllib.request.Request(f"{watched.base}/api/v1/status", headers={"Authorization": f"Bearer {token}"})
     with urllib.request.urlopen(request, timeout=10) as answer:

@@ -15,11 +15,13 @@ import pytest
 from pydantic import SecretStr
 
 from edge.api import serve_api
-from edge.config import ApiSettings
+from edge.config import ApiSettings, EdgeConfig, MqttSettings
 from edge.dashboard import Dashboard, service
 from edge.desk import Desk
 from edge.status import GatewayStatus
 from edge.store import StoreFailed
+from edge.topics.api import topics_router
+from edge.topics.watch import TopicWatch
 from sensors.clock import SystemClock
 from tests.edge.access.kit import access_service
 from tests.edge.dashboard.kit import HeldClock, dashboard_on, in_this_thread
@@ -27,6 +29,7 @@ from tests.edge.kit import T0_MS, message, open_desk, reading
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "dashboard.md"
 TOKEN = "test-only"
+FILES = ("/", "/static/app.css", "/docs", "/docs/page.js")
 STOP_WITHIN_S = 1.5  # less than the server's own patience with connections that stay open
 
 
@@ -46,7 +49,8 @@ async def _served(dashboard: Dashboard, folder: Path) -> AsyncIterator[httpx.Asy
         port = probe.getsockname()[1]
     listening = asyncio.Event()
     access = access_service(folder, SystemClock(), ApiSettings(port=port, token=SecretStr(TOKEN)))
-    serving = asyncio.create_task(serve_api(access, dashboard.status, listening.set, dashboard), name="serving")
+    topics = topics_router(TopicWatch(MqttSettings(), SystemClock()), EdgeConfig(), SystemClock())
+    serving = asyncio.create_task(serve_api(access, dashboard.status, listening.set, dashboard, topics), name="serving")
     looking = asyncio.create_task(dashboard.run())
     await listening.wait()
     try:
@@ -75,14 +79,14 @@ def _with(dashboard: Callable[[], Dashboard], ask: Callable[[httpx.AsyncClient],
 def test_every_route_answers_and_carries_the_security_headers(desk: Desk) -> None:
     async def ask(client: httpx.AsyncClient) -> None:
         for path in ("/", "/api/v1/now", "/api/v1/history", "/api/v1/devices", "/api/v1/devices/1", "/api/v1/store",
-                     "/metrics", "/static/app.css", "/nothing/here"):  # fmt: skip
+                     "/metrics", "/static/app.css", "/docs", "/docs/page.js", "/nothing/here"):  # fmt: skip
             answer = await client.get(path)
             assert answer.status_code == (404 if path == "/nothing/here" else 200), path
             policy = answer.headers["content-security-policy"]
             assert "default-src 'none'" in policy
             assert "unsafe" not in policy
             assert answer.headers["x-content-type-options"] == "nosniff"
-            assert answer.headers["cache-control"] == ("no-cache" if path in ("/", "/static/app.css") else "no-store")
+            assert answer.headers["cache-control"] == ("no-cache" if path in FILES else "no-store")
 
     _with(lambda: dashboard_on(desk), ask)
 
