@@ -21,6 +21,7 @@ from edge.access.service import AccessService
 from edge.api import serve_api
 from edge.api_data import DataApi
 from edge.api_outages import outage_router
+from edge.api_settings import maintenance_status, settings_router
 from edge.certificate_watch import CertificateWatch
 from edge.config import EdgeConfig
 from edge.dashboard import Dashboard
@@ -35,6 +36,7 @@ from edge.inbox import Inbox
 from edge.influx import InfluxSender
 from edge.ingest import Message
 from edge.link_recorder import LinkRecorder
+from edge.maintenance import Maintenance
 from edge.mapping.rules import subscriptions
 from edge.mqtt import ConnectionLost, MqttConnection, Received, connect
 from edge.retry import Backoff
@@ -66,6 +68,7 @@ class Gateway:
         self._rng = rng
         self._sender = InfluxSender(config.influx, clock)
         self._recorder = LinkRecorder(config.outages, clock, desk, self._in_store)
+        self._maintenance = Maintenance()
         self._certificates = CertificateWatch(config, clock)
         self._inbox: Inbox[tuple[MqttConnection, Received]] = Inbox()
         self._connection: MqttConnection | None = None
@@ -89,6 +92,7 @@ class Gateway:
                     self._data_api().router(),
                     outage_router(self._config.store.data_dir / STORE_FILE),
                     topics_router(topics, self._config, self._clock),
+                    settings_router(self._config, self._maintenance, self._clock),
                 )
                 tls = self._certificates.context
                 group.create_task(serve_api(access, self.status, listening.set, dashboard, *routers, context=tls))
@@ -131,6 +135,7 @@ class Gateway:
             store=store_status(standing, self._store_error),
             recorded=self._recorder.status(),
             certificates=self._certificates.status(),
+            maintenance=maintenance_status(self._maintenance, self._clock),
         )
 
     def _committed(self, downlinks: list[Downlink]) -> None:

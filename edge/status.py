@@ -110,6 +110,14 @@ class CertificateStatus(_Document):
     due: bool
 
 
+class MaintenanceStatus(_Document):
+    """Maintenance mode is on: who began it, and from when to when, since 1970."""
+
+    by: str
+    since_ms: int
+    until_ms: int
+
+
 class GatewayStatus(_Document):
     """Everything at one instant (`at_ms`, since 1970)."""
 
@@ -127,6 +135,7 @@ class GatewayStatus(_Document):
     store: StoreStatus
     recorded: tuple[RecordedLink, ...] = ()
     certificates: tuple[CertificateStatus, ...] = ()
+    maintenance: MaintenanceStatus | None = None
 
 
 def ingest_status(standing: Standing) -> IngestStatus:

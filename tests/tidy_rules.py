@@ -72,6 +72,7 @@ SHELL_MODULES: Final = (
     "edge/api_access.py",
     "edge/api_data.py",
     "edge/api_outages.py",
+    "edge/api_settings.py",
     "edge/problems.py",
     "edge/bounded_http.py",
     "edge/causes.py",

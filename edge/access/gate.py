@@ -21,7 +21,7 @@ from edge.access.desk import Seen
 from edge.access.errors import AccessError, BadToken
 from edge.access.passwords import same
 from edge.access.requires import CHALLENGE, refusal
-from edge.access.roles import NOBODY, Kind, Scope
+from edge.access.roles import NOBODY, Kind, Role, Scope
 from edge.access.service import AccessService
 from edge.access.settings import may_be_asked_as
 from edge.problems import Problem
@@ -179,9 +179,9 @@ def _refuse_without_rights(seen: Seen, path: str, *, is_safe: bool) -> None:
     who = seen.principal
     if path in OWN:
         if who.kind is not Kind.SESSION:
-            raise refusal(who, Scope.READ)
+            raise refusal(who, Role.VIEWER)
     elif is_safe:
         if not who.may(Scope.READ):
-            raise refusal(who, Scope.READ)
+            raise refusal(who, Role.VIEWER)
     elif not (who.may(Scope.OPERATE) or who.may(Scope.INGEST)):
-        raise refusal(who, Scope.OPERATE)
+        raise refusal(who, Role.OPERATOR)

@@ -172,6 +172,26 @@ def test_a_page_of_another_origin_gets_nothing(watched: Watched, accounts: Accou
     other.close()
 
 
+def test_an_operator_switches_maintenance_mode_and_every_page_says_so(watched: Watched, accounts: Accounts) -> None:
+    accounts.add("ada", Role.OPERATOR)
+    page = watched.page
+    page.goto(f"{watched.base}/#/settings")
+    _fill(page, "ada", PASSWORD)
+    watched.text_becomes("main h1", "Settings")
+    expect(page.locator(".sections")).to_contain_text("mqtt.receive_max")
+    assert serious(watched) == []
+    page.get_by_role("button", name="Begin, for an hour").click()
+    expect(page.locator("#maintenance")).to_contain_text("Maintenance mode, begun by ada")
+    assert serious(watched) == []
+    page.get_by_role("link", name="Devices").click()
+    expect(page.locator("#maintenance")).to_be_visible()
+    page.get_by_role("link", name="Settings").click()
+    page.get_by_role("button", name="End it").click()
+    expect(page.locator("#maintenance")).to_be_hidden()
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
 def test_the_api_docs_are_interactive_ask_nobody_else_and_change_things_by_session(
     watched: Watched, accounts: Accounts
 ) -> None:

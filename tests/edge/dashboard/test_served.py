@@ -15,9 +15,11 @@ import pytest
 from pydantic import SecretStr
 
 from edge.api import serve_api
+from edge.api_settings import settings_router
 from edge.config import ApiSettings, EdgeConfig, MqttSettings
 from edge.dashboard import Dashboard, service
 from edge.desk import Desk
+from edge.maintenance import Maintenance
 from edge.status import GatewayStatus
 from edge.store import StoreFailed
 from edge.topics.api import topics_router
@@ -50,7 +52,10 @@ async def _served(dashboard: Dashboard, folder: Path) -> AsyncIterator[httpx.Asy
     listening = asyncio.Event()
     access = access_service(folder, SystemClock(), ApiSettings(port=port, token=SecretStr(TOKEN)))
     topics = topics_router(TopicWatch(MqttSettings(), SystemClock()), EdgeConfig(), SystemClock())
-    serving = asyncio.create_task(serve_api(access, dashboard.status, listening.set, dashboard, topics), name="serving")
+    settings = settings_router(EdgeConfig(), Maintenance(), SystemClock())
+    serving = asyncio.create_task(
+        serve_api(access, dashboard.status, listening.set, dashboard, topics, settings), name="serving"
+    )
     looking = asyncio.create_task(dashboard.run())
     await listening.wait()
     try:

@@ -9,6 +9,7 @@ import { DevicesPage } from "/static/js/devices.js";
 import { DevicePage } from "/static/js/device.js";
 import { OutagesPage } from "/static/js/outages.js";
 import { TopicsPage } from "/static/js/topics.js";
+import { SettingsPage } from "/static/js/settings.js";
 import { StorePage } from "/static/js/store.js";
 
 const main = document.getElementById("main");
@@ -21,6 +22,7 @@ const ROUTES = [
   [/^#\/outages$/, OutagesPage, "outages"],
   [/^#\/topics$/, TopicsPage, "topics"],
   [/^#\/store$/, StorePage, "store"],
+  [/^#\/settings$/, SettingsPage, "settings"],
   [/^(#\/?)?$/, NowPage, "now"],
 ];
 
@@ -39,6 +41,10 @@ const live = new Live({
     const restarted = started !== null && started !== now.status.started_ms;
     started = now.status.started_ms;
     say(document.getElementById("version"), `Tidegate ${now.status.version}, running since ${clock(started)}`);
+    const { maintenance } = now.status;
+    const notice = document.getElementById("maintenance");
+    notice.hidden = !maintenance;
+    say(notice, maintenance ? `Maintenance mode, begun by ${maintenance.by}, until ${clock(maintenance.until_ms)}.` : "");
     if (restarted) page.reload();
     page.status?.(now);
   },
