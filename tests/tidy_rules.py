@@ -70,6 +70,7 @@ SHELL_MODULES: Final = (
     "edge/api_outages.py",
     "edge/problems.py",
     "edge/bounded_http.py",
+    "edge/cancellation.py",
     "edge/causes.py",
     "edge/dashboard/routes.py",
     "edge/dashboard/service.py",
