@@ -75,6 +75,7 @@ SHELL_MODULES: Final = (
     "edge/api_settings.py",
     "edge/problems.py",
     "edge/bounded_http.py",
+    "edge/cancellation.py",
     "edge/causes.py",
     "edge/certificate_watch.py",
     "edge/dashboard/routes.py",

@@ -12,6 +12,7 @@ from random import Random
 import aiomqtt
 import structlog
 
+from edge.cancellation import heed_cancellation
 from edge.config import MqttSettings, MqttVersion
 from edge.dashboard.service import InStore
 from edge.desk import Desk
@@ -56,10 +57,12 @@ class Publisher:
                     try:
                         await self._say(client, [Message(self._discovery.availability_topic, b"online")])
                         await self._tell(client)
-                    finally:
-                        await self._say(client, [Message(self._discovery.availability_topic, b"offline")])
+                    finally:  # a broker that is gone says it by itself: our last will
+                        with suppress(aiomqtt.MqttError):
+                            await self._say(client, [Message(self._discovery.availability_topic, b"offline")])
             except (aiomqtt.MqttError, OSError) as error:
                 log.warning("broker lost", error=str(error))
+            heed_cancellation()
             await asyncio.sleep(self._backoff.fail() / 1000)
 
     async def _tell(self, client: aiomqtt.Client) -> None:
@@ -72,7 +75,9 @@ class Publisher:
                     step = keys[first : first + DEVICES_PER_STEP]
                     for site, device, values in await self._in_store(values_of, self._desk, step):
                         await self._say(client, self._discovery.device(site, device, values))
+                        heed_cancellation()
                 version = newest
+            heed_cancellation()
             self._backoff.reset()
             await asyncio.sleep(self._every_s)
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 
 import aiomqtt
 
+from edge.cancellation import heed_cancellation
 from edge.config import MqttSettings, MqttVersion
 from edge.topics.table import TopicTable
 from sensors.clock import Clock
@@ -54,6 +55,7 @@ class TopicWatch:
             await self._wanted.wait()
             while self._is_wanted:
                 await self._turn()
+                heed_cancellation()
             self._wanted.clear()
             self.table.clear()
 
@@ -62,6 +64,7 @@ class TopicWatch:
         try:
             async with self._client() as client:
                 await client.subscribe("#", qos=0)
+                heed_cancellation()
                 self.problem = None
                 self.pausing = False
                 while self._is_wanted and not self.pausing:
