@@ -63,6 +63,21 @@ _BodyT = TypeVar("_BodyT", _Login, _SetUp, _NewPassword, _NewToken)
 _Told = TypeVar("_Told")
 
 
+def _takes(kind: type[msgspec.Struct]) -> Answer:
+    """The description of a body, for OpenAPI."""
+    _, parts = msgspec.json.schema_components([kind], ref_template="{name}")
+
+    def whole(schema: Any) -> Any:
+        if isinstance(schema, list):
+            return [whole(each) for each in schema]
+        if not isinstance(schema, dict):
+            return schema
+        return whole(parts[schema["$ref"]]) if "$ref" in schema else {key: whole(each) for key, each in schema.items()}
+
+    content = {"application/json": {"schema": whole(parts[kind.__name__])}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
 def access_router(service: AccessService) -> APIRouter:
     """The routes."""
     router = APIRouter(prefix="/api/v1")
@@ -78,7 +93,7 @@ def _add_people(router: APIRouter, service: AccessService) -> None:
         has_accounts = await _asked(service.ask(service.desk.has_accounts))
         return {**_me(principal_of(request), request.state.csrf), "has_accounts": has_accounts}
 
-    @router.post("/login")
+    @router.post("/login", openapi_extra=_takes(_Login))
     async def login(request: Request) -> Response:
         """Log in; the session that the browser had before ends."""
         body = await _json(request, _Login)
@@ -87,7 +102,7 @@ def _add_people(router: APIRouter, service: AccessService) -> None:
         log.info("logged in", account=new.name, address=address)
         return _session_answer(request, service, new)
 
-    @router.post("/setup")
+    @router.post("/setup", openapi_extra=_takes(_SetUp))
     async def setup(request: Request) -> Response:
         """Make the first account, an operator's."""
         body = await _json(request, _SetUp)
@@ -96,7 +111,7 @@ def _add_people(router: APIRouter, service: AccessService) -> None:
         log.warning("first account made", account=new.name, address=address)
         return _session_answer(request, service, new)
 
-    @router.post("/me/password")
+    @router.post("/me/password", openapi_extra=_takes(_NewPassword))
     async def password(request: Request) -> Response:
         """Another password; every other session of the account ends."""
         who = principal_of(request)
@@ -125,7 +140,7 @@ def _add_tokens(router: APIRouter, service: AccessService) -> None:
         shown = ("name", "made_by", "created_ms", "expires_ms", "used_ms")
         return {"tokens": [{"scopes": sorted(t.scopes), **{each: getattr(t, each) for each in shown}} for t in kept]}
 
-    @router.post("/tokens", status_code=HTTPStatus.CREATED)
+    @router.post("/tokens", status_code=HTTPStatus.CREATED, openapi_extra=_takes(_NewToken))
     async def new_token(request: Request) -> Answer:
         """A new token; this answer is the only time that it is shown."""
         who = _operator_in_person(request)

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edge.dashboard.routes import LIVE_PATH, make_router
 from edge.dashboard.service import Dashboard
+from edge.http_surroundings import Tagged
 from edge.problems import problem_document
 from edge.store import StoreError
 
@@ -58,6 +59,7 @@ def install(app: FastAPI, dashboard: Dashboard) -> None:
     app.add_exception_handler(HTTPException, _http_problem)
     app.add_exception_handler(RequestValidationError, _bad_request_problem)
     app.add_exception_handler(StoreError, _store_problem)
+    app.add_middleware(Tagged)
     app.add_middleware(GZipMiddleware, minimum_size=GZIP_FROM_BYTES, compresslevel=GZIP_LEVEL)
     app.add_middleware(_Surroundings)
 

@@ -271,3 +271,31 @@ def test_answers_are_compressed_and_the_stream_is_not(desk: Desk) -> None:
             assert "content-encoding" not in live.headers
 
     _with(lambda: dashboard_on(desk), ask)
+
+
+def test_an_answer_that_the_asker_has_already_costs_no_body(desk: Desk) -> None:
+    async def ask(client: httpx.AsyncClient) -> None:
+        path = "/api/v1/devices?limit=2"
+        first = await client.get(path)
+        tag = first.headers["etag"]
+        assert tag.startswith('W/"')
+        again = await client.get(path, headers={"If-None-Match": f'W/"other", {tag}'})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+        assert "content-security-policy" in again.headers
+        desk.take_in([message(reading(9, device="d0"))], 0, T0_MS)
+        changed = await client.get("/api/v1/devices/1", headers={"If-None-Match": tag})
+        assert changed.status_code == 200
+        assert "etag" not in (await client.get("/nothing")).headers
+
+    _with(lambda: dashboard_on(desk), ask)
+
+
+def test_what_a_login_takes_is_described(desk: Desk) -> None:
+    async def ask(client: httpx.AsyncClient) -> None:
+        described = (await client.get("/openapi.json")).json()["paths"]
+        for path, wanted in (("/api/v1/login", {"name", "password"}), ("/api/v1/tokens", {"name", "scopes", "days"})):
+            schema = described[path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+            assert set(schema["properties"]) == wanted
+        assert "$ref" not in json.dumps(described["/api/v1/tokens"]["post"]["requestBody"])
+
+    _with(lambda: dashboard_on(desk), ask)

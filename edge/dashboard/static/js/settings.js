@@ -23,7 +23,8 @@ export class SettingsPage {
         h("section", { class: "panel", "aria-labelledby": "mode-head" }, h("div", { class: "panel-head" }, h("h2", { id: "mode-head" }, "Maintenance mode")), this.mode, h("div", { class: "buttons" }, this.button)),
         h("section", { class: "panel", "aria-labelledby": "log-head" }, h("div", { class: "panel-head" }, h("h2", { id: "log-head" }, "Log")),
           h("div", { class: "field" }, h("label", { for: "level" }, "Lowest level that is written, until the next restart"), this.level),
-          !access.mayOperate && h("p", { class: "note" }, "Only an operator may switch these: log in first."))),
+          !access.mayOperate && h("p", { class: "note" }, "Only an operator may switch these. ", access.me.has_accounts ? h("a", { href: "#/login" }, "Log in")
+            : h("span", {}, "Nobody has an account yet: ", h("code", {}, "tidegate edge setup-link"))))),
       this.sections);
   }
 
