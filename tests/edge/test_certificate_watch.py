@@ -1,5 +1,7 @@
 """Certificates: when they end is said in time, and a replaced one is taken up without a restart."""
 
+import ssl
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,18 @@ def _watch(folder: Path, days: int = 90) -> tuple[CertificateWatch, HeldClock, i
     clock = HeldClock()
     clock.at_ms = found.expires_ms - days * DAY_MS
     return CertificateWatch(EdgeConfig(api=ApiSettings(tls=tls)), clock), clock, found.expires_ms
+
+
+def _shown(context: ssl.SSLContext) -> bytes | None:
+    """The certificate that a server with this context shows in a handshake; without a socket."""
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    asking = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    asking.check_hostname, asking.verify_mode = False, ssl.CERT_NONE
+    client, server = asking.wrap_bio(down, up), context.wrap_bio(up, down, server_side=True)
+    for side in (client, server, client, server):
+        with suppress(ssl.SSLWantReadError):
+            side.do_handshake()
+    return client.getpeercert(binary_form=True)
 
 
 def test_the_end_is_said_thirty_days_ahead_and_once_a_day(tmp_path: Path) -> None:
@@ -65,19 +79,23 @@ def test_the_brokers_certificate_of_ours_is_watched_too(tmp_path: Path) -> None:
 
 
 def test_a_replaced_certificate_is_taken_up_and_half_a_replacement_is_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     watch, _, _ = _watch(tmp_path)
+    old = (tmp_path / "cert.pem").read_bytes()
+    assert watch.context is not None
     (tmp_path / "new").mkdir()
     new = certificate(tmp_path / "new", days=365)
     new.cert_file.replace(tmp_path / "cert.pem")
     with capture_logs() as logs:
         watch.look()
         assert [each["event"] for each in logs] == ["the new certificate cannot be used: the old one stays"]
+        assert _shown(watch.context) == ssl.PEM_cert_to_DER_cert(old.decode())
         new.key_file.replace(tmp_path / "key.pem")
         watch.look()
         watch.look()
     assert [each["event"] for each in logs[1:]] == ["new certificate taken up"]
+    assert _shown(watch.context) == ssl.PEM_cert_to_DER_cert((tmp_path / "cert.pem").read_text())
 
 
 def test_a_gateway_does_not_start_with_a_certificate_that_cannot_be_used(tmp_path: Path) -> None:

@@ -31,6 +31,11 @@ def _app() -> FastAPI:
     async def x() -> dict[str, str]:
         return {}
 
+    @app.get("/slow")
+    async def slow() -> dict[str, str]:
+        await asyncio.sleep(3 * PATIENCE_S)
+        return {}
+
     return app
 
 
@@ -61,8 +66,8 @@ async def _open(port: int, context: ssl.SSLContext | None = None) -> tuple[async
     return await asyncio.open_connection("127.0.0.1", port, ssl=context)
 
 
-async def _is_answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-    writer.write(REQUEST)
+async def _is_answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes = REQUEST) -> bool:
+    writer.write(request)
     head = await reader.readuntil(b"\r\n\r\n")
     length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
     await reader.readexactly(length)
@@ -112,6 +117,15 @@ def test_requests_one_after_the_other_are_all_answered() -> None:
         until = asyncio.get_running_loop().time() + 2 * PATIENCE_S
         while asyncio.get_running_loop().time() < until:
             assert await _is_answered(reader, writer)
+        writer.close()
+
+    _run(use)
+
+
+def test_a_whole_request_may_take_its_time() -> None:
+    async def use(port: int) -> None:
+        reader, writer = await _open(port)
+        assert await _is_answered(reader, writer, REQUEST.replace(b"/x", b"/slow"))
         writer.close()
 
     _run(use)
