@@ -12,7 +12,6 @@ expected, what was found); a secret never appears in an error or in `effective`.
 """
 
 import difflib
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
