@@ -7,6 +7,8 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from edge.alerts.rules import RULES_MAX as ALERT_RULES_MAX
+from edge.alerts.rules import AlertRule, check_alert_rules
 from edge.budget import DEFAULT_DISK_BYTES_MAX, DEFAULT_FREE_BYTES_MIN, OnFull, StoreLimits
 from edge.forward.lanes import LaneRules, Order
 from edge.limits import BURST, DEVICES_MAX, RATE_PER_S, SERIES_MAX
@@ -185,6 +187,15 @@ class ApiSettings(_TokenSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
 
 
+class AlertSettings(_Section):
+    """From when on the gateway's own troubles are worth an alert, and how many closed alerts are kept."""
+
+    kept: Annotated[int, Field(ge=100, le=1_000_000)] = 10_000
+    uplink_down_s: Annotated[int, Field(ge=1, le=30 * 86_400)] = 600
+    quarantine_per_hour: Annotated[int, Field(ge=0, le=1_000_000)] = 10
+    certificate_days: Annotated[int, Field(ge=0, le=3650)] = 21
+
+
 class LimitSettings(_Section):
     """What devices may cost; the reasons for the defaults are beside their numbers in `edge.limits`."""
 
@@ -205,10 +216,13 @@ class EdgeConfig(_Section):
     api: ApiSettings = ApiSettings()
     limits: LimitSettings = LimitSettings()
     mapping: Annotated[tuple[MappingRule, ...], Field(max_length=RULES_MAX)] = ()
+    alerts: AlertSettings = AlertSettings()
+    rules: Annotated[tuple[AlertRule, ...], Field(max_length=ALERT_RULES_MAX)] = ()
 
     @model_validator(mode="after")
     def _rules_stand_beside_each_other(self) -> Self:
         check_rules(self.mapping, self.mqtt.topic_root)
+        check_alert_rules(self.rules)
         return self
 
     @model_validator(mode="after")
