@@ -177,7 +177,7 @@ class Desk:
         self.forwarder.settle(batch, outcome, now_ms, wall_ms)
 
     def tidy(self, now_ms: int, wall_ms: int | None = None) -> bool:
-        """Keep within the budgets, roll up, see to alerts, write the ledger, delete what everybody has passed; whether there is more.
+        """Keep within budgets, roll up, see to alerts, write the ledger, delete what all have passed; is there more?
 
         `wall_ms`: the wall clock, by which windows of silent devices are closed; None if it is not known.
         Raises `StoreError`.

@@ -16,6 +16,8 @@ from typing import ParamSpec, TypeVar
 
 import structlog
 
+from edge.alerts.api import AlertsApi
+from edge.alerts.publisher import AlertPublisher
 from edge.api import serve_api
 from edge.api_data import DataApi
 from edge.api_outages import outage_router
@@ -32,8 +34,17 @@ from edge.ingest import Message
 from edge.link_recorder import LinkRecorder
 from edge.mapping.rules import subscriptions
 from edge.mqtt import ConnectionLost, MqttConnection, Received, connect
+from edge.problems import check_token
 from edge.retry import Backoff
-from edge.status import GatewayStatus, LinkStatus, forward_status, ingest_status, ledger_status, store_status
+from edge.status import (
+    GatewayStatus,
+    LinkStatus,
+    alert_status,
+    forward_status,
+    ingest_status,
+    ledger_status,
+    store_status,
+)
 from edge.store import StoreError, StoreFailed, StoreFull
 from sensors.clock import Clock
 
@@ -61,6 +72,7 @@ class Gateway:
         self._recorder = LinkRecorder(config.outages, clock, desk, self._in_store)
         self._inbox: Inbox[tuple[MqttConnection, Received]] = Inbox()
         self._connection: MqttConnection | None = None
+        self._alerts = AlertPublisher(desk.alerts.book, self._in_store)
         self._new_data = asyncio.Event()
         self._store_error: str | None = None
         self._sessions_lost = 0
@@ -75,7 +87,8 @@ class Gateway:
             async with asyncio.TaskGroup() as group:
                 listening = asyncio.Event()
                 dashboard = Dashboard(self.status, self._in_store, self._desk, self._clock)
-                routers = self._data_api().router(), outage_router(self._config.store.data_dir / STORE_FILE)
+                outages = outage_router(self._config.store.data_dir / STORE_FILE)
+                routers = self._data_api().router(), outages, self._alerts_api().router()
                 group.create_task(serve_api(self._config.api, self.status, listening.set, dashboard, *routers))
                 await listening.wait()
                 group.create_task(dashboard.run())
@@ -109,6 +122,7 @@ class Gateway:
             ledger=ledger_status(standing),
             forward=forward_status(standing),
             store=store_status(standing, self._store_error),
+            alerts=alert_status(standing),
             recorded=self._recorder.status(),
         )
 
@@ -121,6 +135,10 @@ class Gateway:
         return DataApi(
             self._desk, self._in_store, self._clock, config.api, config.mqtt.message_bytes_max, self._committed
         )
+
+    def _alerts_api(self) -> AlertsApi:
+        api = self._config.api
+        return AlertsApi(self._desk.alerts.book, self._in_store, self._clock, lambda request: check_token(request, api))
 
     # -- devices
 
@@ -258,6 +276,7 @@ class Gateway:
                 now_ms = self._clock.monotonic_ms()
                 self._send_down(await self._in_store(self._desk.owed, now_ms))
                 more = await self._in_store(self._desk.tidy, now_ms, self._clock.wall_ms())
+                await self._alerts.tick(self._connection)
                 self._new_data.set()  # rollups and notices are new data, too
                 if self._store_error is not None:
                     await self._in_store(self._desk.prove_writable)
@@ -268,7 +287,7 @@ class Gateway:
     async def _store_refuses(self, error: StoreError) -> None:
         if self._store_error is None:
             log.error("store refuses: nothing is acknowledged until it works again", error=str(error))
-        self._store_error = str(error)
+        self._store_error = self._desk.alerts.operations.refused = str(error)
         await asyncio.sleep(STORE_RETRY_S)
         if isinstance(error, (StoreFailed, StoreFull)):
             with suppress(StoreError):

@@ -74,12 +74,21 @@ class _Head(msgspec.Struct, frozen=True):
 
 _head_decoder = msgspec.json.Decoder(_Head)
 _device_decoder = msgspec.json.Decoder(DeviceAlert)
+_gateway_decoder = msgspec.json.Decoder(DeviceAlerts)
 _encoder = msgspec.json.Encoder()
 
 
 def encode_alert(message: DeviceAlert | DeviceAlerts) -> bytes:
     """The message as JSON."""
     return _encoder.encode(message)
+
+
+def decode_device_alerts(payload: bytes) -> DeviceAlerts:
+    """What a gateway says of a device. Raises `MessageError`."""
+    try:
+        return _gateway_decoder.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MessageError(f"alert: {error}") from None
 
 
 def decode_device_alert(payload: bytes) -> DeviceAlert | None:

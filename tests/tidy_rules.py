@@ -65,6 +65,7 @@ SHELL_MODULES: Final = (
     "cloud/errors.py",
     "cloud/server.py",
     "cloud/service.py",
+    "edge/alerts/api.py",
     "edge/api.py",
     "edge/api_data.py",
     "edge/api_outages.py",

@@ -15,11 +15,15 @@ from typing import Any, Protocol, cast
 
 import urllib3
 
+from edge.alerts.api import alert_document, alert_page
+from edge.alerts.book import Listed
 from edge.config import EdgeConfig
 from edge.desk import STORE_FILE, Desk
 from edge.quarantine import item_document
 from edge.status import ledger_status, store_status
 from edge.store import StoreError, StoreLocked, StoreTooNew
+from sensors.alerts import Severity
+from sensors.clock import SystemClock
 from tidegate.errors import ConfigError, FrontDoorError, Problem, TakenError
 
 TIMEOUT_S = 30.0  # a retry of a hundred messages is a hundred commits
@@ -57,6 +61,12 @@ class Access(Protocol):
 
     def purge(self, item_ids: Sequence[int] | None) -> Document:
         """`purged`: how many went. None: all."""
+
+    def alerts(self, state: str, severity: Severity | None, limit: int) -> Document:
+        """`total`, and `items`, the newest first."""
+
+    def acknowledge(self, alert_id: int, by: str) -> Document:
+        """The alert. Raises `GatewayError` if there is none."""
 
 
 @contextlib.contextmanager
@@ -110,6 +120,13 @@ class _ByHttp:
         return self._ask(
             "POST", "/quarantine/purge", body={"all": True} if item_ids is None else {"ids": list(item_ids)}
         )
+
+    def alerts(self, state: str, severity: Severity | None, limit: int) -> Document:
+        wanted = {"state": state, "limit": str(limit)} | ({"severity": severity.value} if severity else {})
+        return self._ask("GET", "/alerts", wanted)
+
+    def acknowledge(self, alert_id: int, by: str) -> Document:
+        return self._ask("POST", f"/alerts/{alert_id}/acknowledge", body={"by": by})
 
     def _ask(
         self, method: str, path: str, query: dict[str, str] | None = None, *, body: Document | None = None
@@ -188,3 +205,13 @@ class _ByFile:
 
     def purge(self, item_ids: Sequence[int] | None) -> Document:
         return {"purged": self._desk.quarantine.purge(item_ids)}
+
+    def alerts(self, state: str, severity: Severity | None, limit: int) -> Document:
+        page = alert_page(self._desk.alerts.book, Listed(state, severity, limit=limit))
+        return page.model_dump(mode="json")
+
+    def acknowledge(self, alert_id: int, by: str) -> Document:
+        row = self._desk.alerts.book.acknowledge(alert_id, by, SystemClock().wall_ms())
+        if row is None:
+            raise GatewayError(f"there is no alert {alert_id}")
+        return alert_document(row).model_dump(mode="json")

@@ -7,7 +7,8 @@
 
 These are the states of ISA-18.2 (alarm management): an alert stays open until it has passed *and* somebody has said
 that they saw it, so one that flaps for a week is one entry and not ten thousand. Open alerts are bounded by what there
-is to raise (rules and devices), closed ones by `kept`; an open one, or one that MQTT has not heard of, is never deleted.
+is to raise (rules and devices), closed ones by `kept`; an open one, or one that MQTT has not heard of, is
+never deleted.
 
 Every change is one line on the lane of notices (measurement `alert`), which goes first and is never dropped by a
 budget, and marks its device for MQTT. All of it is written in the transaction of whoever found the change.
@@ -178,6 +179,11 @@ class AlertBook:
         """The broker has acknowledged these (device_key, changed). Raises `StoreError`."""
         with self._store.transaction():
             self._tables.put_published(done)
+
+    def publish_again(self) -> None:
+        """The broker may have forgotten what it retained: say again what is active. Raises `StoreError`."""
+        with self._store.transaction():
+            self._tables.unpublish_active()
 
     # -- questions
 

@@ -75,7 +75,7 @@ class Limits:
             if is_late or level > self.back:
                 return None
             since_ms, series.since_ms, series.is_active = series.since_ms, None, False
-            return Change(False, number, taken_at_ms if since_ms is None else since_ms)
+            return Change(is_raised=False, number=number, since_ms=taken_at_ms if since_ms is None else since_ms)
         if level <= self.limit:
             series.since_ms = None
             return None
@@ -86,7 +86,7 @@ class Limits:
         if taken_at_ms - series.since_ms < self.for_ms:
             return None
         series.is_active = True
-        return Change(True, number, series.since_ms)
+        return Change(is_raised=True, number=number, since_ms=series.since_ms)
 
 
 def _rate(points: list[tuple[int, float]], window_ms: int, taken_at_ms: int, number: float) -> float | None:

@@ -173,6 +173,13 @@ class AlertTables:
             [(changed, device_key) for device_key, changed in done],
         )
 
+    def unpublish_active(self) -> None:
+        """Note that what is said of devices with an active alert is to be published again."""
+        self._store.run(
+            "UPDATE alert_devices SET published = min(published, changed - 1)"
+            " WHERE device_key IN (SELECT device_key FROM alerts WHERE is_open = 1 AND is_active = 1)"
+        )
+
     def heard(self, device_key: int) -> tuple[int, int]:
         """(boot, seq) of the last alert that a device sent; (-1, -1): none yet."""
         rows = self._store.run("SELECT boot, seq FROM alert_devices WHERE device_key = ?", (device_key,))

@@ -42,7 +42,7 @@ def warmth(seq: int, number: float, *, at_s: float | None = None, device: str = 
 def take(desk: Desk, *readings: Reading, at_s: float | None = None) -> None:
     """Take in readings, received `at_s` after the start (or when the last of them was taken), and look at them."""
     received_ms = readings[-1].taken_at_ms if at_s is None else T0_MS + round(1000 * at_s)
-    desk.take_in([message(*readings)], 0, received_ms)
+    desk.take_in([message(one) for one in readings], 0, received_ms)
     look(desk, (received_ms - T0_MS) / 1000)
 
 
@@ -62,8 +62,5 @@ def lines(desk: Desk) -> list[str]:
 
 def told(desk: Desk) -> list[Told]:
     """Every change of an alert, as the cloud is told."""
-    found = []
-    for line in lines(desk):
-        if match := re.match(r'alert,device=([^,]+),.*rule=([^,]+),.* event="(\w+)"', line):
-            found.append(Told(match[3], match[2], match[1]))
-    return found
+    pattern = r'alert,device=([^,]+),.*rule=([^,]+),.* event="(\w+)"'
+    return [Told(match[3], match[2], match[1]) for line in lines(desk) if (match := re.match(pattern, line))]

@@ -1,7 +1,6 @@
 """For any order of readings, crashes and failures, alerts are those of a plain reading of the log, each told once."""
 
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +77,8 @@ class Plain:
 
 
 class AlertsSurvive(RuleBasedStateMachine):
+    """Two devices, three rules."""
+
     @initialize()
     def start(self) -> None:
         self.directory = tempfile.TemporaryDirectory()
@@ -174,9 +175,8 @@ class AlertsSurvive(RuleBasedStateMachine):
 
 
 @pytest.fixture(autouse=True)
-def small_pages(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluator, "PAGE_ROWS", 3)
-    yield
 
 
 TestAlertsSurvive = AlertsSurvive.TestCase
