@@ -17,9 +17,12 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from playwright.sync_api import Browser, sync_playwright
+from pydantic import SecretStr
 
+from edge.alerts.rules import AlertRule, RuleKind
 from edge.config import ApiSettings, EdgeConfig, InfluxSettings, MqttSettings, StoreSettings
 from edge.gateway import serve
+from sensors.alerts import Severity
 from sensors.clock import SystemClock
 from sensors.reading import Reading
 from sensors.senml import encode
@@ -35,6 +38,7 @@ CHROMIUM_ARGUMENTS = [
     "--no-first-run",
 ]
 READY_S = 20.0
+TOKEN = "open-sesame"  # what acknowledging takes
 _MOSQUITTO_CONFIG = """\
 listener {port} 127.0.0.1
 allow_anonymous true
@@ -169,7 +173,18 @@ class Stage:
                 mqtt=MqttSettings(port=port),
                 store=StoreSettings(data_dir=folder),
                 influx=InfluxSettings(url=f"http://127.0.0.1:{self.cloud.port}", flush_every_ms=200),
-                api=ApiSettings(port=free_port()),
+                api=ApiSettings(port=free_port(), token=SecretStr(TOKEN)),
+                rules=(
+                    AlertRule(
+                        name="too-warm",
+                        kind=RuleKind.THRESHOLD,
+                        value="temperature",
+                        above=80.0,
+                        hysteresis=5.0,
+                        severity=Severity.CRITICAL,
+                        message="{device} is too warm: {number:.1f} {unit}",
+                    ),
+                ),
             )
         )
         self.gateway.start()

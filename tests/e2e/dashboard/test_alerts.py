@@ -1,0 +1,56 @@
+"""Alerts in Chromium: they appear by themselves, can be acknowledged with the token, and pass."""
+
+import json
+import urllib.request
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from sensors.clock import SystemClock
+from sensors.reading import Reading, Value
+from tests.e2e.dashboard.conftest import PATIENCE_MS, Watched
+from tests.e2e.dashboard.stage import TOKEN, Stage
+
+pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
+
+AXE = Path(__file__).parent / "axe" / "axe.min.js"
+
+
+def _send(scene: Stage, seq: int, number: float) -> None:
+    values = (Value("temperature", number, "Cel"),)
+    scene.devices.publish("hall", [Reading("<b>oven", 1, seq, SystemClock().wall_ms(), values)])
+
+
+def _serious(watched: Watched) -> list[str]:
+    watched.page.evaluate(AXE.read_text(encoding="utf-8"))
+    result = watched.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [found["id"] for found in result["violations"] if found["impact"] in ("serious", "critical")]
+
+
+def test_an_alert_appears_is_acknowledged_with_the_token_and_passes(scene: Stage, watched: Watched) -> None:
+    page = watched.page
+    _send(scene, 0, 20.0)
+    watched.go("/")
+    expect(page.get_by_text("No alerts: nothing needs you.")).to_be_visible(timeout=PATIENCE_MS)
+    _send(scene, 1, 90.0)
+    watched.text_becomes(".alert .severity", "Critical")
+    watched.text_becomes(".alert strong", "<b>oven is too warm: 90.0 Cel")
+    watched.text_becomes(".alerts .found", "1 active, 1 not acknowledged")
+    assert _serious(watched) == []
+    page.get_by_role("button", name="Acknowledge too-warm of <b>oven").click()
+    expect(page.locator(".token [role=alert]")).to_contain_text("token")
+    watched.errors.clear()  # the browser notes the 401 that asks for the token
+    page.get_by_label("The gateway's token").fill(TOKEN)
+    page.locator(".token button").click()
+    expect(page.locator(".alert > .note")).to_have_text("seen by operator", timeout=PATIENCE_MS)
+    expect(page.locator(".token")).to_be_hidden()
+    page.locator(".alert a").click()
+    watched.text_becomes("main h1", "<b>oven")
+    watched.text_becomes(".alert .severity", "Critical")
+    _send(scene, 2, 70.0)
+    expect(page.get_by_text("No alerts for this device.")).to_be_visible(timeout=PATIENCE_MS)
+    with urllib.request.urlopen(f"{scene.gateway.url}/api/v1/alerts?state=closed", timeout=10) as answer:
+        (closed,) = json.load(answer)["items"]
+    assert (closed["rule"], closed["acknowledged_by"], closed["active"]) == ("too-warm", "operator", False)
+    assert closed["number"] == 70.0
