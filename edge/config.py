@@ -11,6 +11,7 @@ from edge.alerts.rules import RULES_MAX as ALERT_RULES_MAX
 from edge.alerts.rules import AlertRule, check_alert_rules
 from edge.budget import DEFAULT_DISK_BYTES_MAX, DEFAULT_FREE_BYTES_MIN, OnFull, StoreLimits
 from edge.forward.lanes import LaneRules, Order
+from edge.forward.rollup_lines import quantile_field
 from edge.limits import BURST, DEVICES_MAX, RATE_PER_S, SERIES_MAX
 from edge.mapping.rules import RULES_MAX, MappingRule, check_rules
 from edge.windows import DEFAULT_GRACE_MS, DEFAULT_LATENESS_MS, DEFAULT_SIZES_S, WindowRules
@@ -107,16 +108,19 @@ class WindowSettings(_Section):
     sizes_s: Annotated[tuple[Annotated[int, Field(ge=1, le=86_400)], ...], Field(max_length=8)] = DEFAULT_SIZES_S
     grace_ms: Annotated[int, Field(ge=0, le=3_600_000)] = DEFAULT_GRACE_MS
     lateness_ms: Annotated[int, Field(ge=0, le=30 * 86_400_000)] = DEFAULT_LATENESS_MS
+    quantiles: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(max_length=8)] = ()
 
     @model_validator(mode="after")
     def _sizes_differ(self) -> Self:
         if len(set(self.sizes_s)) != len(self.sizes_s):
             raise ValueError("sizes_s: expected every size once")
+        if len({quantile_field(share) for share in self.quantiles}) != len(self.quantiles):
+            raise ValueError("quantiles: expected every one once")
         return self
 
     def rules(self) -> WindowRules:
         """What the core goes by."""
-        return WindowRules(self.sizes_s, self.grace_ms, self.lateness_ms)
+        return WindowRules(self.sizes_s, self.grace_ms, self.lateness_ms, self.quantiles)
 
 
 class LaneSettings(_Section):
