@@ -86,6 +86,7 @@ class Rules:
         self._tables = AlertTables(store)
         self._watches = [_Watch(rule) for rule in rules]
         self._of_device: dict[int, tuple[tuple[_Watch, ...], tuple[_Watch, ...]]] = {}
+        self._begins_at = store.head  # for rules without a cursor: what came before they did is not theirs
         self._started = False
 
     @property
@@ -130,7 +131,7 @@ class Rules:
                     self._store.run("DELETE FROM cursors WHERE name = ?", (RULES_CURSOR,))
                     self._tables.forget_memories()
                 elif not has_cursor:
-                    self._store.set_cursor(RULES_CURSOR, self._store.head)
+                    self._store.set_cursor(RULES_CURSOR, self._begins_at)
         self._listen(now_ms)
 
     def _listen(self, now_ms: int) -> None:

@@ -5,6 +5,7 @@ can end it and start it again on the same store and port.
 """
 
 import asyncio
+import queue
 import shutil
 import socket
 import subprocess
@@ -155,6 +156,17 @@ class Devices:
     def publish_raw(self, topic: str, payload: bytes) -> None:
         """Any bytes."""
         self._client.publish(topic, payload, qos=1).wait_for_publish(READY_S)
+
+    def retained(self, topic: str) -> bytes:
+        """What a late subscriber is told."""
+        told: queue.Queue[bytes] = queue.Queue()
+        self._client.message_callback_add(topic, lambda _client, _data, message: told.put(bytes(message.payload)))
+        self._client.subscribe(topic, qos=1)
+        try:
+            return told.get(timeout=READY_S)
+        finally:
+            self._client.message_callback_remove(topic)
+            self._client.unsubscribe(topic)
 
     def close(self) -> None:
         """Disconnect."""

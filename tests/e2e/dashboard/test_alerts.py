@@ -3,12 +3,15 @@
 import json
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
+from sensors.alerts import DeviceAlert, encode_alert
 from sensors.clock import SystemClock
 from sensors.reading import Reading, Value
+from sensors.topics import Kind, build_topic
 from tests.e2e.dashboard.conftest import PATIENCE_MS, Watched
 from tests.e2e.dashboard.stage import TOKEN, Stage
 
@@ -26,6 +29,11 @@ def _serious(watched: Watched) -> list[str]:
     watched.page.evaluate(AXE.read_text(encoding="utf-8"))
     result = watched.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     return [found["id"] for found in result["violations"] if found["impact"] in ("serious", "critical")]
+
+
+def _ask(scene: Stage, path: str) -> Any:
+    with urllib.request.urlopen(f"{scene.gateway.url}/api/v1/{path}", timeout=10) as answer:
+        return json.load(answer)
 
 
 def test_an_alert_appears_is_acknowledged_with_the_token_and_passes(scene: Stage, watched: Watched) -> None:
@@ -50,7 +58,24 @@ def test_an_alert_appears_is_acknowledged_with_the_token_and_passes(scene: Stage
     watched.text_becomes(".alert .severity", "Critical")
     _send(scene, 2, 70.0)
     expect(page.get_by_text("No alerts for this device.")).to_be_visible(timeout=PATIENCE_MS)
-    with urllib.request.urlopen(f"{scene.gateway.url}/api/v1/alerts?state=closed", timeout=10) as answer:
-        (closed,) = json.load(answer)["items"]
+    (closed,) = _ask(scene, "alerts?state=closed")["items"]
     assert (closed["rule"], closed["acknowledged_by"], closed["active"]) == ("too-warm", "operator", False)
     assert closed["number"] == 70.0
+
+
+def test_a_late_subscriber_hears_what_is_active_and_the_gateway_does_not_take_it_in(scene: Stage) -> None:
+    topic = build_topic("hall", "<b>oven", Kind.ALERT)
+    while _ask(scene, "status")["devices_link"]["state"] != "up":
+        pass  # what is published before the gateway's first subscription is nobody's
+    _send(scene, 0, 90.0)
+    told = json.loads(scene.devices.retained(topic))
+    assert [each["rule"] for each in told["active"]] == ["too-warm"]
+    said = DeviceAlert("door-open", "raised", 1, 0, message="door open")
+    scene.devices.publish_raw(topic, encode_alert(said))
+    while told["active_count"] < 2:
+        told = json.loads(scene.devices.retained(topic))
+    assert {each["rule"] for each in told["active"]} == {"too-warm", "door-open"}
+    assert {each["source"] for each in _ask(scene, "alerts")["items"]} == {"rule", "device"}
+    with urllib.request.urlopen(f"{scene.gateway.url}/metrics", timeout=10) as answer:
+        assert 'tidegate_alerts_active{severity="critical"} 1\n' in answer.read().decode()
+    assert _ask(scene, "quarantine")["count"] == 0

@@ -181,6 +181,13 @@ def test_without_rules_nothing_is_held_back_and_their_alerts_end(tmp_path: Path)
     desk.close()
 
 
+def test_what_comes_before_the_first_look_is_looked_at(tmp_path: Path) -> None:
+    desk = desk_with(tmp_path, rule(**WARM))
+    take(desk, warmth(0, 11.0))
+    assert told(desk) == [Told("raised", "warm", "d1")]
+    desk.close()
+
+
 def test_a_rule_that_decides_differently_begins_anew_and_one_that_is_worded_differently_goes_on(tmp_path: Path) -> None:
     desk = desk_with(tmp_path, rule(**WARM))
     look(desk, 0)
