@@ -12,6 +12,7 @@ from edge.alerts.rules import AlertRule, check_alert_rules
 from edge.budget import DEFAULT_DISK_BYTES_MAX, DEFAULT_FREE_BYTES_MIN, OnFull, StoreLimits
 from edge.forward.lanes import LaneRules, Order
 from edge.forward.rollup_lines import quantile_field
+from edge.home_assistant.settings import HomeAssistantSettings
 from edge.limits import BURST, DEVICES_MAX, RATE_PER_S, SERIES_MAX
 from edge.mapping.rules import RULES_MAX, MappingRule, check_rules
 from edge.windows import DEFAULT_GRACE_MS, DEFAULT_LATENESS_MS, DEFAULT_SIZES_S, WindowRules
@@ -219,6 +220,7 @@ class EdgeConfig(_Section):
     outages: OutageSettings = OutageSettings()
     api: ApiSettings = ApiSettings()
     limits: LimitSettings = LimitSettings()
+    home_assistant: HomeAssistantSettings = HomeAssistantSettings()
     mapping: Annotated[tuple[MappingRule, ...], Field(max_length=RULES_MAX)] = ()
     alerts: AlertSettings = AlertSettings()
     rules: Annotated[tuple[AlertRule, ...], Field(max_length=ALERT_RULES_MAX)] = ()
