@@ -152,6 +152,7 @@ def m0008_alerts(db: Database) -> None:
         "CREATE TABLE alert_devices (device_key INTEGER PRIMARY KEY, changed INTEGER NOT NULL,"
         " published INTEGER NOT NULL, boot INTEGER NOT NULL, seq INTEGER NOT NULL) STRICT"
     )
+    db.conn.execute("CREATE INDEX alerts_unpublished ON alert_devices (changed) WHERE changed > published")
     db.conn.execute(
         "CREATE TABLE rule_states (device_key INTEGER PRIMARY KEY, body BLOB NOT NULL, crc INTEGER NOT NULL) STRICT"
     )

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -18,7 +20,7 @@ from edge.alerts.alerts import AlertRules, gateway_level
 from edge.alerts.book import DEVICE_ALERTS_MAX, TRIM_ROWS, Listed
 from edge.alerts.operations import DAY_MS, OperationLimits
 from edge.alerts.publisher import AlertPublisher
-from edge.desk import Desk
+from edge.desk import STORE_FILE, Desk
 from edge.desk_rules import DeskRules
 from edge.forward.forwarder import Batch
 from edge.forward.outcome import Accepted, Failed, Paused
@@ -193,6 +195,39 @@ def test_a_device_with_endless_alerts_harms_only_itself(desk: Desk) -> None:
 def test_an_alert_that_is_none_goes_to_quarantine(desk: Desk, payload: bytes) -> None:
     done, _ = desk.take_in([Message(build_topic(SITE, "d1", Kind.ALERT), payload)], 0, T0_MS)
     assert done.undecodable == 1
+
+
+def test_alerts_survive_a_damaged_store_and_nothing_is_raised_again(tmp_path: Path) -> None:
+    desk = desk_with(tmp_path, rule(**WARM))
+    take(desk, warmth(0, 11.0))
+    revision = desk.alerts.book.revision
+    desk.close()
+    path = tmp_path / STORE_FILE
+    with closing(sqlite3.connect(path)) as db:
+        page = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'windows'").fetchone()[0]
+        size = db.execute("PRAGMA page_size").fetchone()[0]
+    raw = bytearray(path.read_bytes())
+    raw[(page - 1) * size : page * size] = b"\xff" * size
+    path.write_bytes(raw)
+    desk = desk_with(tmp_path, rule(**WARM))
+    salvage = desk.take_salvage()
+    assert salvage is not None
+    assert [row.alert.rule for row in desk.alerts.book.alerts(Listed("all"))] == ["warm"]
+    assert desk.alerts.book.revision == revision
+    look(desk, 10)
+    assert ("raised", "store-salvaged") in own(desk)
+    take(desk, warmth(1, 11.0, at_s=20))
+    assert [one.event for one in told(desk) if one.rule == "warm"] == ["raised"]
+    desk.close()
+
+
+def test_a_damaged_alert_counts_as_not_there(desk: Desk) -> None:
+    take(desk, warmth(0, 11.0))
+    with desk.store.transaction():
+        desk.store.run("UPDATE alerts SET severity = 2")
+    assert desk.alerts.book.alerts(Listed("all")) == []
+    take(desk, warmth(1, 5.0), warmth(2, 11.0))
+    assert [row.id for row in desk.alerts.book.alerts(Listed("all"))] == [2]
 
 
 # -- the gateway's own
