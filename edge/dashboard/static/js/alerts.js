@@ -78,7 +78,8 @@ export class AlertsPanel {
     const problem = await answer?.json().catch(() => null);
     token = null;
     this.form.hidden = false;
-    say(this.why, problem?.detail ?? "The gateway does not answer.");
+    const asks = answer?.status === 401 ? "This takes the gateway's token (api.token)." : null;
+    say(this.why, asks ?? problem?.detail ?? "The gateway does not answer.");
     this.input.focus();
   }
 }
