@@ -13,6 +13,7 @@ from random import Random
 from edge.budget import Budget
 from edge.desk_rules import DeskRules
 from edge.device_clocks import ClockEstimate
+from edge.downlinks import Downlinks
 from edge.feedback import Downlink, Feedback
 from edge.forward.forwarder import Batch, Forwarder, ForwarderState, Wait
 from edge.forward.lanes import Lane, LaneName
@@ -86,6 +87,9 @@ class Desk:
             raise
         limits = rules.limits
         self._throttle = Throttle(limits.readings_per_s_per_device, limits.readings_burst_per_device)
+        self.downlinks = Downlinks(
+            self.store, rng, devices_max=limits.devices_max, public_key=rules.firmware_public_key, root=rules.root
+        )
         self._ingest = Ingest(
             self.store,
             self.ledger,
@@ -93,6 +97,7 @@ class Desk:
             message_bytes_max=rules.message_bytes_max,
             mapper=rules.mapper,
             limits=limits,
+            downlinks=self.downlinks,
         )
         self.quarantine = Quarantine(self.store, self.ledger, self._ingest)
         self._feedback = Feedback(self.ledger, self._throttle, root=rules.root)
@@ -132,7 +137,8 @@ class Desk:
         self.latest.note(ingested.rows, wall_ms)
         self._throttle.note(ingested.by_device, now_ms)
         rebirths = self._rebirths.ask(ingested.rebirths, now_ms, wall_ms)
-        return ingested, self._feedback.heard(ingested.heard, now_ms) + rebirths
+        answers = self._feedback.heard(ingested.heard, now_ms)
+        return ingested, answers + rebirths + self.downlinks.heard(ingested.contacts, now_ms, wall_ms)
 
     def take_readings(
         self, topic: Topic, payload: bytes, now_ms: int, wall_ms: int
@@ -179,6 +185,7 @@ class Desk:
         Raises `StoreError`.
         """
         self.ledger.refresh()
+        self.downlinks.tidy(now_ms, wall_ms or 0)
         if self.budget.enforce(now_ms):
             return True
         more = self._aggregate(now_ms, wall_ms)

@@ -33,6 +33,7 @@ class DeskRules:
     mapper: Mapper | None = None
     limits: Limits = field(default_factory=Limits)
     budget: StoreLimits = field(default_factory=StoreLimits)
+    firmware_public_key: str | None = None
 
 
 def desk_rules(config: EdgeConfig) -> DeskRules:
@@ -50,4 +51,5 @@ def desk_rules(config: EdgeConfig) -> DeskRules:
         mapper=Mapper(config.mapping),
         limits=Limits(**config.limits.model_dump()),
         budget=config.store.limits(),
+        firmware_public_key=config.firmware.public_key,
     )

@@ -195,7 +195,7 @@ class Gateway:
         """Said again at the device's next contact if the connection cannot take it now."""
         connection = self._connection
         for downlink in downlinks:
-            if connection is None or not connection.publish(downlink.topic, downlink.payload):
+            if connection is None or not connection.publish(*downlink):
                 return
 
     # -- cloud

@@ -54,8 +54,8 @@ class Codec(Protocol):
     def read_suback(self, first: int, body: bytes) -> list[str]:
         """What the broker refuses of the subscription; empty if it granted all. Raises `FramingError`."""
 
-    def publish(self, topic: str, payload: bytes, packet_id: int) -> bytes:
-        """PUBLISH at QoS 1, not retained."""
+    def publish(self, topic: str, payload: bytes, packet_id: int, expiry_s: int | None = None) -> bytes:
+        """PUBLISH at QoS 1, not retained; the broker forgets it after `expiry_s`, if the protocol has that."""
 
     def read_disconnect(self, first: int, body: bytes) -> str:
         """Why the broker hangs up. Raises `FramingError`."""
@@ -127,9 +127,11 @@ class Codec5:
             code.name.lower().replace("_", " ") for code in packet.reason_codes if not code.name.startswith("GRANTED")
         ]
 
-    def publish(self, topic: str, payload: bytes, packet_id: int) -> bytes:
-        """PUBLISH at QoS 1."""
-        return mqtt5.PublishPacket(topic, payload, qos=mqtt5.QoS.AT_LEAST_ONCE, packet_id=packet_id).write()
+    def publish(self, topic: str, payload: bytes, packet_id: int, expiry_s: int | None = None) -> bytes:
+        """PUBLISH at QoS 1, with its expiry."""
+        return mqtt5.PublishPacket(
+            topic, payload, qos=mqtt5.QoS.AT_LEAST_ONCE, packet_id=packet_id, message_expiry_interval=expiry_s
+        ).write()
 
     def read_disconnect(self, first: int, body: bytes) -> str:
         """Raises `FramingError`."""
@@ -184,7 +186,13 @@ class Codec311:
             raise FramingError("the broker did not answer SUBSCRIBE with SUBACK")
         return ["refused" for code in body[2:] if code >= 0x80]
 
-    def publish(self, topic: str, payload: bytes, packet_id: int) -> bytes:
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        packet_id: int,
+        expiry_s: int | None = None,  # noqa: ARG002 - 3.1.1 has none
+    ) -> bytes:
         """PUBLISH at QoS 1."""
         return _packet(0x32, _text(topic) + struct.pack(">H", packet_id) + payload)
 

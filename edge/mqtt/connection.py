@@ -76,10 +76,10 @@ class MqttConnection(asyncio.Protocol):
         if self._transport is not None and not self._lost.done():
             self._transport.write(b"".join(map(puback, packet_ids)))
 
-    def publish(self, topic: str, payload: bytes) -> bool:
+    def publish(self, topic: str, payload: bytes, expiry_s: int | None = None) -> bool:
         """Publish at QoS 1; False if too many wait for the broker's PUBACK, or the connection is gone.
 
-        What waits when the connection ends is not sent again: an `ack` or `resend` is said anew at the next contact.
+        What waits when the connection ends is not sent again: what is not answered is said anew at a later contact.
         """
         if self._transport is None or self._lost.done() or len(self._inflight) >= self._inflight_max:
             return False
@@ -88,7 +88,7 @@ class MqttConnection(asyncio.Protocol):
             if self._next_id not in self._inflight:
                 break
         self._inflight.add(self._next_id)
-        self._transport.write(self._codec.publish(topic, payload, self._next_id))
+        self._transport.write(self._codec.publish(topic, payload, self._next_id, expiry_s))
         return True
 
     @property
