@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
-from firmware_sim.device import Device, DeviceSpec, Publish
+from firmware_sim.device import Device
+from firmware_sim.device_spec import DeviceSpec, Publish
 from firmware_sim.flash import MemoryMedium
 from firmware_sim.outbox import OUTBOX_BYTES_MIN, Flash, FullPolicy
 from firmware_sim.phases import Phase
