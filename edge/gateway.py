@@ -17,6 +17,7 @@ from typing import ParamSpec, TypeVar
 import structlog
 
 from edge.api import serve_api
+from edge.api_commands import DownlinkApi
 from edge.api_data import DataApi
 from edge.api_outages import outage_router
 from edge.config import EdgeConfig
@@ -32,6 +33,7 @@ from edge.ingest import Message
 from edge.link_recorder import LinkRecorder
 from edge.mapping.rules import subscriptions
 from edge.mqtt import ConnectionLost, MqttConnection, Received, connect
+from edge.problems import check_token
 from edge.retry import Backoff
 from edge.status import GatewayStatus, LinkStatus, forward_status, ingest_status, ledger_status, store_status
 from edge.store import StoreError, StoreFailed, StoreFull
@@ -75,7 +77,11 @@ class Gateway:
             async with asyncio.TaskGroup() as group:
                 listening = asyncio.Event()
                 dashboard = Dashboard(self.status, self._in_store, self._desk, self._clock)
-                routers = self._data_api().router(), outage_router(self._config.store.data_dir / STORE_FILE)
+                routers = (
+                    self._data_api().router(),
+                    outage_router(self._config.store.data_dir / STORE_FILE),
+                    self._downlink_api().router(),
+                )
                 group.create_task(serve_api(self._config.api, self.status, listening.set, dashboard, *routers))
                 await listening.wait()
                 group.create_task(dashboard.run())
@@ -121,6 +127,10 @@ class Gateway:
         return DataApi(
             self._desk, self._in_store, self._clock, config.api, config.mqtt.message_bytes_max, self._committed
         )
+
+    def _downlink_api(self) -> DownlinkApi:
+        authorize = functools.partial(check_token, settings=self._config.api)
+        return DownlinkApi(self._desk, self._in_store, self._clock, authorize)
 
     # -- devices
 

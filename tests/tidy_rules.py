@@ -66,6 +66,7 @@ SHELL_MODULES: Final = (
     "cloud/server.py",
     "cloud/service.py",
     "edge/api.py",
+    "edge/api_commands.py",
     "edge/api_data.py",
     "edge/api_outages.py",
     "edge/problems.py",

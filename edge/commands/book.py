@@ -157,6 +157,7 @@ class CommandBook:
         if not due:
             return []
         with self._store.transaction():
+            self._store.set_cursor(CLOCK_CURSOR, self._clock_ms(now_ms))
             return [downlink for name in due if (downlink := self._next(name, now_ms, wall_ms)) is not None]
 
     def expire(self, now_ms: int, wall_ms: int) -> None:
