@@ -1,6 +1,6 @@
 """The part of the HTTP API that talks down to devices: commands, firmware images and rollouts.
 
-    POST   /api/v1/devices/SITE/DEVICE/commands        {"name": "set-interval", "args": {"interval_s": 60}, "ttl_s": 3600}
+    POST   /api/v1/devices/SITE/DEVICE/commands        {"name": "set-interval", "args": {"interval_s": 60}, "ttl_s": 60}
     GET    /api/v1/devices/SITE/DEVICE/commands[/ID]   newest first, or one
     DELETE /api/v1/devices/SITE/DEVICE/commands/ID     call it back
     GET    /api/v1/firmware                            images, rollouts, and what devices run
@@ -27,7 +27,7 @@ from edge.api_data import STORE_RETRY_AFTER_S, InStore
 from edge.commands.book import DEFAULT_TTL_S, CommandRecord, TooManyCommands
 from edge.commands.documents import command_document, firmware_document, image_document, rollout_document
 from edge.desk import Desk
-from edge.firmware.rollouts import DEFAULT_HALT_PERCENT
+from edge.firmware.rollouts import DEFAULT_HALT_PERCENT, Rollout
 from edge.problems import Problem, read_body
 from edge.store import StoreError
 from sensors.clock import Clock
@@ -90,7 +90,8 @@ class DownlinkApi:
 
     async def _list(self, request: Request) -> Answer:
         site, device = self._name(request)
-        return await self._in_store(device_commands, self._desk, site, device, self._clock.monotonic_ms())
+        told: Answer = await self._in_store(device_commands, self._desk, site, device, self._clock.monotonic_ms())
+        return told
 
     async def _issue(self, request: Request) -> Answer:
         self._authorize(request)
@@ -140,7 +141,8 @@ class DownlinkApi:
     # -- firmware
 
     async def _firmware(self, request: Request) -> Answer:  # noqa: ARG002  # as all handlers
-        return await self._in_store(firmware_document, self._desk.downlinks)
+        told: Answer = await self._in_store(firmware_document, self._desk.downlinks)
+        return told
 
     async def _add_image(self, request: Request) -> Answer:
         self._authorize(request)
@@ -169,7 +171,7 @@ class DownlinkApi:
             )
         except FirmwareError as error:
             raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from None
-        return await self._in_store(rollout_document, self._desk.downlinks, rollout)
+        return await self._rollout(rollout)
 
     async def _cancel_rollout(self, request: Request) -> Answer:
         self._authorize(request)
@@ -178,7 +180,11 @@ class DownlinkApi:
         rollout = await self._in_store(self._desk.downlinks.rollouts.cancel, number, self._clock.wall_ms())
         if rollout is None:
             raise Problem(HTTPStatus.NOT_FOUND, f"there is no rollout {raw[:16]}")
-        return await self._in_store(rollout_document, self._desk.downlinks, rollout)
+        return await self._rollout(rollout)
+
+    async def _rollout(self, rollout: Rollout) -> Answer:
+        told: Answer = await self._in_store(rollout_document, self._desk.downlinks, rollout)
+        return told
 
     async def _image(self, request: Request) -> Manifest:
         name = request.path_params["name"]

@@ -88,6 +88,7 @@ SHELL_MODULES: Final = (
     "tidegate/cli.py",
     "tidegate/demo/",
     "tidegate/edge_access.py",
+    "tidegate/firmware_cli.py",
     "tidegate/listen.py",
     "tidegate/logs.py",
     "tidegate/outage/",

@@ -4,6 +4,7 @@
     status [--watch]                       how things stand
     ledger                                 is everything that was ever acknowledged in the cloud
     quarantine list|show|retry|purge       what could not be accepted
+    command, firmware                      what the gateway tells its devices (tidegate.downlink_cli)
 
 They ask the running gateway by its HTTP API; if none runs, they open its file under its lock. Answers are tables for
 people, or JSON with `--json`; the exit code is 1 where the answer is bad news.
@@ -22,7 +23,7 @@ from rich.live import Live
 from edge.config import EdgeConfig
 from edge.mapping.explain import explain as explain_message
 from sensors.clock import SystemClock
-from tidegate import edge_tables
+from tidegate import downlink_cli, edge_tables
 from tidegate.config import load
 from tidegate.edge_access import Access, Document, access, wait_s
 from tidegate.errors import EXIT_FAILED
@@ -33,6 +34,9 @@ WATCH_EVERY_S = 1.0  # the gateway's rates are measured by looks about a second 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 quarantine = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(quarantine, name="quarantine", help="What could not be accepted: list, show, retry, purge.")
+
+app.add_typer(downlink_cli.command, name="command", help="Tell a device something: send, list, show, cancel.")
+app.add_typer(downlink_cli.firmware, name="firmware", help="Firmware for devices: add, list, remove, rollout, halt.")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 IdsArgument = Annotated[list[int], typer.Argument(metavar="ID...", min=1, help="Numbers from `quarantine list`.")]

@@ -1,6 +1,7 @@
 """Commands at the gateway: they wait, are sent at contacts, are answered once, expire by age, and survive a kill."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -95,7 +96,7 @@ def test_an_unanswered_command_is_sent_again_ever_more_rarely_and_given_up(desk:
     sent = [(now_s, each.id) for now_s in range(0, 2000, 5) for each in contact(desk, now_s * 1000, now_s)]
     assert [each for _, each in sent] == [record.id] * ATTEMPTS_MAX + [after.id] * (len(sent) - ATTEMPTS_MAX)
     sent_s = [now_s for now_s, _ in sent[: ATTEMPTS_MAX + 1]]
-    pauses_s = [later - earlier for earlier, later in zip(sent_s, sent_s[1:], strict=False)]
+    pauses_s = [later - earlier for earlier, later in pairwise(sent_s)]
     assert pauses_s == [10, 20, 40, 80, 160, 320, 600, 600]
     assert state(desk, record) is CommandState.FAILED
     assert state(desk, after) is CommandState.SENT
@@ -160,11 +161,7 @@ def test_a_kill_between_send_and_answer_forgets_neither_the_command_nor_its_atte
 def test_a_last_will_and_a_retained_state_are_no_contact_and_a_live_state_is(desk: Desk) -> None:
     issue(desk)
     topic = build_topic(SITE, "d1", Kind.STATE)
-    old, gone, live = (
-        encode(State(online=True, boot=1)),
-        encode(State(online=False)),
-        encode(State(online=True, boot=2)),
-    )
+    old, gone, live = (encode(State(online=online, boot=boot)) for online, boot in ((True, 1), (False, 1), (True, 2)))
     assert commands_in(desk.take_in([Message(topic, old, retained=True)], 1000, T0_MS)[1]) == []
     assert commands_in(desk.take_in([Message(topic, gone)], 1000, T0_MS)[1]) == []
     assert len(commands_in(desk.take_in([Message(topic, live)], 1000, T0_MS)[1])) == 1
