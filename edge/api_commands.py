@@ -25,7 +25,13 @@ from fastapi.responses import JSONResponse
 
 from edge.api_data import STORE_RETRY_AFTER_S, InStore
 from edge.commands.book import DEFAULT_TTL_S, CommandRecord, TooManyCommands
-from edge.commands.documents import command_document, firmware_document, image_document, rollout_document
+from edge.commands.documents import (
+    command_document,
+    device_commands,
+    firmware_document,
+    image_document,
+    rollout_document,
+)
 from edge.desk import Desk
 from edge.firmware.rollouts import DEFAULT_HALT_PERCENT, Rollout
 from edge.problems import Problem, read_body
@@ -90,7 +96,9 @@ class DownlinkApi:
 
     async def _list(self, request: Request) -> Answer:
         site, device = self._name(request)
-        told: Answer = await self._in_store(device_commands, self._desk, site, device, self._clock.monotonic_ms())
+        told: Answer = await self._in_store(
+            device_commands, self._desk.downlinks.commands, site, device, self._clock.monotonic_ms()
+        )
         return told
 
     async def _issue(self, request: Request) -> Answer:
@@ -207,13 +215,6 @@ class DownlinkApi:
                 return Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"the store refuses: {error}", retry_after).response()
 
         return answer
-
-
-def device_commands(desk: Desk, site: str, device: str, now_ms: int) -> Answer:
-    """The newest commands of a device, in the store's thread. Raises `StoreError`."""
-    book = desk.downlinks.commands
-    records = book.of_device(site, device)
-    return {"commands": [command_document(record, book.ttl_left_s(record, now_ms)) for record in records]}
 
 
 async def _body(request: Request, kind: type[Body], bytes_max: int) -> Body:

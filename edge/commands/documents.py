@@ -4,7 +4,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from edge.commands.book import CommandRecord
+from edge.commands.book import CommandBook, CommandRecord
 from edge.commands.states import OPEN_STATES
 from edge.device_reports import DeviceReports
 from edge.firmware.images import ImageRecord, Images
@@ -43,6 +43,12 @@ def command_document(record: CommandRecord, ttl_left_s: int) -> Document:
         "done_at_ms": record.done_at_ms,
         "ttl_left_s": ttl_left_s if is_open else None,
     }
+
+
+def device_commands(book: CommandBook, site: str, device: str, now_ms: int) -> Document:
+    """The newest commands of a device, newest first. Raises `StoreError`."""
+    records = book.of_device(site, device)
+    return {"commands": [command_document(record, book.ttl_left_s(record, now_ms)) for record in records]}
 
 
 def image_document(record: ImageRecord) -> Document:

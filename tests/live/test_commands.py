@@ -77,7 +77,7 @@ class Spy:
     def __init__(self, client: mqtt.Client, topic: str) -> None:
         self._client, self._topic = client, topic
         self.heard: list[bytes] = []
-        client.on_message = lambda _client, _data, message: self.heard.append(message.payload)
+        client.on_message = lambda _client, _data, message: self.heard.append(bytes(message.payload))
         client.subscribe(f"{topic}/cmd", 1)
 
     def publish(self, kind: str, payload: bytes) -> None:

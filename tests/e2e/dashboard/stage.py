@@ -17,6 +17,7 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from playwright.sync_api import Browser, sync_playwright
+from pydantic import SecretStr
 
 from edge.config import ApiSettings, EdgeConfig, InfluxSettings, MqttSettings, StoreSettings
 from edge.gateway import serve
@@ -35,6 +36,7 @@ CHROMIUM_ARGUMENTS = [
     "--no-first-run",
 ]
 READY_S = 20.0
+TOKEN = "of-the-stage"
 _MOSQUITTO_CONFIG = """\
 listener {port} 127.0.0.1
 allow_anonymous true
@@ -169,7 +171,7 @@ class Stage:
                 mqtt=MqttSettings(port=port),
                 store=StoreSettings(data_dir=folder),
                 influx=InfluxSettings(url=f"http://127.0.0.1:{self.cloud.port}", flush_every_ms=200),
-                api=ApiSettings(port=free_port()),
+                api=ApiSettings(port=free_port(), token=SecretStr(TOKEN)),
             )
         )
         self.gateway.start()
