@@ -19,7 +19,7 @@ from urllib.parse import quote
 import msgspec
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from edge.commands.book import DEFAULT_TTL_S
 from edge.config import EdgeConfig
@@ -202,13 +202,16 @@ def _answer(told: Document, rows: list[Document], show: Callable[[list[Document]
 
 
 def _print_commands(rows: list[Document]) -> None:
-    table = Table("id", "device", "command", "state", "sends", "issued (UTC)", "done (UTC)", "detail")
+    table = Table(
+        Column("id", no_wrap=True), "command", Column("state", no_wrap=True), "sends", "issued, done (UTC)", ""
+    )
     for row in rows:
         args = " ".join(f"{name}={value}" for name, value in row["args"].items())
         left = f"waits {row['ttl_left_s']} s more" if row["open"] else row["detail"]
+        times = when(row["issued_at_ms"])[:19] + (f"\n{when(row['done_at_ms'])[:19]}" if row["done_at_ms"] else "")
         table.add_row(
-            plain(row["id"]), plain(f"{row['site']}/{row['device']}"), plain(f"{row['name']} {args}".strip()),
-            row["state"], str(row["attempts"]), when(row["issued_at_ms"]), when(row["done_at_ms"]), plain(left),
+            plain(row["id"]), plain(f"{row['name']} {args}".strip()), row["state"], str(row["attempts"]), times,
+            plain(left),
         )  # fmt: skip
     Console().print(table)
 
