@@ -128,7 +128,7 @@ class Flash:
         self._dirty = self._dirty or urgent
 
     def _live_bytes(self) -> int:
-        return sum(part.live_bytes for part in self._outboxes.values())
+        return sum(part.bytes_used + part.slot_bytes for part in self._outboxes.values())
 
     def _part(self, device: str) -> "Outbox":
         if device not in self._outboxes:
@@ -156,6 +156,7 @@ class Outbox:
         self._clocks: dict[int, int] = {}
         self._damaged: list[tuple[int, int]] = []
         self.config: bytes | None = None
+        self.slot_bytes = 0
         self._slots: tuple[dict[int, bytes], ...] = ({}, {})
 
     def __len__(self) -> int:
@@ -263,19 +264,14 @@ class Outbox:
 
     def erase_slot(self, slot: int) -> None:
         """Empty a firmware slot."""
-        self._slots[slot].clear()
+        self._clear_slot(slot)
         self._write(FrameKind.SLOT_ERASE, self.boot, slot, self.newest_at_ms or 0, b"", urgent=False)
 
     def write_chunk(self, slot: int, number: int, data: bytes) -> None:
         """Keep one chunk of a firmware image. It can wait for the next commit: what is lost is asked for again."""
-        self._slots[slot][number] = data
+        self._fill_slot(slot, number, data)
         body = bytes((slot,)) + data
         self._write(FrameKind.SLOT_CHUNK, self.boot, number, self.newest_at_ms or 0, body, urgent=False)
-
-    @property
-    def live_bytes(self) -> int:
-        """What a compacted flash would hold of this device, about."""
-        return self.bytes_used + sum(len(data) for slot in self._slots for data in slot.values())
 
     def frames(self) -> Iterator[bytes]:
         """All that is live, as frames: what a compacted flash holds of this device. Counts as wear."""
@@ -381,9 +377,17 @@ class Outbox:
             case FrameKind.CONFIG if frame.body is not None:
                 self.config = frame.body
             case FrameKind.SLOT_ERASE:
-                self._slots[frame.seq % len(self._slots)].clear()
+                self._clear_slot(frame.seq % len(self._slots))
             case FrameKind.SLOT_CHUNK if frame.body:
-                self._slots[frame.body[0] % len(self._slots)][frame.seq] = frame.body[1:]
+                self._fill_slot(frame.body[0] % len(self._slots), frame.seq, frame.body[1:])
+
+    def _clear_slot(self, slot: int) -> None:
+        self.slot_bytes -= sum(map(len, self._slots[slot].values()))
+        self._slots[slot].clear()
+
+    def _fill_slot(self, slot: int, number: int, data: bytes) -> None:
+        self.slot_bytes += len(data) - len(self._slots[slot].get(number, b""))
+        self._slots[slot][number] = data
 
     def finish_load(self) -> None:
         """Settle what the frames say together: drop what was evicted or acked, and name what damage took."""

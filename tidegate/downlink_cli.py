@@ -202,9 +202,8 @@ def _answer(told: Document, rows: list[Document], show: Callable[[list[Document]
 
 
 def _print_commands(rows: list[Document]) -> None:
-    table = Table(
-        Column("id", no_wrap=True), "command", Column("state", no_wrap=True), "sends", "issued, done (UTC)", ""
-    )
+    id_column, state_column, times_column = (Column(name, no_wrap=True) for name in ("id", "state", "issued, done"))
+    table = Table(id_column, "command", state_column, "sends", times_column, "")
     for row in rows:
         args = " ".join(f"{name}={value}" for name, value in row["args"].items())
         left = f"waits {row['ttl_left_s']} s more" if row["open"] else row["detail"]
