@@ -15,8 +15,8 @@ from typing import Any
 from edge.config import EdgeConfig
 from edge.ledger import DUPLICATES
 from edge.outages.timeline import LinkTimeline
-from firmware_sim.device import DeviceSpec
 from firmware_sim.device_clock import ClockSpec, TimeSource
+from firmware_sim.device_spec import DeviceSpec
 from tidegate.replay.broker import Broker, BrokerSpec
 from tidegate.replay.checkers import check_complete, check_safety, ledger_entries
 from tidegate.replay.cloud import Cloud, Poison, Rule
