@@ -4,9 +4,11 @@ from dataclasses import dataclass, field
 
 from edge.budget import StoreLimits
 from edge.config import EdgeConfig
+from edge.forward.destination import Choices, DestinationRules
 from edge.forward.lanes import LaneRules
 from edge.limits import Limits
 from edge.mapping.mapper import Mapper
+from edge.store.names import FIRST_DESTINATION
 from edge.windows import WindowRules
 from sensors.topics import DEFAULT_ROOT
 
@@ -18,7 +20,8 @@ IN_ORDER = LaneRules(backfill=False)
 class DeskRules:
     """All of it; the defaults make the plainest desk: no rollups, one lane in the order of the log.
 
-    `gateway`: the name by which this gateway's own lines can be told from another's.
+    `gateway`: the name by which this gateway's own lines can be told from another's. `measurement` to `lanes`, and
+    `choices`, are those of the destination `influx`, if there is `with_influx`; `more`: the others.
     """
 
     root: str = DEFAULT_ROOT
@@ -33,6 +36,22 @@ class DeskRules:
     mapper: Mapper | None = None
     limits: Limits = field(default_factory=Limits)
     budget: StoreLimits = field(default_factory=StoreLimits)
+    with_influx: bool = True
+    choices: Choices = field(default_factory=Choices)
+    more: tuple[DestinationRules, ...] = ()
+
+    def destinations(self) -> tuple[DestinationRules, ...]:
+        """All destinations, the first one first."""
+        first = DestinationRules(
+            name=FIRST_DESTINATION,
+            measurement=self.measurement,
+            batch_rows=self.batch_rows,
+            flush_every_ms=self.flush_every_ms,
+            retry_cap_ms=self.retry_cap_ms,
+            lanes=self.lanes,
+            choices=self.choices,
+        )
+        return (first, *self.more) if self.with_influx else self.more
 
 
 def desk_rules(config: EdgeConfig) -> DeskRules:
@@ -50,4 +69,7 @@ def desk_rules(config: EdgeConfig) -> DeskRules:
         mapper=Mapper(config.mapping),
         limits=Limits(**config.limits.model_dump()),
         budget=config.store.limits(),
+        with_influx=config.influx.enabled,
+        choices=config.influx.choices(),
+        more=tuple(each.rules(config.mqtt.client_id) for each in config.destinations),
     )

@@ -1,10 +1,11 @@
 """What the gateway says of itself: the document behind `GET /api/v1/status`."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from edge.desk import Standing
+from edge.desk import DestinationStanding, Standing
 from edge.forward.forwarder import Breaker
 
 
@@ -43,7 +44,8 @@ class IngestStatus(_Document):
 class LedgerStatus(_Document):
     """The ledger summed up; counts of readings (`undecodable`: of messages).
 
-    `thinned` and `expired` count readings dropped undelivered by the store's budgets, `salvages` damaged stores.
+    It is that of the first destination. `thinned` and `expired` count readings dropped undelivered by the store's
+    budgets, `suppressed` those that it is not to be sent, `salvages` damaged stores.
     `not_rolled_up` counts readings that came too late for a window, and values that found no room in one, once a size.
     """
 
@@ -58,7 +60,34 @@ class LedgerStatus(_Document):
     balances: bool
     thinned: int = 0
     expired: int = 0
+    suppressed: int = 0
     salvages: int = 0
+
+
+class DestinationStatus(_Document):
+    """One destination. `configured` is false for one that was taken out of the configuration and is not forgotten: its
+    readings are held. `link`, `breaker`, `paused`, `failures`, `lanes` are those of a configured one.
+    """
+
+    name: str
+    configured: bool
+    link: LinkStatus | None
+    received: int
+    delivered: int
+    held: int
+    quarantined: int
+    thinned: int
+    expired: int
+    suppressed: int
+    balances: bool
+    oldest_unsent_ms: int | None
+    drained_per_s: float
+    catch_up_s: float | None
+    breaker: Breaker | None = None
+    paused: bool = False
+    failures: int = 0
+    last_error: str | None = None
+    lanes: dict[str, int] = {}
 
 
 class ForwardStatus(_Document):
@@ -116,6 +145,7 @@ class GatewayStatus(_Document):
     ledger: LedgerStatus
     forward: ForwardStatus
     store: StoreStatus
+    destinations: tuple[DestinationStatus, ...] = ()
     recorded: tuple[RecordedLink, ...] = ()
 
 
@@ -141,8 +171,38 @@ def ledger_status(standing: Standing) -> LedgerStatus:
         balances=balance.balances,
         thinned=balance.thinned,
         expired=balance.expired,
+        suppressed=balance.suppressed,
         salvages=totals.get("salvages", 0),
     )
+
+
+def destination_status(standing: Standing, links: Mapping[str, LinkStatus]) -> tuple[DestinationStatus, ...]:
+    """Every destination's part; `links` of those that are configured."""
+    return tuple(_destination(name, told, links.get(name)) for name, told in standing.destinations.items())
+
+
+def _destination(name: str, told: DestinationStanding, link: LinkStatus | None) -> DestinationStatus:
+    balance, state = told.balance, told.forwarder
+    status = DestinationStatus(
+        name=name,
+        configured=state is not None,
+        link=link,
+        received=balance.received,
+        delivered=balance.delivered,
+        held=balance.held,
+        quarantined=balance.quarantined,
+        thinned=balance.thinned,
+        expired=balance.expired,
+        suppressed=balance.suppressed,
+        balances=balance.balances,
+        oldest_unsent_ms=told.oldest_unsent_ms,
+        drained_per_s=round(told.drained_per_s, 2),
+        catch_up_s=round(told.catch_up_s, 1) if told.catch_up_s is not None else None,
+    )
+    if state is None:
+        return status
+    sending = {"breaker": state.breaker, "paused": state.paused, "failures": state.failures}
+    return status.model_copy(update={**sending, "last_error": state.last_error, "lanes": state.backlog})
 
 
 def forward_status(standing: Standing) -> ForwardStatus:

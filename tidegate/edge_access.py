@@ -17,8 +17,9 @@ import urllib3
 
 from edge.config import EdgeConfig
 from edge.desk import STORE_FILE, Desk
+from edge.destinations import UnknownDestination
 from edge.quarantine import item_document
-from edge.status import ledger_status, store_status
+from edge.status import destination_status, ledger_status, store_status
 from edge.store import StoreError, StoreLocked, StoreTooNew
 from tidegate.errors import ConfigError, FrontDoorError, Problem, TakenError
 
@@ -57,6 +58,9 @@ class Access(Protocol):
 
     def purge(self, item_ids: Sequence[int] | None) -> Document:
         """`purged`: how many went. None: all."""
+
+    def forget(self, name: str) -> Document:
+        """`released`: readings that a destination, configured no more, had coming. Raises `GatewayError`."""
 
 
 @contextlib.contextmanager
@@ -110,6 +114,9 @@ class _ByHttp:
         return self._ask(
             "POST", "/quarantine/purge", body={"all": True} if item_ids is None else {"ids": list(item_ids)}
         )
+
+    def forget(self, name: str) -> Document:
+        return self._ask("POST", "/destinations/forget", body={"name": name})
 
     def _ask(
         self, method: str, path: str, query: dict[str, str] | None = None, *, body: Document | None = None
@@ -167,6 +174,7 @@ class _ByFile:
             "running": False,
             "devices": standing.devices,
             "ledger": ledger_status(standing).model_dump(),
+            "destinations": [each.model_dump(mode="json") for each in destination_status(standing, {})],
             "store": store_status(standing, None).model_dump(),
         }
 
@@ -188,3 +196,9 @@ class _ByFile:
 
     def purge(self, item_ids: Sequence[int] | None) -> Document:
         return {"purged": self._desk.quarantine.purge(item_ids)}
+
+    def forget(self, name: str) -> Document:
+        try:
+            return {"forgotten": name, "released": self._desk.forget_destination(name)}
+        except UnknownDestination as error:
+            raise GatewayError(str(error)) from None

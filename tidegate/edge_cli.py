@@ -4,6 +4,7 @@
     status [--watch]                       how things stand
     ledger                                 is everything that was ever acknowledged in the cloud
     quarantine list|show|retry|purge       what could not be accepted
+    destination list|forget                where readings go, and where they went once
 
 They ask the running gateway by its HTTP API; if none runs, they open its file under its lock. Answers are tables for
 people, or JSON with `--json`; the exit code is 1 where the answer is bad news.
@@ -33,6 +34,8 @@ WATCH_EVERY_S = 1.0  # the gateway's rates are measured by looks about a second 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 quarantine = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(quarantine, name="quarantine", help="What could not be accepted: list, show, retry, purge.")
+destination = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(destination, name="destination", help="Where readings go, and where they went once: list, forget.")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 IdsArgument = Annotated[list[int], typer.Argument(metavar="ID...", min=1, help="Numbers from `quarantine list`.")]
@@ -155,11 +158,31 @@ def purge(
     _answer(told, lambda console, document: console.print(f"purged: {document['purged']}"), as_json=as_json)
 
 
+@destination.command("list")
+def list_destinations(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Show every destination, those that are not configured any more among them, and what each still has coming."""
+    with access(_settings(config)) as gateway:
+        told = {"destinations": gateway.status()["destinations"]}
+    _answer(told, edge_tables.print_destinations, as_json=as_json)
+
+
+@destination.command()
+def forget(
+    name: Annotated[str, typer.Argument(help="A destination that is not configured any more.")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let go of a destination for good: its place in the log, and its part of the ledger."""
+    with access(_settings(config)) as gateway:
+        told = gateway.forget(name)
+    _answer(told, edge_tables.print_forgotten, as_json=as_json)
+
+
 def _watch(gateway: Access) -> None:
     console = Console()
     with Live(console=console, auto_refresh=False) as live:
         while True:
-            live.update(edge_tables.status_table(gateway.status()), refresh=True)
+            live.update(edge_tables.status_view(gateway.status()), refresh=True)
             wait_s(WATCH_EVERY_S)
 
 

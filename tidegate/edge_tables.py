@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
@@ -12,6 +12,7 @@ from edge.mapping.explain import Explanation
 
 PREVIEW_CHARS = 60
 RANGES_SHOWN = 8  # of one cell
+NOT_SENT = ("quarantined", "thinned", "expired", "suppressed")
 TIMES = ("at_ms", "started_ms", "since_ms")  # ends of the names of times
 Document = dict[str, Any]
 Printer = Callable[[Console, Document], None]
@@ -73,9 +74,56 @@ def status_table(told: Document) -> Table:
     return table
 
 
+def status_view(told: Document) -> Group:
+    """How things stand: the gateway, and its destinations."""
+    return Group(status_table(told), destinations_table(told))
+
+
 def print_status(console: Console, told: Document) -> None:
     """How things stand."""
-    console.print(status_table(told))
+    console.print(status_view(told))
+
+
+def destinations_table(told: Document) -> Table:
+    """One line a destination."""
+    table = Table(*("destination", "", "received", "delivered", "held", "other", "per second", "catch up"))
+    for each in told["destinations"]:
+        other = ", ".join(f"{kind} {each[kind]}" for kind in NOT_SENT if each[kind])
+        catch_up = "-" if each["catch_up_s"] is None else span(each["catch_up_s"])
+        counts = (str(each[name]) for name in ("received", "delivered", "held"))
+        table.add_row(each["name"], plain(_state(each)), *counts, other, f"{each['drained_per_s']:g}", catch_up)
+    return table
+
+
+def print_destinations(console: Console, told: Document) -> None:
+    """One line a destination."""
+    console.print(destinations_table(told))
+
+
+def print_forgotten(console: Console, told: Document) -> None:
+    """What was let go of."""
+    console.print(plain(f"forgotten: {told['forgotten']}; readings that it still had coming: {told['released']}"))
+
+
+def span(seconds: float) -> str:
+    """A span of time for people: its two largest units."""
+    left, parts = round(seconds), []
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2]) or "0 s"
+
+
+def _state(each: Document) -> str:
+    if not each["configured"]:
+        return "not configured: held until it is back or forgotten"
+    if each["paused"]:
+        return "paused"
+    link = each["link"]
+    return (
+        "-" if link is None else str(link["state"]) if link["cause"] is None else f"{link['state']} ({link['cause']})"
+    )
 
 
 def print_ledger(console: Console, told: Document) -> None:
@@ -99,6 +147,7 @@ def print_ledger(console: Console, told: Document) -> None:
             plain(
                 f"{destination}: received {sums['received']} = delivered {sums['delivered']} + held {sums['held']}"
                 f" + quarantined {sums['quarantined']}"
+                + "".join(f" + {kind} {sums[kind]}" for kind in NOT_SENT[1:] if sums[kind])
             )
         )
         answer = "yes" if told["complete"][destination] else "no"

@@ -14,7 +14,9 @@ _LABEL_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 def metrics_text(status: GatewayStatus, streams: int) -> str:
     """Everything, ended by a line feed. `streams`: live streams that are open."""
-    return "".join([*_readings(status), *_forward(status), *_links(status), *_process(status, streams)])
+    return "".join(
+        [*_readings(status), *_forward(status), *_destinations(status), *_links(status), *_process(status, streams)]
+    )
 
 
 def _metric(name: str, kind: str, words: str, *samples: tuple[Mapping[str, str], float | int | None]) -> str:
@@ -71,16 +73,43 @@ def _forward(status: GatewayStatus) -> Iterator[str]:
     )
 
 
+def _destinations(status: GatewayStatus) -> Iterator[str]:
+    counts = {
+        "received": "Readings that were received since the destination was there.",
+        "delivered": "Readings that the destination has accepted.",
+        "quarantined": "Readings that can never be delivered to it.",
+        "thinned": "Readings dropped undelivered, whose rollups are kept.",
+        "expired": "Readings dropped undelivered.",
+        "suppressed": "Readings that it is not to be sent: a deadband, or no raw readings.",
+    }
+    every = [({"destination": each.name}, each) for each in status.destinations]
+    for name, words in counts.items():
+        samples = ((labels, getattr(each, name)) for labels, each in every)
+        yield _metric(f"tidegate_destination_readings_{name}_total", "counter", words, *samples)
+    gauges: dict[str, tuple[str, list[float | int | None]]] = {
+        "readings_held": ("Readings that wait for the destination.", [each.held for _, each in every]),
+        "catch_up_seconds": ("Until its backlog is gone; absent: never.", [each.catch_up_s for _, each in every]),
+        "paused": ("1 while it refuses the credentials.", [int(each.paused) for _, each in every]),
+        "configured": ("0: removed, and held until it is forgotten.", [int(each.configured) for _, each in every]),
+    }
+    for name, (words, values) in gauges.items():
+        samples = ((labels, value) for (labels, _), value in zip(every, values, strict=True))
+        yield _metric(f"tidegate_destination_{name}", "gauge", words, *samples)
+    ups = ((labels, _up(each.link)) for labels, each in every)
+    yield _metric("tidegate_destination_up", "gauge", "1: usable, 0: down; absent: not known yet.", *ups)
+
+
+def _up(link: LinkStatus | None) -> int | None:
+    return None if link is None or link.state == "unknown" else int(link.state == "up")
+
+
 def _links(status: GatewayStatus) -> Iterator[str]:
     links: dict[str, LinkStatus] = {"devices": status.devices_link, "uplink": status.uplink}
     yield _metric(
         "tidegate_link_up",
         "gauge",
         "1: usable, 0: down; absent: not known yet.",
-        *(
-            ({"link": name}, None if link.state == "unknown" else int(link.state == "up"))
-            for name, link in links.items()
-        ),
+        *(({"link": name}, _up(link)) for name, link in links.items()),
     )
     yield _metric(
         "tidegate_link_state_since_timestamp_seconds",

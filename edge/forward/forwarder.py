@@ -1,8 +1,9 @@
 """What to send next to one destination, and what its answer means: the decision table, without any I/O.
 
 Promises: an entry counts as delivered only in `settle`, only if the destination accepted it or it went to quarantine,
-and in the same transaction as the ledger; a batch whose fate is unknown is sent again byte for byte; one bad point ends
-alone in quarantine; whatever the answer, the wait before the next try is bounded.
+and in the same transaction as the ledger; a batch whose fate is unknown is sent again byte for byte, unless rows of it
+were dropped meanwhile: those are not sent again (and if they were on their way, and are accepted, they end as
+delivered); one bad point ends alone in quarantine; whatever the answer, the wait before the next try is bounded.
 
 Several lanes share the destination (`edge.forward.queue`); pauses, throttling, the breaker and the batch size are the
 destination's, for all of them.
@@ -100,6 +101,10 @@ class Forwarder:
         self._ledger.refresh()
         if now_ms < self._not_before_ms:
             return Wait(self._not_before_ms - now_ms)
+        if self._again is not None and not self._queue.is_whole(self._again):
+            self._again = None
+        if self._suspect is not None and not self._queue.is_whole(self._suspect):
+            self._clear_suspect()
         batch = self._again or self._next_batch()
         if batch is None:
             return Wait(None)
@@ -141,8 +146,11 @@ class Forwarder:
         self._again = batch  # until the transaction is through, the batch counts as unanswered
         ids = Intervals((row.id, row.id) for row in batch.rows)
         with self._ledger.transaction():
-            fresh = ids.minus(self._queue.done(lane.source))  # a commit that failed may have been one all the same
+            known = self._queue.done(lane.source)  # a commit that failed may have been one all the same
+            fresh = ids.minus(known)
             self._ledger.deliver(self.destination, (entry for entry in batch.entries if entry.id in fresh))
+            if fresh != ids:
+                self._ledger.reclaim(self.destination, (entry for entry in batch.entries if entry.id in known))
             self._queue.finish(lane.source, ids)
         if self._breaker_open:
             self._queue.outage_is_over(batch)
@@ -233,7 +241,7 @@ class Forwarder:
             reading_id=row.id if is_reading else None,
         )
         if isinstance(row, LogEntry):
-            self._ledger.quarantine(row.device_key, row.reading.boot, row.reading.seq)
+            self._ledger.quarantine(self.destination, row.device_key, row.reading.boot, row.reading.seq)
             self._ledger.write()
 
     # -- what an operator sees

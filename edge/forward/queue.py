@@ -8,7 +8,7 @@ so many `readings` came late.
 
 Promises: what a destination is done with is durable, in one set of ids for each log, written in the transaction that
 tells the ledger; `next` never hands out an id that is done; the live point moves in a transaction with the notice that
-says so; a row is retired only when it is done. Nothing here knows what an answer means: see `edge.forward.forwarder`.
+says so. Nothing here knows what an answer means: see `edge.forward.forwarder`.
 Synchronous; lives in the store's thread.
 """
 
@@ -76,7 +76,6 @@ class LaneQueue:
         self._live_cursor = f"live/{destination}"
         self._notice_head = f"{escape_tag(measurement)}_late,destination={destination},gateway={escape_tag(gateway)}"
         self._batch_rows = batch_rows
-        self._retired: dict[str, int] = {}
 
     # -- what is next
 
@@ -103,6 +102,11 @@ class LaneQueue:
     def backlog(self) -> dict[str, int]:
         """How many rows wait, by lane. Raises `StoreError`."""
         return {key: self._backlog(lane) for key, lane in self._lanes.items()}
+
+    def is_whole(self, batch: Batch) -> bool:
+        """Whether the destination is still owed every row of a batch. Raises `StoreError`."""
+        done = self.done(self._lanes[batch.lane].source)
+        return not any(row.id in done for row in batch.rows)
 
     def _next_lane(self) -> Lane | None:
         waiting: dict[LaneName, Lane] = {}
@@ -222,22 +226,12 @@ class LaneQueue:
             reading_id=row.id if reading is not None else None,
         )
         if reading is not None:
-            self._ledger.quarantine(reading[1], reading[2], reading[3])
+            self._ledger.quarantine(self._destination, reading[1], reading[2], reading[3])
             self._ledger.write()
 
-    def retire(self, limit: int) -> bool:
-        """Delete at most `limit` delivered rows of each log but that of readings; whether there is more to delete."""
-        more = False
-        for source in dict.fromkeys(lane.source for lane in self._lanes.values()):
-            through = self.done(source).end_of_run(1)
-            if source.name == READINGS or through <= self._retired.get(source.name, 0):
-                continue
-            with self._ledger.transaction():
-                deleted = source.delete_through(through, limit)
-            if deleted < limit:
-                self._retired[source.name] = through
-            more = more or deleted == limit
-        return more
+    def sources(self) -> list[Source]:
+        """The logs that this destination is served from."""
+        return list(dict.fromkeys(lane.source for lane in self._lanes.values()))
 
 
 def _batch(lane: Lane, rows: Sequence[Row]) -> Batch:

@@ -137,6 +137,23 @@ def m0007_age_marks(db: Database) -> None:
     db.conn.execute("CREATE TABLE age_marks (at_ms INTEGER PRIMARY KEY, head INTEGER NOT NULL) STRICT")
 
 
+@migrations()
+def m0009_quarantine_by_destination(db: Database) -> None:
+    """One reading may be refused by several destinations, once by each."""
+    db.conn.execute("ALTER TABLE quarantine RENAME TO quarantine_before")
+    db.conn.execute(
+        "CREATE TABLE quarantine (id INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, source TEXT NOT NULL,"
+        " reason TEXT NOT NULL, topic BLOB NOT NULL, payload BLOB NOT NULL, reading_id INTEGER,"
+        " UNIQUE (source, reading_id)) STRICT"
+    )
+    db.conn.execute("INSERT INTO quarantine SELECT * FROM quarantine_before")
+    db.conn.execute("DELETE FROM sqlite_sequence WHERE name = 'quarantine'")
+    db.conn.execute(  # a number that was given once is never given again
+        "INSERT INTO sqlite_sequence SELECT 'quarantine', seq FROM sqlite_sequence WHERE name = 'quarantine_before'"
+    )
+    db.conn.execute("DROP TABLE quarantine_before")
+
+
 def migrate(db: Database, path: str) -> list[str]:
     """Bring the file up to date; the names of the migrations that ran. Raises `StoreTooNew`."""
     known = {migration.name for migration in migrations.pending(db)} | {done.name for done in migrations.applied(db)}

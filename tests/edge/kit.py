@@ -7,6 +7,7 @@ from random import Random
 from edge.budget import StoreLimits
 from edge.desk import Desk
 from edge.desk_rules import IN_ORDER, NO_WINDOWS, DeskRules
+from edge.forward.destination import Choices, DestinationRules
 from edge.forward.lanes import LaneRules
 from edge.ingest import Message
 from edge.limits import Limits
@@ -21,6 +22,7 @@ SITE = "office"
 T0_MS = 1_700_000_000_000
 DEVICE_LIMITS = Limits()
 STORE_LIMITS = StoreLimits()
+CHOICES = Choices()
 
 
 def reading(seq: int, *, device: str = "d1", boot: int = 1, value: float | bool | str | None = None) -> Reading:
@@ -44,6 +46,9 @@ def open_desk(
     mapping: Sequence[MappingRule] = (),
     limits: Limits = DEVICE_LIMITS,
     budget: StoreLimits = STORE_LIMITS,
+    choices: Choices = CHOICES,
+    more: Sequence[DestinationRules] = (),
+    with_influx: bool = True,
 ) -> Desk:
     """A gateway's core over a store in `data_dir`."""
     rules = DeskRules(
@@ -55,5 +60,8 @@ def open_desk(
         mapper=Mapper(mapping),
         limits=limits,
         budget=budget,
+        choices=choices,
+        more=tuple(more),
+        with_influx=with_influx,
     )
     return Desk(data_dir, Random(1), rules)
