@@ -222,7 +222,8 @@ class House:
             },
             "api": {"port": self.api_port},
         }
-        return {name: {**table, **changes.get(name, {})} for name, table in config.items()}
+        merged = {name: {**table, **changes.get(name, {})} for name, table in config.items()}
+        return {**changes, **merged}
 
     def _fleet_config(self, group: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         sensor = {"name": "temperature", "unit": "Cel", "signal": {"kind": "daily", "mean": 21, "amplitude": 3}}
