@@ -81,6 +81,22 @@ class Budget:
         reason = "size" if cap <= pages.total + spare else "space"
         return Room(pages.total - pages.free, min(cap, pages.total + spare), reason)
 
+    def left_bytes(self) -> int:
+        """What may still be used before intake stops, or the oldest give way. Raises `StoreError`."""
+        room = self.room()
+        drops = any(self._policy(name) is not OnFull.BLOCK for name in self._ledger.destinations)
+        share = DROP_SHARE if drops else ADMIT_SHARE
+        return max(0, int(share * room.limit) - room.used) * self._store.pages().size_bytes
+
+    def row_bytes(self) -> float | None:
+        """What a row of the log takes now, with all that there is beside it; None while there is none."""
+        first = self._store.query("SELECT min(id) FROM readings")[0][0]
+        return (
+            None
+            if first is None
+            else self.room().used * self._store.pages().size_bytes / (self._store.head - first + 1)
+        )
+
     def admit(self) -> None:
         """Raises `StoreFull` if nothing more may be taken in."""
         room = self.room()

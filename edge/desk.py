@@ -15,6 +15,7 @@ from edge.desk_rules import DeskRules
 from edge.destinations import Destinations
 from edge.device_clocks import ClockEstimate
 from edge.feedback import Downlink, Feedback
+from edge.forecast import LinkForecast, full_in_s, growth_rows_per_s, link_forecast
 from edge.forward.forwarder import Batch, Forwarder, ForwarderState, Wait
 from edge.forward.outcome import Outcome
 from edge.ingest import Ingest, Ingested, Message
@@ -59,6 +60,7 @@ class DestinationStanding:
     oldest_unsent_ms: int | None
     drained_per_s: float
     catch_up_s: float | None
+    forecast: LinkForecast | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class Standing:
     drained_per_s: float
     catch_up_s: float | None
     store_bytes: int
+    full_in_s: float | None
 
 
 class Desk:
@@ -177,9 +180,17 @@ class Desk:
         """See `Forwarder.plan`. Raises `StoreError`."""
         return self.destinations.get(destination).forwarder.plan(now_ms)
 
-    def answered(self, destination: str, batch: Batch, outcome: Outcome, now_ms: int, wall_ms: int) -> None:
+    def answered(
+        self,
+        destination: str,
+        batch: Batch,
+        outcome: Outcome,
+        now_ms: int,
+        wall_ms: int,
+        sent_bytes: int | None = None,
+    ) -> None:
         """See `Forwarder.settle`. Raises `StoreError`."""
-        self.destinations.get(destination).forwarder.settle(batch, outcome, now_ms, wall_ms)
+        self.destinations.get(destination).forwarder.settle(batch, outcome, now_ms, wall_ms, sent_bytes)
 
     def forget_destination(self, name: str) -> int:
         """See `Destinations.forget`. Raises `UnknownDestination`, `StoreError`."""
@@ -197,6 +208,8 @@ class Desk:
         self.ledger.refresh()
         if self.budget.enforce(now_ms):
             return True
+        if wall_ms is not None:
+            self.destinations.keep_accounts(now_ms, wall_ms)
         more = self._aggregate(now_ms, wall_ms)
         more = self.destinations.sift() or more
         more = self.destinations.retire(DELETE_ROWS_MAX) or more
@@ -246,7 +259,17 @@ class Desk:
             drained_per_s=first.drained_per_s,
             catch_up_s=first.catch_up_s,
             store_bytes=self.store.size_bytes(),
+            full_in_s=self._full_in_s(received_per_s, told),
         )
+
+    def _full_in_s(self, received_per_s: float, told: dict[str, DestinationStanding]) -> float | None:
+        """Until intake stops, or the oldest readings give way."""
+        drained = {name: each.drained_per_s for name, each in told.items()}
+        rows_per_s = growth_rows_per_s(
+            received_per_s, drained, {name: each.balance.held for name, each in told.items()}
+        )
+        row_bytes = self.budget.row_bytes()
+        return None if row_bytes is None else full_in_s(self.budget.left_bytes(), rows_per_s * row_bytes)
 
     def _destination_standing(
         self, name: str, forwarder: ForwarderState | None, received_per_s: float, now_ms: int, wall_ms: int
@@ -254,13 +277,16 @@ class Desk:
         balance, meter = self.ledger.balance(name), self._drained[name]
         meter.note(balance.delivered + balance.quarantined + balance.suppressed, now_ms)
         drained_per_s = meter.per_second()
+        catch_up_s = seconds_to_catch_up(balance.held, drained_per_s, received_per_s)
+        link = None if forwarder is None else self.destinations.get(name).link.state()
         oldest_ms = self.store.oldest_received_ms(self.store.cursor(forward_cursor(name)))
         return DestinationStanding(
             balance=balance,
             forwarder=forwarder,
             oldest_unsent_ms=max(0, wall_ms - oldest_ms) if oldest_ms is not None else None,
             drained_per_s=drained_per_s,
-            catch_up_s=seconds_to_catch_up(balance.held, drained_per_s, received_per_s),
+            catch_up_s=catch_up_s,
+            forecast=None if link is None else link_forecast(balance.held, catch_up_s, link, wall_ms),
         )
 
     def held(self) -> int:
@@ -299,6 +325,7 @@ class Desk:
         return latest
 
     def _write_ledger(self) -> None:
+        self.destinations.write_accounts()
         if self.ledger.has_changes():
             with self.ledger.transaction():
                 self.ledger.write()

@@ -16,6 +16,7 @@ from edge.config_parts import LaneSettings, Port, Section, TlsSettings, TokenSet
 from edge.forward.destination import Choices, DestinationRules, Send, StartAt
 from edge.forward.messages import DEFAULT_TOPIC, MessageFormat, PayloadFormat
 from edge.forward.sieve import DEFAULT_HEARTBEAT_MS, Band, DeadbandRules
+from edge.link_rules import LinkRules
 from edge.store.names import FIRST_DESTINATION
 
 DESTINATIONS_MAX = 8  # each costs a look at its cursors for every batch, and may hold the store's rows
@@ -42,6 +43,38 @@ class DeadbandSettings(Section):
         return DeadbandRules(bands, round(1000 * self.heartbeat_s))
 
 
+class LinkSettings(Section):
+    """What a link may carry, what it costs, and when it is open."""
+
+    bytes_per_s_max: Annotated[int, Field(ge=100, le=10**10)] | None = None
+    month_bytes_max: Annotated[int, Field(ge=100_000, le=10**15)] | None = None
+    month_first_day: Annotated[int, Field(ge=1, le=28)] = 1
+    reserve_percent: Annotated[int, Field(ge=1, le=40)] = 10
+    cost_per_gb: Annotated[float, Field(ge=0)] | None = None
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "EUR"
+    every_s: Annotated[int, Field(ge=60, le=7 * 86_400)] | None = None
+    for_s: Annotated[int, Field(ge=10, le=7 * 86_400)] = 300
+
+    @model_validator(mode="after")
+    def _open_for_less_than_every(self) -> Self:
+        if self.every_s is not None and self.for_s >= self.every_s:
+            raise ValueError("for_s: expected less than every_s")
+        return self
+
+    def rules(self) -> LinkRules:
+        """What the core goes by."""
+        return LinkRules(
+            self.bytes_per_s_max,
+            self.month_bytes_max,
+            self.month_first_day,
+            self.reserve_percent,
+            self.cost_per_gb,
+            self.currency,
+            None if self.every_s is None else 1000 * self.every_s,
+            1000 * self.for_s,
+        )
+
+
 class SentSettings(Section):
     """What all destinations have: what they are sent, in which order, and how much of it at once."""
 
@@ -54,6 +87,7 @@ class SentSettings(Section):
     deadband: DeadbandSettings | None = None
     start_at: StartAt = StartAt.OLDEST
     on_full: OnFull | None = None
+    link: LinkSettings = LinkSettings()
 
     @model_validator(mode="after")
     def _a_deadband_is_for_raw_readings(self) -> Self:
@@ -64,7 +98,7 @@ class SentSettings(Section):
     def choices(self) -> Choices:
         """What the core goes by."""
         deadband = None if self.deadband is None else self.deadband.rules()
-        return Choices(frozenset(self.send), deadband, self.start_at, self.on_full)
+        return Choices(frozenset(self.send), deadband, self.start_at, self.on_full, self.link.rules())
 
     def rules_of(self, name: str, form: MessageFormat | None = None) -> DestinationRules:
         """What the core goes by, whole."""

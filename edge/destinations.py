@@ -14,9 +14,11 @@ from functools import partial
 from random import Random
 
 from edge.forward.destination import Destination, DestinationRules, Send, StartAt, build
+from edge.forward.sieve import sieve_cursor
 from edge.forward.sources import READINGS, Source
 from edge.intervals import Intervals
 from edge.ledger import Ledger, done_ranges, forward_cursor
+from edge.link_budget import month_cursor
 from edge.store import Store, StoreCorrupt
 from edge.store.names import covered_ranges, registered_cursor
 from edge.store.notices import Notices
@@ -119,7 +121,14 @@ class Destinations:
         held = self.ledger.balance(name).held
         with self.ledger.transaction():
             self.ledger.forget(name)
-            cursors = (registered_cursor(name), forward_cursor(name), f"live/{name}", f"sieve/{name}")
+            cursors = (
+                registered_cursor(name),
+                forward_cursor(name),
+                f"live/{name}",
+                sieve_cursor(name),
+                month_cursor(name),
+            )
+            self._store.run("DELETE FROM link_months WHERE destination = ?", (name,))
             self._store.run_many("DELETE FROM cursors WHERE name = ?", [(cursor,) for cursor in cursors])
             sets = [mark for (mark,) in self._store.run("SELECT name FROM ranges") if _owner(mark) == name]
             self._store.run_many(
@@ -137,6 +146,22 @@ class Destinations:
             if one.sieve is not None:
                 more = one.sieve.advance() or more
         return more
+
+    def keep_accounts(self, now_ms: int, wall_ms: int) -> None:
+        """Let every link's budget see which month it is, and tell what it has to tell. Raises `StoreError`."""
+        for one in self._by_name.values():
+            if one.link.look(now_ms, wall_ms):
+                one.link.turn(wall_ms)
+
+    def write_accounts(self) -> None:
+        """Write what was spent on links and is not written yet. Raises `StoreError`."""
+        links = [one.link for one in self._by_name.values() if one.link.is_dirty]
+        if links:
+            with self._store.transaction():
+                for link in links:
+                    link.write()
+            for link in links:
+                link.written()
 
     def retire(self, limit: int) -> bool:
         """Delete at most `limit` rows of each log but that of readings with which everybody is done; whether there is

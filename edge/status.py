@@ -1,6 +1,7 @@
 """What the gateway says of itself: the document behind `GET /api/v1/status`."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -64,6 +65,26 @@ class LedgerStatus(_Document):
     salvages: int = 0
 
 
+class ForecastStatus(_Document):
+    """What will come of it at the rates of now: see `edge.forecast.LinkForecast`. Costs are in `currency`.
+
+    `level`: how far the month's budget is used: 0 free, 1 backfill waits, 2 raw readings wait, 3 only alerts pass.
+    """
+
+    catch_up_s: float | None
+    catch_up_bytes: int | None
+    catch_up_cost: float | None
+    month_bytes: int
+    month_bytes_max: int | None
+    month_cost: float | None
+    month_end_bytes: int | None
+    month_end_cost: float | None
+    budget_used_up_s: float | None
+    level: int
+    is_open: bool
+    currency: str
+
+
 class DestinationStatus(_Document):
     """One destination. `configured` is false for one that was taken out of the configuration and is not forgotten: its
     readings are held. `link`, `breaker`, `paused`, `failures`, `lanes` are those of a configured one.
@@ -88,6 +109,7 @@ class DestinationStatus(_Document):
     failures: int = 0
     last_error: str | None = None
     lanes: dict[str, int] = {}
+    forecast: ForecastStatus | None = None
 
 
 class ForwardStatus(_Document):
@@ -109,11 +131,15 @@ class ForwardStatus(_Document):
 
 
 class StoreStatus(_Document):
-    """The store. `healthy` is false while the disk refuses; nothing is acknowledged then."""
+    """The store. `healthy` is false while the disk refuses; nothing is acknowledged then.
+
+    `full_in_s`: until intake stops, or the oldest readings give way, at the rates of now; None: it does not fill up.
+    """
 
     bytes: int
     healthy: bool
     error: str | None
+    full_in_s: float | None = None
 
 
 class RecordedLink(_Document):
@@ -198,6 +224,7 @@ def _destination(name: str, told: DestinationStanding, link: LinkStatus | None) 
         oldest_unsent_ms=told.oldest_unsent_ms,
         drained_per_s=round(told.drained_per_s, 2),
         catch_up_s=round(told.catch_up_s, 1) if told.catch_up_s is not None else None,
+        forecast=None if told.forecast is None else ForecastStatus(**asdict(told.forecast)),
     )
     if state is None:
         return status
@@ -224,4 +251,5 @@ def forward_status(standing: Standing) -> ForwardStatus:
 
 def store_status(standing: Standing, error: str | None) -> StoreStatus:
     """The store's part; `error` is why it refuses, if it does."""
-    return StoreStatus(bytes=standing.store_bytes, healthy=error is None, error=error)
+    full_in_s = None if standing.full_in_s is None else round(standing.full_in_s)
+    return StoreStatus(bytes=standing.store_bytes, healthy=error is None, error=error, full_in_s=full_in_s)

@@ -75,7 +75,8 @@ class Uplink:
                     continue
                 outcome = await self._try(self._sender.send(plan.body))
                 now_ms, wall_ms = self._clock.monotonic_ms(), self._clock.wall_ms()
-                await self._in_store(self._desk.answered, self.destination, plan, outcome, now_ms, wall_ms)
+                sent_bytes = self._sender.exchange.sent_bytes
+                await self._in_store(self._desk.answered, self.destination, plan, outcome, now_ms, wall_ms, sent_bytes)
             except StoreError as error:
                 await self._refuses(error)
 

@@ -12,6 +12,7 @@ from edge.mapping.explain import Explanation
 
 PREVIEW_CHARS = 60
 RANGES_SHOWN = 8  # of one cell
+LEVELS = ("", ", backfill waits", ", raw readings wait", ", alerts only")
 NOT_SENT = ("quarantined", "thinned", "expired", "suppressed")
 TIMES = ("at_ms", "started_ms", "since_ms")  # ends of the names of times
 Document = dict[str, Any]
@@ -76,7 +77,7 @@ def status_table(told: Document) -> Table:
 
 def status_view(told: Document) -> Group:
     """How things stand: the gateway, and its destinations."""
-    return Group(status_table(told), destinations_table(told))
+    return Group(status_table(told), destinations_table(told), forecast_table(told))
 
 
 def print_status(console: Console, told: Document) -> None:
@@ -93,6 +94,40 @@ def destinations_table(told: Document) -> Table:
         counts = (str(each[name]) for name in ("received", "delivered", "held"))
         table.add_row(each["name"], plain(_state(each)), *counts, other, f"{each['drained_per_s']:g}", catch_up)
     return table
+
+
+def forecast_table(told: Document) -> Table:
+    """What will come of it at the rates of now, one line a destination."""
+    full_in_s = told["store"]["full_in_s"]
+    full = "it does not fill up" if full_in_s is None else f"the store is full in {span(full_in_s)}"
+    columns = ("destination", "catch up", "bytes for it", "cost", "this month", "of", "cost", "month's end", "cost")
+    table = Table(*columns, title=f"At the rates of now: {full}", title_justify="left")
+    for each in told["destinations"]:
+        fore = each["forecast"]
+        if fore is None:
+            continue
+        catch_up = "-" if fore["catch_up_s"] is None else span(fore["catch_up_s"])
+        month = size(fore["month_bytes"]) + LEVELS[fore["level"]] + ("" if fore["is_open"] else ", link closed")
+        cells = [catch_up, size(fore["catch_up_bytes"]), _money(fore, "catch_up_cost"), month]
+        cells += [size(fore["month_bytes_max"]), _money(fore, "month_cost"), size(fore["month_end_bytes"])]
+        table.add_row(each["name"], *cells, _money(fore, "month_end_cost"))
+    return table
+
+
+def size(count: int | None) -> str:
+    """An amount of bytes for people, in powers of 1000, as mobile operators reckon."""
+    if count is None:
+        return "-"
+    amount, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if amount < 1000:
+            break
+        amount, unit = amount / 1000, larger
+    return f"{amount:.3g} {unit}" if amount < 1000 else f"{amount:.0f} {unit}"
+
+
+def _money(fore: Document, name: str) -> str:
+    return "-" if fore[name] is None else f"{fore[name]:.2f} {fore['currency']}"
 
 
 def print_destinations(console: Console, told: Document) -> None:

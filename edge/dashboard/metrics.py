@@ -95,6 +95,18 @@ def _destinations(status: GatewayStatus) -> Iterator[str]:
     for name, (words, values) in gauges.items():
         samples = ((labels, value) for (labels, _), value in zip(every, values, strict=True))
         yield _metric(f"tidegate_destination_{name}", "gauge", words, *samples)
+    forecasts = {
+        "catch_up_bytes": "Bytes that the backlog takes; absent: not known yet.",
+        "month_bytes": "Bytes sent in this month of its link.",
+        "month_end_bytes": "Bytes by the month's end, at its mean rate; absent: not known yet.",
+        "month_cost": "What this month's bytes cost, in the currency of the configuration; absent: no price.",
+        "month_end_cost": "What they will have cost by the month's end.",
+        "budget_level": "0: free, 1: backfill waits, 2: raw readings wait, 3: only alerts pass.",
+    }
+    for name, words in forecasts.items():
+        field = name.replace("budget_level", "level")
+        told = ((labels, None if each.forecast is None else getattr(each.forecast, field)) for labels, each in every)
+        yield _metric(f"tidegate_destination_{name}", "gauge", words, *told)
     ups = ((labels, _up(each.link)) for labels, each in every)
     yield _metric("tidegate_destination_up", "gauge", "1: usable, 0: down; absent: not known yet.", *ups)
 
@@ -131,6 +143,12 @@ def _process(status: GatewayStatus, streams: int) -> Iterator[str]:
         "tidegate_messages_waiting", "gauge", "Messages that wait for their commit.", ({}, status.waiting_messages)
     )
     yield _metric("tidegate_store_bytes", "gauge", "What the store takes on the disk.", ({}, status.store.bytes))
+    yield _metric(
+        "tidegate_store_full_seconds",
+        "gauge",
+        "Until the store is full at the rates of now; absent: it does not fill up.",
+        ({}, status.store.full_in_s),
+    )
     yield _metric(
         "tidegate_store_healthy", "gauge", "0 while the disk refuses; nothing is acknowledged then.",
         ({}, int(status.store.healthy)),

@@ -19,6 +19,8 @@ from edge.forward.rollup_lines import RollupEncoder
 from edge.forward.sieve import DeadbandRules, Sieve, sieve_cursor
 from edge.forward.sources import Encoder, NoticeSource, ReadingSource, RollupSource
 from edge.ledger import Ledger
+from edge.link_budget import LinkBudget, notice_head
+from edge.link_rules import LinkRules
 from edge.store import LogEntry, Store
 from edge.store.notices import Notice, Notices
 from edge.store.windows import RollupEntry, WindowTables
@@ -50,6 +52,7 @@ class Choices:
     deadband: DeadbandRules | None = None
     start_at: StartAt = StartAt.OLDEST
     on_full: OnFull | None = None
+    link: LinkRules = field(default_factory=LinkRules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ class Destination:
     rules: DestinationRules
     queue: LaneQueue
     forwarder: Forwarder
+    link: LinkBudget
     sieve: Sieve | None
 
     @property
@@ -104,17 +108,19 @@ def build(
         measurement=rules.measurement,
         batch_rows=rules.batch_rows,
     )
+    link = LinkBudget(store, rules.name, choices.link, notice_head(rules.measurement, rules.name, gateway))
     forwarder = Forwarder(
         store,
         ledger,
         queue,
         rules.name,
         rng,
+        link,
         batch_rows=rules.batch_rows,
         flush_every_ms=rules.flush_every_ms,
         retry_cap_ms=rules.retry_cap_ms,
     )
-    return Destination(rules, queue, forwarder, sieve)
+    return Destination(rules, queue, forwarder, link, sieve)
 
 
 def _lanes(store: Store, rules: DestinationRules, sizes_s: tuple[int, ...], cursor: str | None) -> list[Lane]:

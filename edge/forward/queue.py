@@ -21,8 +21,12 @@ from edge.forward.sources import READINGS, DamagedRow, Row, Source, SourcePage
 from edge.intervals import Intervals
 from edge.ledger import Ledger, done_ranges, forward_cursor
 from edge.store import LogEntry, Store
-from edge.store.notices import Notices
+from edge.store.notices import LATE_NOTICE, Notice, Notices
 
+EVERY_LANE = frozenset(LaneName)
+ALERTS_LOOKED_AT = (
+    500  # notices that wait, of which one may be an alert: a closed link is looked at four times a second
+)
 LIVE_BATCHES_MAX = 2  # more live readings than this many batches, and the live point jumps to the newest batch
 
 
@@ -74,16 +78,21 @@ class LaneQueue:
         self._schedule = Schedule(rules.weights())
         self._destination = destination
         self._live_cursor = f"live/{destination}"
-        self._notice_head = f"{escape_tag(measurement)}_late,destination={destination},gateway={escape_tag(gateway)}"
+        self._notice_head = (
+            f"{escape_tag(measurement)}{LATE_NOTICE},destination={destination},gateway={escape_tag(gateway)}"
+        )
         self._batch_rows = batch_rows
 
     # -- what is next
 
-    def next(self, rows_max: int) -> Batch | None:
-        """At most `rows_max` rows of the lane whose turn it is; None if nothing waits. Raises `StoreError`."""
-        if self._rules.backfill:
+    def next(self, rows_max: int, allowed: frozenset[LaneName] = EVERY_LANE) -> Batch | None:
+        """At most `rows_max` rows of the lane whose turn it is, of those that are `allowed`; None if nothing waits.
+
+        Raises `StoreError`.
+        """
+        if self._rules.backfill and LaneName.LIVE in allowed:
             self._move_live_point()
-        while (lane := self._next_lane()) is not None:
+        while (lane := self._next_lane(allowed)) is not None:
             ranges = lane.next_ranges(self.done(lane.source), *self._region(lane), rows_max)
             batch = self._read(lane, ranges)
             if batch is not None:
@@ -108,10 +117,20 @@ class LaneQueue:
         done = self.done(self._lanes[batch.lane].source)
         return not any(row.id in done for row in batch.rows)
 
-    def _next_lane(self) -> Lane | None:
+    def has_alert(self) -> bool:
+        """Whether a notice waits that cannot. Raises `StoreError`."""
+        lane = self._lanes.get(LaneName.NOTICES)
+        if lane is None:
+            return False
+        for first, last in self.done(lane.source).gaps(*self._region(lane)):
+            rows = lane.source.read(first, last, ALERTS_LOOKED_AT).rows
+            return any(isinstance(row, Notice) and row.is_alert for row in rows)
+        return False
+
+    def _next_lane(self, allowed: frozenset[LaneName]) -> Lane | None:
         waiting: dict[LaneName, Lane] = {}
         for lane in self._lanes.values():
-            if lane.name not in waiting and self._is_owed(lane):
+            if lane.name in allowed and lane.name not in waiting and self._is_owed(lane):
                 waiting[lane.name] = lane
         return waiting[self._schedule.choose(waiting)] if waiting else None
 

@@ -154,6 +154,15 @@ def m0009_quarantine_by_destination(db: Database) -> None:
     db.conn.execute("DROP TABLE quarantine_before")
 
 
+@migrations()
+def m0010_link_months(db: Database) -> None:
+    """What each destination was sent in each month (12 * year + month - 1), and which level of its budget was told."""
+    db.conn.execute(
+        "CREATE TABLE link_months (destination TEXT NOT NULL, month INTEGER NOT NULL, bytes INTEGER NOT NULL,"
+        " level INTEGER NOT NULL, from_ms INTEGER, PRIMARY KEY (destination, month)) STRICT, WITHOUT ROWID"
+    )
+
+
 def migrate(db: Database, path: str) -> list[str]:
     """Bring the file up to date; the names of the migrations that ran. Raises `StoreTooNew`."""
     known = {migration.name for migration in migrations.pending(db)} | {done.name for done in migrations.applied(db)}
