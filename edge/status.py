@@ -139,7 +139,7 @@ class StoreStatus(_Document):
     bytes: int
     healthy: bool
     error: str | None
-    full_in_s: float | None = None
+    full_in_s: int | None = None
 
 
 class RecordedLink(_Document):
