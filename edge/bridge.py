@@ -21,6 +21,7 @@ from paho.mqtt.client import Client as PahoClient
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from edge.cancellation import heed_cancellation
 from edge.causes import PROTOCOL, RESET, TIMEOUT, cause_of
 from edge.destination_config import BridgeDestination
 from edge.exchange import Exchange
@@ -128,6 +129,7 @@ class BridgeSender:
         except (OSError, ValueError) as error:  # a certificate or password file that cannot be read
             return Failed(cause_of(error), str(error))
         self._connection = _Connection(client, asyncio.ensure_future(_until_lost(client)))
+        heed_cancellation()
         return self._connection
 
     def _new_client(self) -> _Client:

@@ -11,6 +11,7 @@ from edge.config_parts import LaneSettings as LaneSettings
 from edge.config_parts import Port, Section, TokenSettings
 from edge.config_parts import TlsSettings as TlsSettings
 from edge.destination_config import DESTINATIONS_MAX, DestinationSettings, InfluxTarget, check_destinations
+from edge.home_assistant.settings import HomeAssistantSettings
 from edge.limits import BURST, DEVICES_MAX, RATE_PER_S, SERIES_MAX
 from edge.mapping.rules import RULES_MAX, MappingRule, check_rules
 from edge.windows import DEFAULT_GRACE_MS, DEFAULT_LATENESS_MS, DEFAULT_SIZES_S, WindowRules
@@ -133,6 +134,7 @@ class EdgeConfig(Section):
     api: ApiSettings = ApiSettings()
     limits: LimitSettings = LimitSettings()
     destinations: Annotated[tuple[DestinationSettings, ...], Field(max_length=DESTINATIONS_MAX)] = ()
+    home_assistant: HomeAssistantSettings = HomeAssistantSettings()
     mapping: Annotated[tuple[MappingRule, ...], Field(max_length=RULES_MAX)] = ()
 
     @model_validator(mode="after")

@@ -170,6 +170,8 @@ class BridgeDestination(SentSettings):
     def _topic_can_be_published_to(self) -> Self:
         if any(char in self.topic for char in "+#\0") or self.topic.startswith("$"):
             raise ValueError("topic: expected no wildcard, no NUL and no $ at its begin")
+        if "{device}" not in self.topic:
+            raise ValueError("topic: expected {device} in it: a reading's identity needs its device")
         return self
 
     def read_password(self) -> str | None:

@@ -93,6 +93,8 @@ def destinations_table(told: Document) -> Table:
         catch_up = "-" if each["catch_up_s"] is None else span(each["catch_up_s"])
         counts = (str(each[name]) for name in ("received", "delivered", "held"))
         table.add_row(each["name"], plain(_state(each)), *counts, other, f"{each['drained_per_s']:g}", catch_up)
+    if removed := [each["name"] for each in told["destinations"] if not each["configured"]]:
+        table.caption = f"not configured, held until it is back or forgotten: {', '.join(removed)}"
     return table
 
 
@@ -152,7 +154,7 @@ def span(seconds: float) -> str:
 
 def _state(each: Document) -> str:
     if not each["configured"]:
-        return "not configured: held until it is back or forgotten"
+        return "removed"
     if each["paused"]:
         return "paused"
     link = each["link"]

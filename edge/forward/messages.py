@@ -9,6 +9,7 @@ Promises: the same rows are the same bytes, for ever (times are absolute, also t
 no payload holds more than `READINGS_PER_MESSAGE` rows.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -24,6 +25,7 @@ from edge.store.windows import RollupEntry
 from sensors.senml import encode
 
 READINGS_PER_MESSAGE = 200  # 10 to 20 KB: far below any broker's limit, and a message lost costs little to send again
+_FIELD = re.compile(r"\{(?:site|device|kind)\}")
 DEFAULT_TOPIC = "tidegate/up/{site}/{device}/{kind}"
 GATEWAY_SITE = "gateway"
 """The site in the topics of the gateway's own notices; the device is the gateway's name."""
@@ -46,7 +48,8 @@ class MessageFormat:
 
     def topic_of(self, site: str, device: str, kind: str) -> str:
         """The topic of one message."""
-        return self.topic.replace("{site}", site).replace("{device}", device).replace("{kind}", kind)
+        fields = {"{site}": site, "{device}": device, "{kind}": kind}
+        return _FIELD.sub(lambda found: fields[found[0]], self.topic)
 
 
 class OutMessage(msgspec.Struct, frozen=True):
