@@ -6,6 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
+from edge.access.settings import AccessSettings
 from edge.budget import DEFAULT_DISK_BYTES_MAX, DEFAULT_FREE_BYTES_MIN, OnFull, StoreLimits
 from edge.config_parts import LaneSettings as LaneSettings
 from edge.config_parts import Port, Section, TokenSettings
@@ -107,11 +108,8 @@ class OutageSettings(Section):
     keep_bytes: Annotated[int, Field(ge=100_000, le=1_000_000_000)] = 32_000_000
 
 
-class ApiSettings(TokenSettings):
-    """Where the gateway answers questions about itself; its token is what a request must carry to change anything."""
-
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+class ApiSettings(AccessSettings, TokenSettings):
+    """Where the gateway answers questions about itself, and to whom; its token may ingest and operate."""
 
 
 class LimitSettings(Section):
