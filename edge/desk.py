@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from edge.alerts.alerts import Alerts, AlertStanding
 from edge.budget import Budget
 from edge.desk_rules import DeskRules
 from edge.destinations import Destinations
@@ -80,6 +81,7 @@ class Standing:
     catch_up_s: float | None
     store_bytes: int
     full_in_s: float | None
+    alerts: AlertStanding
 
 
 class Desk:
@@ -90,13 +92,16 @@ class Desk:
         names = [each.name for each in asked]
         self.store = Store(data_dir / STORE_FILE, names, disk_bytes_max=rules.budget.disk_bytes_max)
         try:
-            self.destinations = Destinations(self.store, asked, rules.windows.sizes_s, rules.gateway, rng)
+            self.destinations = Destinations(
+                self.store, asked, rules.windows.sizes_s, rules.gateway, rng, rules.alerts.readers()
+            )
             self.ledger = self.destinations.ledger
             self.latest = self._remembered()
         except BaseException:
             self.store.close()
             raise
         limits = rules.limits
+        self.alerts = Alerts(self.store, self.ledger, rules.alerts, gateway=rules.gateway, root=rules.root)
         self._throttle = Throttle(limits.readings_per_s_per_device, limits.readings_burst_per_device)
         self._ingest = Ingest(
             self.store,
@@ -105,12 +110,13 @@ class Desk:
             message_bytes_max=rules.message_bytes_max,
             mapper=rules.mapper,
             limits=limits,
+            alerts=self.alerts.book,
         )
         self.quarantine = Quarantine(self.store, self.ledger, self._ingest)
         self._feedback = Feedback(self.ledger, self._throttle, root=rules.root)
         self._rebirths = Rebirths()
         policies = {each.name: each.choices.on_full for each in asked if each.choices.on_full is not None}
-        self.budget = Budget(self.store, self.ledger, rules.budget, policies)
+        self.budget = Budget(self.store, self.ledger, rules.budget, policies, rules.alerts.readers())
         self._aggregator = Aggregator(self.store, self.ledger, rules.windows)
         self._aggregated_ms: int | None = None
         self.outage_log = OutageLog(self.store)
@@ -200,7 +206,7 @@ class Desk:
         return held
 
     def tidy(self, now_ms: int, wall_ms: int | None = None) -> bool:
-        """Keep within the budgets, roll up, write the ledger, delete what everybody has passed; whether there is more.
+        """Keep within budgets, roll up, see to alerts, write the ledger, delete what all have passed; is there more?
 
         `wall_ms`: the wall clock, by which windows of silent devices are closed; None if it is not known.
         Raises `StoreError`.
@@ -212,6 +218,7 @@ class Desk:
             self.destinations.keep_accounts(now_ms, wall_ms)
         more = self._aggregate(now_ms, wall_ms)
         more = self.destinations.sift() or more
+        more = self.alerts.tend(self.forwarder.state, now_ms, wall_ms) or more
         more = self.destinations.retire(DELETE_ROWS_MAX) or more
         if self._ledger_written_ms is None or now_ms - self._ledger_written_ms >= LEDGER_EVERY_MS:
             self._write_ledger()
@@ -260,6 +267,7 @@ class Desk:
             catch_up_s=first.catch_up_s,
             store_bytes=self.store.size_bytes(),
             full_in_s=self._full_in_s(received_per_s, told),
+            alerts=self.alerts.standing(),
         )
 
     def _full_in_s(self, received_per_s: float, told: dict[str, DestinationStanding]) -> float | None:
@@ -301,6 +309,7 @@ class Desk:
     def take_salvage(self) -> Salvage | None:
         """What came of a salvage, told once."""
         salvage, self.store.salvaged = self.store.salvaged, None
+        self.alerts.operations.salvage = salvage or self.alerts.operations.salvage
         return salvage
 
     def prove_writable(self) -> None:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from edge.alerts.alerts import AlertRules
+from edge.alerts.operations import DAY_MS, OperationLimits
 from edge.budget import StoreLimits
 from edge.config import EdgeConfig
 from edge.forward.destination import Choices, DestinationRules
@@ -39,6 +41,7 @@ class DeskRules:
     with_influx: bool = True
     choices: Choices = field(default_factory=Choices)
     more: tuple[DestinationRules, ...] = ()
+    alerts: AlertRules = field(default_factory=AlertRules)
 
     def destinations(self) -> tuple[DestinationRules, ...]:
         """All destinations, the first one first."""
@@ -72,4 +75,16 @@ def desk_rules(config: EdgeConfig) -> DeskRules:
         with_influx=config.influx.enabled,
         choices=config.influx.choices(),
         more=tuple(each.rules(config.mqtt.client_id) for each in config.destinations),
+        alerts=_alert_rules(config),
     )
+
+
+def _alert_rules(config: EdgeConfig) -> AlertRules:
+    settings, tls = config.alerts, config.mqtt.tls
+    limits = OperationLimits(
+        uplink_down_ms=1000 * settings.uplink_down_s,
+        quarantine_per_hour=settings.quarantine_per_hour,
+        certificate_ms=DAY_MS * settings.certificate_days,
+        certificates=(tls.cert_file,) if tls is not None and tls.cert_file is not None else (),
+    )
+    return AlertRules(config.rules, limits, settings.kept)

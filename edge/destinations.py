@@ -39,13 +39,19 @@ class Destinations:
     """The destinations, the first of them first, and the ledger that accounts for all of them."""
 
     def __init__(
-        self, store: Store, rules: Sequence[DestinationRules], sizes_s: tuple[int, ...], gateway: str, rng: Random
+        self,
+        store: Store,
+        rules: Sequence[DestinationRules],
+        sizes_s: tuple[int, ...],
+        gateway: str,
+        rng: Random,
+        readers: Sequence[str] = (),
     ) -> None:
-        """Raises `StoreError`."""
+        """`readers`: cursors of the log's readers besides windows. Raises `StoreError`."""
         self._store = store
         names = [each.name for each in rules]
         self.removed = tuple(sorted(known_destinations(store) - set(names)))
-        self.ledger = _ledger(store, (*names, *self.removed))
+        self.ledger = _ledger(store, (*names, *self.removed), [WINDOWS_CURSOR, *readers])
         self._by_name: dict[str, Destination] = {}
         for each in rules:
             built = build(store, self.ledger, each, sizes_s, gateway, rng)
@@ -214,12 +220,12 @@ def _owner(mark: str) -> str | None:
     return parts[1] if parts[0] == "forward" and len(parts) > 2 else None
 
 
-def _ledger(store: Store, names: Sequence[str]) -> Ledger:
+def _ledger(store: Store, names: Sequence[str], readers: Sequence[str]) -> Ledger:
     try:
-        return Ledger(store, names, [WINDOWS_CURSOR])
+        return Ledger(store, names, readers)
     except StoreCorrupt:
         store.reopen()
-        return Ledger(store, names, [WINDOWS_CURSOR])
+        return Ledger(store, names, readers)
 
 
 __all__ = ["Destination", "Destinations", "Send", "UnknownDestination", "known_destinations"]

@@ -6,6 +6,8 @@ RECEIVED_CURSOR = "ledger/received"
 """The cursor that says which ids the written ledger's received entries cover."""
 WINDOWS_CURSOR = "windows/log"
 """The cursor that says how far the log is in windows; rows above it are not deleted."""
+RULES_CURSOR = "rules/log"
+"""The cursor that says how far alert rules have looked at the log; there is none while no rules are configured."""
 
 RECEIVED = "received"
 QUARANTINED = "quarantined"
@@ -21,6 +23,7 @@ BEFORE = "before"
 FIRST_DESTINATION = "influx"
 """Whose entries have no destination in their names: that of a store that was made when there was only one."""
 SALVAGES = "salvages"
+ALERTS_RAISED = "alerts_raised"
 
 SETTLED = frozenset({QUARANTINED, EXPIRED, THINNED, SUPPRESSED, BEFORE})
 """Kinds of entries that are neither delivered nor held: received, and never to go to that destination."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
+from edge.alerts.alerts import AlertRules
 from edge.budget import StoreLimits
 from edge.desk import Desk
 from edge.desk_rules import IN_ORDER, NO_WINDOWS, DeskRules
@@ -23,6 +24,7 @@ T0_MS = 1_700_000_000_000
 DEVICE_LIMITS = Limits()
 STORE_LIMITS = StoreLimits()
 CHOICES = Choices()
+NO_ALERT_RULES = AlertRules()
 
 
 def reading(seq: int, *, device: str = "d1", boot: int = 1, value: float | bool | str | None = None) -> Reading:
@@ -49,6 +51,7 @@ def open_desk(
     choices: Choices = CHOICES,
     more: Sequence[DestinationRules] = (),
     with_influx: bool = True,
+    alerts: AlertRules = NO_ALERT_RULES,
 ) -> Desk:
     """A gateway's core over a store in `data_dir`."""
     rules = DeskRules(
@@ -63,5 +66,6 @@ def open_desk(
         choices=choices,
         more=tuple(more),
         with_influx=with_influx,
+        alerts=alerts,
     )
     return Desk(data_dir, Random(1), rules)
