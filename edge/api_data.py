@@ -4,6 +4,7 @@
     GET  /api/v1/quarantine[/ID]             what is there; payloads in base64
     POST /api/v1/quarantine/retry            {"ids": [1, 2]}
     POST /api/v1/quarantine/purge            {"ids": [1, 2]} or {"all": true}
+    POST /api/v1/destinations/forget         {"name": "archive"}: one that is not configured any more
     GET  /api/v1/clocks[?after=KEY]          devices, and what is known of their clocks
     GET  /api/v1/ledger[?site=S&device=D&open=true]
 
@@ -24,6 +25,7 @@ from fastapi.responses import JSONResponse
 
 from edge.access import Role, Scope, requires
 from edge.desk import Desk, DeviceStanding
+from edge.destinations import UnknownDestination
 from edge.feedback import Downlink
 from edge.ingest import NotUnderstood
 from edge.ledger_report import LedgerReport
@@ -50,6 +52,10 @@ class InStore(Protocol):
 class _Ids(msgspec.Struct, forbid_unknown_fields=True):
     ids: list[int] = []
     all: bool = False
+
+
+class _Name(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
 
 
 class DataApi:
@@ -79,6 +85,7 @@ class DataApi:
             ("POST", "/quarantine/retry", self._retry),
             ("POST", "/quarantine/purge", self._purge),
             ("GET", "/ledger", self._ledger),
+            ("POST", "/destinations/forget", self._forget),
             ("GET", "/clocks", self._devices),
         ):
             router.add_api_route(path, _answering(handler), methods=[method])
@@ -133,6 +140,18 @@ class DataApi:
             only_open=query.get("open") == "true",
         )
         return asdict(told)
+
+    async def _forget(self, request: Request) -> Answer:
+        requires(Scope.OPERATE)(request)
+        body = await read_body(request, IDS_BODY_BYTES_MAX)
+        try:
+            name = msgspec.json.decode(body, type=_Name).name
+            released = await self._in_store(self._desk.forget_destination, name)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Problem(HTTPStatus.BAD_REQUEST, f"body: {error}") from None
+        except UnknownDestination as error:
+            raise Problem(HTTPStatus.CONFLICT, str(error)) from None
+        return {"forgotten": name, "released": released}
 
     async def _devices(self, request: Request) -> Answer:
         found: list[DeviceStanding] = await self._in_store(self._desk.devices, _number(request, "after", 0))

@@ -12,7 +12,7 @@ while the gateway runs, so a step of the wall clock expires nothing; it is never
 Synchronous; lives in the store's thread.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -63,14 +63,22 @@ class Budget:
     """Keeps one store within its limits."""
 
     def __init__(
-        self, store: Store, ledger: Ledger, destination: str, limits: StoreLimits, readers: Sequence[str] = ()
+        self,
+        store: Store,
+        ledger: Ledger,
+        limits: StoreLimits,
+        policies: Mapping[str, OnFull] | None = None,
+        readers: Sequence[str] = (),
     ) -> None:
-        """`readers`: cursors of further readers of the log, behind which nothing is dropped either."""
+        """`policies`: destinations with a policy of their own; the others go by that of `limits`.
+
+        `readers`: cursors of further readers of the log, behind which nothing is dropped either.
+        """
         self._store = store
         self._readers = (WINDOWS_CURSOR, *readers)
         self._ledger = ledger
-        self._destination = destination
         self._limits = limits
+        self._policies = dict(policies or {})
         self._dropping = False
         self._age_from_ms: tuple[int, int] | None = None
         self._marked_ms: int | None = None
@@ -83,6 +91,22 @@ class Budget:
         reason = "size" if cap <= pages.total + spare else "space"
         return Room(pages.total - pages.free, min(cap, pages.total + spare), reason)
 
+    def left_bytes(self) -> int:
+        """What may still be used before intake stops, or the oldest give way. Raises `StoreError`."""
+        room = self.room()
+        drops = any(self._policy(name) is not OnFull.BLOCK for name in self._ledger.destinations)
+        share = DROP_SHARE if drops else ADMIT_SHARE
+        return max(0, int(share * room.limit) - room.used) * self._store.pages().size_bytes
+
+    def row_bytes(self) -> float | None:
+        """What a row of the log takes now, with all that there is beside it; None while there is none."""
+        first = self._store.query("SELECT min(id) FROM readings")[0][0]
+        return (
+            None
+            if first is None
+            else self.room().used * self._store.pages().size_bytes / (self._store.head - first + 1)
+        )
+
     def admit(self) -> None:
         """Raises `StoreFull` if nothing more may be taken in."""
         room = self.room()
@@ -94,21 +118,29 @@ class Budget:
         """Drop what has to go, one step of it; whether there is more to do. Raises `StoreError`."""
         if self._expire(now_ms):
             return True
-        if self._limits.on_full is OnFull.BLOCK:
+        policies = [self._policy(name) for name in self._ledger.destinations]
+        if all(policy is OnFull.BLOCK for policy in policies):
             return False
         room = self.room()
         share = KEEP_SHARE if self._dropping else DROP_SHARE
         self._dropping = room.used > share * room.limit
         if not self._dropping:
             return False
-        if self._limits.on_full is OnFull.THIN_OLDEST:
-            return self.drop(THINNED)
-        return self.drop(f"{EXPIRED}/{room.reason}")
+        return self.drop(f"{EXPIRED}/{room.reason}", self._blocked_from(), thin=True)
 
-    def drop(self, entry: str, through_id: int | None = None) -> bool:
+    def _policy(self, destination: str) -> OnFull:
+        return self._policies.get(destination, self._limits.on_full)
+
+    def _blocked_from(self) -> int | None:
+        """Up to where those destinations have got whose policy is to block; None if there is no such one."""
+        blocking = [name for name in self._ledger.destinations if self._policy(name) is OnFull.BLOCK]
+        return min((self._store.ranges(done_ranges(name)).end_of_run(1) for name in blocking), default=None)
+
+    def drop(self, entry: str, through_id: int | None = None, *, thin: bool = False) -> bool:
         """Take the oldest readings out of the log, up to `through_id`; whether any went.
 
-        Those that are not delivered are told to the ledger under `entry`. Raises `StoreError`.
+        For each destination, those that it has not are told to the ledger under `entry`; with `thin`, as thinned, if
+        that is its policy. Raises `StoreError`.
         """
         last = min(map(self._store.cursor, self._readers))
         if through_id is not None:
@@ -118,32 +150,33 @@ class Budget:
         if not going and (page.entries or page.damaged is None or page.damaged[0] > last):
             return False
         with self._ledger.transaction():
-            done = self._store.ranges(done_ranges(self._destination))
-            if going:
-                self._ledger.drop(entry, [one for one in going if one.id not in done])
-                done.update(_ids(going))
-                last = going[-1].id
-            elif page.damaged is not None:
-                last = page.damaged[0]
-                if last not in done:
-                    self._quarantine(page.damaged)
-                    done.add(last)
-                self._ledger.drop(entry, [])
-            self._store.put_ranges(done_ranges(self._destination), done)
-            self._store.set_cursor(forward_cursor(self._destination), done.end_of_run(1))
+            for name in self._ledger.destinations:
+                thinned = thin and self._policy(name) is OnFull.THIN_OLDEST
+                self._give_up(name, THINNED if thinned else entry, going, page.damaged)
+            last = going[-1].id if going or page.damaged is None else page.damaged[0]
             self._store.change("DELETE FROM readings WHERE id <= ?", (last,))
         return True
 
-    def _quarantine(self, row: StoredRow) -> None:
+    def _give_up(self, destination: str, entry: str, going: list[LogEntry], damaged: StoredRow | None) -> None:
+        """Note for one destination that these entries go, or, if there are none, the damaged row."""
+        done = self._store.ranges(done_ranges(destination))
+        self._ledger.drop(destination, entry, [one for one in going if one.id not in done])
+        done.update(_ids(going))
+        if not going and damaged is not None and done.add(damaged[0]):
+            self._quarantine(destination, damaged)
+        self._store.put_ranges(done_ranges(destination), done)
+        self._store.set_cursor(forward_cursor(destination), done.end_of_run(1))
+
+    def _quarantine(self, destination: str, row: StoredRow) -> None:
         self._store.quarantine(
             at_ms=row[5],
-            source=self._destination,
+            source=destination,
             reason="the row of the log (readings) fails its checksum",
             topic=b"",
             payload=repr(row[:7]).encode() + row[7],
             reading_id=row[0],
         )
-        self._ledger.quarantine(row[1], row[2], row[3])
+        self._ledger.quarantine(destination, row[1], row[2], row[3])
 
     # -- age
 

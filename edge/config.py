@@ -1,17 +1,19 @@
 """The gateway's configuration: every key and its default, validated before any socket opens."""
 
-import ssl
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from edge.access.settings import AccessSettings
 from edge.alerts.rules import RULES_MAX as ALERT_RULES_MAX
 from edge.alerts.rules import AlertRule, check_alert_rules
 from edge.budget import DEFAULT_DISK_BYTES_MAX, DEFAULT_FREE_BYTES_MIN, OnFull, StoreLimits
-from edge.forward.lanes import LaneRules, Order
+from edge.config_parts import LaneSettings as LaneSettings
+from edge.config_parts import Port, Section, TokenSettings
+from edge.config_parts import TlsSettings as TlsSettings
+from edge.destination_config import DESTINATIONS_MAX, DestinationSettings, InfluxTarget, check_destinations
 from edge.forward.rollup_lines import quantile_field
 from edge.home_assistant.settings import HomeAssistantSettings
 from edge.limits import BURST, DEVICES_MAX, RATE_PER_S, SERIES_MAX
@@ -22,8 +24,6 @@ from sensors.topics import DEFAULT_ROOT, check_root
 
 SEVEN_DAYS_S = 7 * 24 * 3600
 
-Port = Annotated[int, Field(ge=1, le=65535)]
-
 
 class MqttVersion(StrEnum):
     """Versions of MQTT that the gateway speaks."""
@@ -32,32 +32,7 @@ class MqttVersion(StrEnum):
     V311 = "3.1.1"
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TlsSettings(_Section):
-    """TLS towards a server. With none of the files, the system's certificate authorities are trusted."""
-
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
-
-    @model_validator(mode="after")
-    def _key_and_certificate_come_together(self) -> Self:
-        if (self.cert_file is None) != (self.key_file is None):
-            raise ValueError("cert_file and key_file: expected both or neither")
-        return self
-
-    def context(self) -> ssl.SSLContext:
-        """The context to connect with; server name and certificate are always checked."""
-        context = ssl.create_default_context(cafile=self.ca_file)
-        if self.cert_file is not None:
-            context.load_cert_chain(self.cert_file, self.key_file)
-        return context
-
-
-class MqttSettings(_Section):
+class MqttSettings(Section):
     """The broker that the devices publish to."""
 
     host: str = "127.0.0.1"
@@ -88,7 +63,7 @@ class MqttSettings(_Section):
         return self.password.get_secret_value() if self.password is not None else None
 
 
-class StoreSettings(_Section):
+class StoreSettings(Section):
     """Where readings wait, and how commits are grouped."""
 
     data_dir: Path = Path("tidegate-data")
@@ -105,7 +80,7 @@ class StoreSettings(_Section):
         return StoreLimits(self.disk_bytes_max, self.free_bytes_min, age_ms_max, self.on_full)
 
 
-class WindowSettings(_Section):
+class WindowSettings(Section):
     """The rollups that the gateway computes. Sizes are in seconds; none of them: no rollups."""
 
     sizes_s: Annotated[tuple[Annotated[int, Field(ge=1, le=86_400)], ...], Field(max_length=8)] = DEFAULT_SIZES_S
@@ -126,60 +101,13 @@ class WindowSettings(_Section):
         return WindowRules(self.sizes_s, self.grace_ms, self.lateness_ms, self.quantiles)
 
 
-class LaneSettings(_Section):
-    """In which order the cloud is served after an outage. A weight is a lane's share of the bytes while all wait."""
+class InfluxSettings(InfluxTarget):
+    """The cloud, and the first destination. `enabled` is false where only others are to be sent to."""
 
-    backfill: bool = True
-    backfill_order: Order = Order.OLDEST
-    rollups_weight: Annotated[int, Field(ge=1, le=1000)] = LaneRules().rollups_weight
-    live_weight: Annotated[int, Field(ge=1, le=1000)] = LaneRules().live_weight
-    backfill_weight: Annotated[int, Field(ge=1, le=1000)] = LaneRules().backfill_weight
-
-    def rules(self) -> LaneRules:
-        """What the core goes by."""
-        return LaneRules(
-            self.backfill, self.backfill_order, self.rollups_weight, self.live_weight, self.backfill_weight
-        )
+    enabled: bool = True
 
 
-class _TokenSettings(_Section):
-    """A token, given or kept in a file."""
-
-    token: SecretStr | None = None
-    token_file: Path | None = None
-
-    @model_validator(mode="after")
-    def _one_token(self) -> Self:
-        if self.token is not None and self.token_file is not None:
-            raise ValueError("token and token_file: expected at most one of them")
-        return self
-
-    def read_token(self) -> str:
-        """The token; a file is read anew each time: a rotation needs no restart. Empty: none. Raises `OSError`."""
-        if self.token_file is not None:
-            return self.token_file.read_text().strip()
-        return self.token.get_secret_value() if self.token is not None else ""
-
-
-class InfluxSettings(_TokenSettings):
-    """The cloud: an InfluxDB 2 write API."""
-
-    url: Annotated[str, Field(pattern=r"^https?://")] = "http://127.0.0.1:8086"
-    org: str = "tidegate"
-    bucket: str = "tidegate"
-    ca_file: Path | None = None
-    measurement: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.:-]{0,63}$")] = "reading"
-    batch_rows: Annotated[int, Field(ge=1, le=50_000)] = 5000
-    flush_every_ms: Annotated[int, Field(ge=0, le=3_600_000)] = 1000
-    gzip: bool = True
-    retry_cap_s: Annotated[float, Field(ge=1, le=3600)] = 60
-    connect_timeout_s: Annotated[float, Field(gt=0, le=300)] = 5
-    read_timeout_s: Annotated[float, Field(gt=0, le=600)] = 30
-
-    lanes: LaneSettings = LaneSettings()
-
-
-class OutageSettings(_Section):
+class OutageSettings(Section):
     """The recorder of what the links do: how long it is kept, and how often an idle uplink is looked at (0: never)."""
 
     probe_every_s: Annotated[float, Field(ge=0, le=86_400)] = 60
@@ -187,11 +115,11 @@ class OutageSettings(_Section):
     keep_bytes: Annotated[int, Field(ge=100_000, le=1_000_000_000)] = 32_000_000
 
 
-class ApiSettings(AccessSettings, _TokenSettings):
+class ApiSettings(AccessSettings, TokenSettings):
     """Where the gateway answers questions about itself, and to whom; its token may ingest and operate."""
 
 
-class AlertSettings(_Section):
+class AlertSettings(Section):
     """From when on the gateway's own troubles are worth an alert, and how many closed alerts are kept."""
 
     kept: Annotated[int, Field(ge=100, le=1_000_000)] = 10_000
@@ -200,7 +128,7 @@ class AlertSettings(_Section):
     certificate_days: Annotated[int, Field(ge=0, le=3650)] = 21
 
 
-class LimitSettings(_Section):
+class LimitSettings(Section):
     """What devices may cost; the reasons for the defaults are beside their numbers in `edge.limits`."""
 
     devices_max: Annotated[int, Field(ge=1, le=1_000_000)] = DEVICES_MAX
@@ -209,13 +137,13 @@ class LimitSettings(_Section):
     readings_burst_per_device: Annotated[int, Field(ge=1, le=1_000_000_000)] = BURST
 
 
-class FirmwareSettings(_Section):
+class FirmwareSettings(Section):
     """Firmware for devices: in hex, whose signature an image must bear to be taken in (devices check it themselves)."""
 
     public_key: Annotated[str, AfterValidator(check_public_key)] | None = None
 
 
-class EdgeConfig(_Section):
+class EdgeConfig(Section):
     """The whole configuration of `tidegate edge run`."""
 
     mqtt: MqttSettings = MqttSettings()
@@ -226,6 +154,7 @@ class EdgeConfig(_Section):
     api: ApiSettings = ApiSettings()
     limits: LimitSettings = LimitSettings()
     firmware: FirmwareSettings = FirmwareSettings()
+    destinations: Annotated[tuple[DestinationSettings, ...], Field(max_length=DESTINATIONS_MAX)] = ()
     home_assistant: HomeAssistantSettings = HomeAssistantSettings()
     mapping: Annotated[tuple[MappingRule, ...], Field(max_length=RULES_MAX)] = ()
     alerts: AlertSettings = AlertSettings()
@@ -238,7 +167,19 @@ class EdgeConfig(_Section):
         return self
 
     @model_validator(mode="after")
+    def _destinations_stand_beside_each_other(self) -> Self:
+        check_destinations(self.destinations, with_influx=self.influx.enabled)
+        return self
+
+    @model_validator(mode="after")
     def _thinning_needs_windows(self) -> Self:
-        if self.store.on_full is OnFull.THIN_OLDEST and not self.windows.sizes_s:
-            raise ValueError("store.on_full: thin-oldest keeps rollups in place of readings: expected windows.sizes_s")
+        for where, on_full in (
+            ("store", self.store.on_full),
+            ("influx", self.influx.on_full),
+            *((each.name, each.on_full) for each in self.destinations),
+        ):
+            if on_full is OnFull.THIN_OLDEST and not self.windows.sizes_s:
+                raise ValueError(
+                    f"{where}.on_full: thin-oldest keeps rollups in place of readings: expected windows.sizes_s"
+                )
         return self

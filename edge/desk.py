@@ -13,29 +13,24 @@ from random import Random
 from edge.alerts.alerts import Alerts, AlertStanding
 from edge.budget import Budget
 from edge.desk_rules import DeskRules
+from edge.destinations import Destinations
 from edge.device_clocks import ClockEstimate
 from edge.downlinks import Downlinks
 from edge.feedback import Downlink, Feedback
+from edge.forecast import LinkForecast, full_in_s, growth_rows_per_s, link_forecast
 from edge.forward.forwarder import Batch, Forwarder, ForwarderState, Wait
-from edge.forward.lanes import Lane, LaneName
-from edge.forward.lines import LineEncoder
 from edge.forward.outcome import Outcome
-from edge.forward.queue import LaneQueue
-from edge.forward.rollup_lines import RollupEncoder
-from edge.forward.sources import NoticeSource, ReadingSource, RollupSource
 from edge.ingest import Ingest, Ingested, Message
 from edge.latest import Latest
-from edge.ledger import Balance, Ledger, forward_cursor
+from edge.ledger import RECEIVED, Balance, forward_cursor
 from edge.ledger_report import LedgerReport, report
 from edge.limits import Throttle
 from edge.mapping.rebirths import Rebirths
 from edge.meter import Meter, seconds_to_catch_up
 from edge.quarantine import Quarantine
 from edge.store import Salvage, Store, StoreCorrupt
-from edge.store.names import HEAD_CURSOR
-from edge.store.notices import Notices
+from edge.store.names import FIRST_DESTINATION, HEAD_CURSOR
 from edge.store.outage_log import OutageLog
-from edge.store.windows import WindowTables
 from edge.windows import PAGE_ROWS, WINDOWS_CURSOR, Aggregator
 from sensors.topics import Topic
 
@@ -43,7 +38,7 @@ STORE_FILE = "gateway.sqlite"
 DELETE_ROWS_MAX = 5000  # of one transaction, so that tidying never holds up an ingest commit for long
 LEDGER_EVERY_MS = 5_000  # how much of the ledger a restart reads again, in time; in rows, see the ledger
 AGGREGATE_EVERY_MS = 1_000  # one fsync a second for the windows while little comes; a full page does not wait
-DESTINATION = "influx"
+DESTINATION = FIRST_DESTINATION
 REMEMBER_ROWS = 2000  # of the log's end, read at the start so that the pages are not empty: some 10 ms
 DEVICES_SHOWN_MAX = 1000
 
@@ -59,11 +54,24 @@ class DeviceStanding:
 
 
 @dataclass(frozen=True, slots=True)
+class DestinationStanding:
+    """How one destination does. `forwarder` is None for one that is not configured any more."""
+
+    balance: Balance
+    forwarder: ForwarderState | None
+    oldest_unsent_ms: int | None
+    drained_per_s: float
+    catch_up_s: float | None
+    forecast: LinkForecast | None
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
-    """How the gateway's data stands, at one instant."""
+    """How the gateway's data stands, at one instant. What is not of the whole gateway is the first destination's."""
 
     balance: Balance
     forwarder: ForwarderState
+    destinations: dict[str, DestinationStanding]
     totals: dict[str, int]
     devices: int
     throttled_devices: int
@@ -73,6 +81,7 @@ class Standing:
     drained_per_s: float
     catch_up_s: float | None
     store_bytes: int
+    full_in_s: float | None
     alerts: AlertStanding
 
 
@@ -80,9 +89,14 @@ class Desk:
     """The gateway's core, whole: also what a replay drives."""
 
     def __init__(self, data_dir: Path, rng: Random, rules: DeskRules) -> None:
-        self.store = Store(data_dir / STORE_FILE, [DESTINATION], disk_bytes_max=rules.budget.disk_bytes_max)
+        asked = rules.destinations()
+        names = [each.name for each in asked]
+        self.store = Store(data_dir / STORE_FILE, names, disk_bytes_max=rules.budget.disk_bytes_max)
         try:
-            self.ledger = _ledger(self.store, [WINDOWS_CURSOR, *rules.alerts.readers()])
+            self.destinations = Destinations(
+                self.store, asked, rules.windows.sizes_s, rules.gateway, rng, rules.alerts.readers()
+            )
+            self.ledger = self.destinations.ledger
             self.latest = self._remembered()
         except BaseException:
             self.store.close()
@@ -106,31 +120,13 @@ class Desk:
         self.quarantine = Quarantine(self.store, self.ledger, self._ingest)
         self._feedback = Feedback(self.ledger, self._throttle, root=rules.root)
         self._rebirths = Rebirths()
-        self._queue = LaneQueue(
-            self.store,
-            self.ledger,
-            _lanes(self.store, rules),
-            rules.lanes,
-            DESTINATION,
-            gateway=rules.gateway,
-            measurement=rules.measurement,
-            batch_rows=rules.batch_rows,
-        )
-        self.forwarder = Forwarder(
-            self.store,
-            self.ledger,
-            self._queue,
-            DESTINATION,
-            rng,
-            batch_rows=rules.batch_rows,
-            flush_every_ms=rules.flush_every_ms,
-            retry_cap_ms=rules.retry_cap_ms,
-        )
-        self.budget = Budget(self.store, self.ledger, DESTINATION, rules.budget, rules.alerts.readers())
+        policies = {each.name: each.choices.on_full for each in asked if each.choices.on_full is not None}
+        self.budget = Budget(self.store, self.ledger, rules.budget, policies, rules.alerts.readers())
         self._aggregator = Aggregator(self.store, self.ledger, rules.windows)
         self._aggregated_ms: int | None = None
         self.outage_log = OutageLog(self.store)
-        self._received, self._drained = Meter(), Meter()
+        self._received = Meter()
+        self._drained = {name: Meter() for name in self.ledger.destinations}
         self._ledger_written_ms: int | None = None
         self._deleted_through = 0
 
@@ -174,13 +170,46 @@ class Desk:
         self.ledger.refresh()
         return self._feedback.due(now_ms)
 
+    @property
+    def forwarder(self) -> Forwarder:
+        """The first destination's."""
+        return self.destinations.first.forwarder
+
+    @property
+    def destination(self) -> str:
+        """The first destination's name."""
+        return self.destinations.first.name
+
     def next_batch(self, now_ms: int) -> Batch | Wait:
-        """See `Forwarder.plan`. Raises `StoreError`."""
-        return self.forwarder.plan(now_ms)
+        """`plan` for the first destination. Raises `StoreError`."""
+        return self.plan(self.destination, now_ms)
 
     def settle(self, batch: Batch, outcome: Outcome, now_ms: int, wall_ms: int) -> None:
+        """`answered` for the first destination. Raises `StoreError`."""
+        self.answered(self.destination, batch, outcome, now_ms, wall_ms)
+
+    def plan(self, destination: str, now_ms: int) -> Batch | Wait:
+        """See `Forwarder.plan`. Raises `StoreError`."""
+        return self.destinations.get(destination).forwarder.plan(now_ms)
+
+    def answered(
+        self,
+        destination: str,
+        batch: Batch,
+        outcome: Outcome,
+        now_ms: int,
+        wall_ms: int,
+        sent_bytes: int | None = None,
+    ) -> None:
         """See `Forwarder.settle`. Raises `StoreError`."""
-        self.forwarder.settle(batch, outcome, now_ms, wall_ms)
+        self.destinations.get(destination).forwarder.settle(batch, outcome, now_ms, wall_ms, sent_bytes)
+
+    def forget_destination(self, name: str) -> int:
+        """See `Destinations.forget`. Raises `UnknownDestination`, `StoreError`."""
+        self.ledger.refresh()
+        held = self.destinations.forget(name)
+        self._drained.pop(name)
+        return held
 
     def tidy(self, now_ms: int, wall_ms: int | None = None) -> bool:
         """Keep within budgets, roll up, see to alerts, write the ledger, delete what all have passed; is there more?
@@ -192,9 +221,12 @@ class Desk:
         self.downlinks.tidy(now_ms, wall_ms or 0)
         if self.budget.enforce(now_ms):
             return True
+        if wall_ms is not None:
+            self.destinations.keep_accounts(now_ms, wall_ms)
         more = self._aggregate(now_ms, wall_ms)
+        more = self.destinations.sift() or more
         more = self.alerts.tend(self.forwarder.state, now_ms, wall_ms) or more
-        more = self._queue.retire(DELETE_ROWS_MAX) or more
+        more = self.destinations.retire(DELETE_ROWS_MAX) or more
         if self._ledger_written_ms is None or now_ms - self._ledger_written_ms >= LEDGER_EVERY_MS:
             self._write_ledger()
             self._ledger_written_ms = now_ms
@@ -220,29 +252,61 @@ class Desk:
     def standing(self, now_ms: int, wall_ms: int) -> Standing:
         """How things stand; also what the rates are measured by, so ask about once a second. Raises `StoreError`."""
         self.ledger.refresh()
-        balance = self.ledger.balance(DESTINATION)
-        self._received.note(balance.received, now_ms)
-        self._drained.note(balance.delivered + balance.quarantined, now_ms)
-        received_per_s, drained_per_s = self._received.per_second(), self._drained.per_second()
-        oldest_ms = self.store.oldest_received_ms(self.store.cursor(forward_cursor(DESTINATION)))
+        self._received.note(self.ledger.totals[RECEIVED], now_ms)
+        received_per_s = self._received.per_second()
+        forwarders = {one.name: one.forwarder.state() for one in self.destinations.active}
+        told = {
+            name: self._destination_standing(name, forwarders.get(name), received_per_s, now_ms, wall_ms)
+            for name in self.ledger.destinations
+        }
+        first = told[self.destination]
         return Standing(
-            balance=balance,
-            forwarder=self.forwarder.state(),
+            balance=first.balance,
+            forwarder=forwarders[self.destination],
+            destinations=told,
             totals=dict(self.ledger.totals),
             devices=self.store.device_count,
             throttled_devices=self._throttle.closed(now_ms),
             throttled=self._throttle.throttled,
-            oldest_unsent_ms=max(0, wall_ms - oldest_ms) if oldest_ms is not None else None,
+            oldest_unsent_ms=first.oldest_unsent_ms,
             received_per_s=received_per_s,
-            drained_per_s=drained_per_s,
-            catch_up_s=seconds_to_catch_up(balance.held, drained_per_s, received_per_s),
+            drained_per_s=first.drained_per_s,
+            catch_up_s=first.catch_up_s,
             store_bytes=self.store.size_bytes(),
+            full_in_s=self._full_in_s(received_per_s, told),
             alerts=self.alerts.standing(),
         )
 
+    def _full_in_s(self, received_per_s: float, told: dict[str, DestinationStanding]) -> float | None:
+        """Until intake stops, or the oldest readings give way."""
+        drained = {name: each.drained_per_s for name, each in told.items()}
+        rows_per_s = growth_rows_per_s(
+            received_per_s, drained, {name: each.balance.held for name, each in told.items()}
+        )
+        row_bytes = self.budget.row_bytes()
+        return None if row_bytes is None else full_in_s(self.budget.left_bytes(), rows_per_s * row_bytes)
+
+    def _destination_standing(
+        self, name: str, forwarder: ForwarderState | None, received_per_s: float, now_ms: int, wall_ms: int
+    ) -> DestinationStanding:
+        balance, meter = self.ledger.balance(name), self._drained[name]
+        meter.note(balance.delivered + balance.quarantined + balance.suppressed, now_ms)
+        drained_per_s = meter.per_second()
+        catch_up_s = seconds_to_catch_up(balance.held, drained_per_s, received_per_s)
+        link = None if forwarder is None else self.destinations.get(name).link.state()
+        oldest_ms = self.store.oldest_received_ms(self.store.cursor(forward_cursor(name)))
+        return DestinationStanding(
+            balance=balance,
+            forwarder=forwarder,
+            oldest_unsent_ms=max(0, wall_ms - oldest_ms) if oldest_ms is not None else None,
+            drained_per_s=drained_per_s,
+            catch_up_s=catch_up_s,
+            forecast=None if link is None else link_forecast(balance.held, catch_up_s, link, wall_ms),
+        )
+
     def held(self) -> int:
-        """How many readings wait for the cloud. Raises `StoreError`."""
-        return self.ledger.balance(DESTINATION).held
+        """How many readings wait for the first destination. Raises `StoreError`."""
+        return self.ledger.balance(self.destination).held
 
     def reopen(self) -> None:
         """Open the file again after it failed. Raises `StoreError` while it still does."""
@@ -277,28 +341,7 @@ class Desk:
         return latest
 
     def _write_ledger(self) -> None:
+        self.destinations.write_accounts()
         if self.ledger.has_changes():
             with self.ledger.transaction():
                 self.ledger.write()
-
-
-def _ledger(store: Store, readers: Sequence[str]) -> Ledger:
-    try:
-        return Ledger(store, [DESTINATION], readers)
-    except StoreCorrupt:
-        store.reopen()
-        return Ledger(store, [DESTINATION], readers)
-
-
-def _lanes(store: Store, rules: DeskRules) -> list[Lane]:
-    """Every lane of the destination; a window size that is no longer configured keeps its lane while it has rollups."""
-    readings = ReadingSource(store, LineEncoder(store.device_name, measurement=rules.measurement))
-    encoder = RollupEncoder(store.device_name, measurement=rules.measurement)
-    sizes_s = sorted({*rules.windows.sizes_s, *WindowTables(store).sizes_s()}, reverse=True)
-    rollups = [Lane(f"rollups/{size_s}", LaneName.ROLLUPS, RollupSource(store, encoder, size_s)) for size_s in sizes_s]
-    return [
-        Lane(LaneName.NOTICES, LaneName.NOTICES, NoticeSource(Notices(store))),
-        *rollups,
-        Lane(LaneName.LIVE, LaneName.LIVE, readings),
-        Lane(LaneName.BACKFILL, LaneName.BACKFILL, readings, rules.lanes.backfill_order),
-    ]

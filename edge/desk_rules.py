@@ -6,9 +6,11 @@ from edge.alerts.alerts import AlertRules
 from edge.alerts.operations import DAY_MS, OperationLimits
 from edge.budget import StoreLimits
 from edge.config import EdgeConfig
+from edge.forward.destination import Choices, DestinationRules
 from edge.forward.lanes import LaneRules
 from edge.limits import Limits
 from edge.mapping.mapper import Mapper
+from edge.store.names import FIRST_DESTINATION
 from edge.windows import WindowRules
 from sensors.topics import DEFAULT_ROOT
 
@@ -20,7 +22,8 @@ IN_ORDER = LaneRules(backfill=False)
 class DeskRules:
     """All of it; the defaults make the plainest desk: no rollups, one lane in the order of the log.
 
-    `gateway`: the name by which this gateway's own lines can be told from another's.
+    `gateway`: the name by which this gateway's own lines can be told from another's. `measurement` to `lanes`, and
+    `choices`, are those of the destination `influx`, if there is `with_influx`; `more`: the others.
     """
 
     root: str = DEFAULT_ROOT
@@ -35,8 +38,24 @@ class DeskRules:
     mapper: Mapper | None = None
     limits: Limits = field(default_factory=Limits)
     budget: StoreLimits = field(default_factory=StoreLimits)
+    with_influx: bool = True
+    choices: Choices = field(default_factory=Choices)
+    more: tuple[DestinationRules, ...] = ()
     alerts: AlertRules = field(default_factory=AlertRules)
     firmware_public_key: str | None = None
+
+    def destinations(self) -> tuple[DestinationRules, ...]:
+        """All destinations, the first one first."""
+        first = DestinationRules(
+            name=FIRST_DESTINATION,
+            measurement=self.measurement,
+            batch_rows=self.batch_rows,
+            flush_every_ms=self.flush_every_ms,
+            retry_cap_ms=self.retry_cap_ms,
+            lanes=self.lanes,
+            choices=self.choices,
+        )
+        return (first, *self.more) if self.with_influx else self.more
 
 
 def desk_rules(config: EdgeConfig) -> DeskRules:
@@ -54,6 +73,9 @@ def desk_rules(config: EdgeConfig) -> DeskRules:
         mapper=Mapper(config.mapping),
         limits=Limits(**config.limits.model_dump()),
         budget=config.store.limits(),
+        with_influx=config.influx.enabled,
+        choices=config.influx.choices(),
+        more=tuple(each.rules(config.mqtt.client_id) for each in config.destinations),
         alerts=_alert_rules(config),
         firmware_public_key=config.firmware.public_key,
     )

@@ -1,13 +1,13 @@
 """The gateway as a process: moves bytes between MQTT, the desk (core and store) and the cloud. It decides nothing.
 
-Three loops in one task group, and the store in one thread of its own, so that an fsync never stalls the event loop:
-`_device_link` keeps a connection to the broker, `_intake` commits batches and only then acknowledges them, `_uplink`
-sends batch after batch. `_housekeeping` tidies, and answers devices that are owed an ack.
+Loops in one task group, and the store in one thread of its own, so that an fsync never stalls the event loop:
+`_device_link` keeps a connection to the broker, `_intake` commits batches and only then acknowledges them, and an
+`Uplink` for each destination sends batch after batch. `_housekeeping` tidies, and answers devices that are owed an ack.
 """
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib.metadata import version
@@ -31,8 +31,6 @@ from edge.dashboard import Dashboard
 from edge.desk import STORE_FILE, Desk
 from edge.desk_rules import desk_rules
 from edge.feedback import Downlink
-from edge.forward.forwarder import Batch
-from edge.forward.outcome import Accepted, Failed, Outcome
 from edge.home_assistant.discovery import Discovery
 from edge.home_assistant.publisher import Publisher
 from edge.inbox import Inbox
@@ -43,18 +41,22 @@ from edge.maintenance import Maintenance
 from edge.mapping.rules import subscriptions
 from edge.mqtt import ConnectionLost, MqttConnection, Received, connect
 from edge.retry import Backoff
+from edge.senders import Sender, sender_for
 from edge.status import (
     GatewayStatus,
     LinkStatus,
     alert_status,
+    destination_status,
     forward_status,
     ingest_status,
     ledger_status,
     store_status,
 )
 from edge.store import StoreError, StoreFailed, StoreFull
+from edge.store.names import FIRST_DESTINATION
 from edge.topics.api import topics_router
 from edge.topics.watch import TopicWatch
+from edge.uplink import Uplink
 from sensors.clock import Clock
 
 HOUSEKEEPING_S = 0.25  # the resolution of owed acks, and how soon new data is looked for when the uplink idles
@@ -77,19 +79,17 @@ class Gateway:
         self._desk = desk
         self._store_thread = store_thread
         self._rng = rng
-        self._sender = InfluxSender(config.influx, clock)
         self._recorder = LinkRecorder(config.outages, clock, desk, self._in_store)
+        self._uplinks = self._all_uplinks()
         self._maintenance = Maintenance()
         self._certificates = CertificateWatch(config, clock)
         self._inbox: Inbox[tuple[MqttConnection, Received]] = Inbox()
         self._connection: MqttConnection | None = None
         self._alerts = AlertPublisher(desk.alerts.book, self._in_store)
-        self._new_data = asyncio.Event()
         self._store_error: str | None = None
         self._sessions_lost = 0
         self._started_ms = clock.wall_ms()
         self._device_link_status = LinkStatus(state="unknown", since_ms=self._started_ms)
-        self._uplink_status = LinkStatus(state="unknown", since_ms=self._started_ms)
 
     async def run(self, ready: Callable[[], None] | None = None) -> None:
         """Run until cancelled."""
@@ -117,7 +117,8 @@ class Gateway:
                 group.create_task(self._certificates.run())
                 group.create_task(self._device_link())
                 group.create_task(self._intake())
-                group.create_task(self._uplink())
+                for uplink in self._uplinks:
+                    group.create_task(uplink.run())
                 group.create_task(self._housekeeping())
                 if self._config.home_assistant.enabled:
                     group.create_task(self._home_assistant().run())
@@ -126,7 +127,8 @@ class Gateway:
         finally:
             if self._connection is not None:
                 await self._connection.close()
-            await asyncio.to_thread(self._sender.close)
+            for uplink in self._uplinks:
+                await uplink.close()
             await access.close()
             with suppress(StoreError):
                 await self._recorder.flush()
@@ -142,7 +144,8 @@ class Gateway:
             waiting_messages=len(self._inbox),
             sessions_lost=self._sessions_lost,
             devices_link=self._device_link_status,
-            uplink=self._uplink_status,
+            uplink=self._uplinks[0].status,
+            destinations=destination_status(standing, {each.destination: each.status for each in self._uplinks}),
             ingest=ingest_status(standing),
             ledger=ledger_status(standing),
             forward=forward_status(standing),
@@ -154,8 +157,25 @@ class Gateway:
         )
 
     def _committed(self, downlinks: list[Downlink]) -> None:
-        self._new_data.set()
+        self._wake_uplinks()
         self._send_down(downlinks)
+
+    def _wake_uplinks(self) -> None:
+        for uplink in self._uplinks:
+            uplink.wake()
+
+    def _all_uplinks(self) -> list[Uplink]:
+        """One for each destination; the link of the first is the one that is recorded."""
+        senders: dict[str, Sender] = {each.name: sender_for(each, self._clock) for each in self._config.destinations}
+        if self._config.influx.enabled:
+            senders = {FIRST_DESTINATION: InfluxSender(self._config.influx, self._clock), **senders}
+        return [
+            Uplink(
+                name, sender, self._desk, self._clock, self._in_store, self._store_refuses,
+                self._recorder if name == self._desk.destination else None,
+            )
+            for name, sender in senders.items()
+        ]  # fmt: skip
 
     def _data_api(self) -> DataApi:
         config = self._config
@@ -214,7 +234,7 @@ class Gateway:
                 for _, item in received
             ]
             downlinks = await self._commit(messages)
-            self._new_data.set()
+            self._wake_uplinks()
             self._acknowledge(received)
             self._send_down(downlinks)
 
@@ -248,55 +268,6 @@ class Gateway:
             if connection is None or not connection.publish(*downlink):
                 return
 
-    # -- cloud
-
-    async def _uplink(self) -> None:
-        while True:
-            self._new_data.clear()
-            try:
-                plan = await self._in_store(self._desk.next_batch, self._clock.monotonic_ms())
-                if not isinstance(plan, Batch):
-                    await self._wait_for_data(plan.for_ms)
-                    continue
-                outcome = await self._try_uplink(self._sender.send(plan.body))
-                await self._in_store(
-                    self._desk.settle, plan, outcome, self._clock.monotonic_ms(), self._clock.wall_ms()
-                )
-            except StoreError as error:
-                await self._store_refuses(error)
-
-    async def _wait_for_data(self, for_ms: int | None) -> None:
-        if for_ms is not None:
-            await asyncio.sleep(for_ms / 1000)
-            return
-        try:
-            async with asyncio.timeout(self._recorder.probe_in_s):
-                await self._new_data.wait()
-        except TimeoutError:
-            await self._try_uplink(self._sender.ping())
-
-    async def _try_uplink(self, request: Awaitable[Outcome]) -> Outcome:
-        started_s = asyncio.get_running_loop().time()
-        outcome = await request
-        self._recorder.uplink_tried(started_s, outcome, self._sender.exchange)
-        self._uplink_seen(outcome)
-        return outcome
-
-    def _uplink_seen(self, outcome: Outcome) -> None:
-        """Keep the link's state: it is down only when no answer can be relied on."""
-        state = self._uplink_status.state
-        if isinstance(outcome, Failed):
-            if state != "down":
-                self._uplink_status = LinkStatus(
-                    state="down", since_ms=self._clock.wall_ms(), cause=outcome.cause, message=outcome.message
-                )
-                log.warning("uplink down", cause=outcome.cause, error=outcome.message)
-        elif state != "up":
-            self._uplink_status = LinkStatus(state="up", since_ms=self._clock.wall_ms())
-            log.info("uplink up")
-        if not isinstance(outcome, (Accepted, Failed)):
-            log.warning("cloud refuses", outcome=type(outcome).__name__.lower(), error=outcome.message)
-
     # -- store
 
     async def _housekeeping(self) -> None:
@@ -309,7 +280,7 @@ class Gateway:
                 self._send_down(await self._in_store(self._desk.owed, now_ms))
                 more = await self._in_store(self._desk.tidy, now_ms, self._clock.wall_ms())
                 await self._alerts.tick(self._connection)
-                self._new_data.set()  # rollups and notices are new data, too
+                self._wake_uplinks()  # rollups and notices are new data, too
                 if self._store_error is not None:
                     await self._in_store(self._desk.prove_writable)
                     self._store_works()

@@ -20,7 +20,7 @@ from influxdb_client.rest import ApiException
 
 from edge.bounded_http import BoundedPoolManager
 from edge.causes import DNS, PROTOCOL, REFUSED, TIMEOUT, TLS, UNREACHABLE, cause_of
-from edge.config import InfluxSettings
+from edge.destination_config import InfluxTarget
 from edge.exchange import Exchange
 from edge.forward.outcome import Accepted, Failed, Outcome, Paused, Refused, Throttled, TooLarge
 from edge.outages.events import Ending
@@ -34,7 +34,7 @@ MS_PER_S = 1000
 class InfluxSender:
     """One destination's connection. One `send` at a time."""
 
-    def __init__(self, settings: InfluxSettings, clock: Clock) -> None:
+    def __init__(self, settings: InfluxTarget, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="influx")
@@ -70,6 +70,10 @@ class InfluxSender:
             self._pool.abort()
         self._worker.shutdown(wait=True)
         self._disconnect()
+
+    async def aclose(self) -> None:
+        """`close`, without holding up the event loop."""
+        await asyncio.to_thread(self.close)
 
     def _ping(self) -> Outcome:
         self.exchange = Exchange()
@@ -137,7 +141,7 @@ class InfluxSender:
             self._client = self._pool = None
 
 
-def _client(settings: InfluxSettings) -> tuple[InfluxDBClient, BoundedPoolManager]:
+def _client(settings: InfluxTarget) -> tuple[InfluxDBClient, BoundedPoolManager]:
     client = InfluxDBClient(settings.url, settings.read_token(), org=settings.org)
     pool = BoundedPoolManager(ca_certs=str(settings.ca_file)) if settings.ca_file else BoundedPoolManager()
     rest_client: Any = client.api_client.rest_client

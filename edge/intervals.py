@@ -51,6 +51,17 @@ class Intervals:
         self._starts[low:high] = [first]
         self._ends[low:high] = [last]
 
+    def discard(self, number: int) -> bool:
+        """Take one number out; whether it was there."""
+        at = bisect_left(self._ends, number)
+        if at == len(self._starts) or self._starts[at] > number:
+            return False
+        first, last = self._starts[at], self._ends[at]
+        left = [(one, other) for one, other in ((first, number - 1), (number + 1, last)) if one <= other]
+        self._starts[at : at + 1] = [one for one, _ in left]
+        self._ends[at : at + 1] = [other for _, other in left]
+        return True
+
     def update(self, other: "Intervals") -> None:
         """Add everything that the other set holds."""
         for first, last in other:

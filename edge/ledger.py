@@ -7,21 +7,30 @@ Entries of one account (device, boot), each a set of seqs:
     thinned                  received and rolled up, but dropped for want of room before it was delivered
     expired/REASON           received, but dropped before it was delivered: for its age, or for want of room
     quarantined              received, but can never be delivered (the cloud refuses it, or its row is damaged)
+    suppressed               received, but not to be sent: a deadband, or a destination that takes no raw readings
+    before                   received and gone before the destination was there, or before it was to start
     lost/REASON              never received, and the device says that it no longer holds it; with the reason `store`:
                              received, but a damaged store had it no more (and it is received no more)
 
-Promise: for every destination, received = delivered + held + thinned + expired + quarantined, at any instant and after
-any crash. The
-ledger is a reader of the log: its sets live in memory and are written every `CHECKPOINT_ROWS` rows together with the
-ids that they cover; after a crash the few rows that they do not cover are read again. Only covered rows are deleted.
+Thinned, expired, quarantined, suppressed and before are a destination's own: another may well have the same reading.
+Those of `influx` have these names, those of any other its name as well: `expired@archive/size` (`names.entry_of`).
+
+Promise: for every destination, received = delivered + held + thinned + expired + quarantined + suppressed (less what
+was `before` it), at any instant and after any crash: for one that was removed from the configuration too, until it is
+forgotten.
+
+The ledger is a reader of the log: its sets live in memory and are written every `CHECKPOINT_ROWS` rows together with
+the ids that they cover; after a crash the few rows that they do not cover are read again. Only covered rows are
+deleted.
 Synchronous; lives in the store's thread.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from edge.intervals import Intervals
+from edge.store.names import BEFORE as BEFORE
 from edge.store.names import DELIVERED as DELIVERED
 from edge.store.names import DUPLICATES as DUPLICATES
 from edge.store.names import EXPIRED as EXPIRED
@@ -30,11 +39,15 @@ from edge.store.names import NOT_ROLLED_UP as NOT_ROLLED_UP
 from edge.store.names import QUARANTINED as QUARANTINED
 from edge.store.names import RECEIVED as RECEIVED
 from edge.store.names import RECEIVED_CURSOR as RECEIVED_CURSOR
+from edge.store.names import SUPPRESSED as SUPPRESSED
 from edge.store.names import THINNED as THINNED
 from edge.store.names import UNDECODABLE as UNDECODABLE
 from edge.store.names import covered_ranges as covered_ranges
 from edge.store.names import done_ranges as done_ranges
+from edge.store.names import entry_of as entry_of
 from edge.store.names import forward_cursor as forward_cursor
+from edge.store.names import is_settled as is_settled
+from edge.store.names import split_entry as split_entry
 from edge.store.rows import LogEntry
 from edge.store.store import Store
 
@@ -44,7 +57,7 @@ RECOVER_ROWS = 2048  # of one read while recovering, so that memory stays flat
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """The ledger summed up for one destination; counts of readings."""
+    """The ledger summed up for one destination; counts of readings. `received` leaves out what was before it."""
 
     destination: str
     received: int
@@ -53,11 +66,12 @@ class Balance:
     quarantined: int
     thinned: int = 0
     expired: int = 0
+    suppressed: int = 0
 
     @property
     def balances(self) -> bool:
         """Whether every received reading is accounted for."""
-        settled = self.delivered + self.quarantined + self.thinned + self.expired
+        settled = self.delivered + self.quarantined + self.thinned + self.expired + self.suppressed
         return self.received == settled + self.held
 
 
@@ -122,9 +136,9 @@ class Ledger:
         self._accounts: dict[tuple[int, int], Account] = {}
         self._boots: dict[int, list[int]] = {}
         self._dirty: dict[tuple[int, int], Account] = {}
-        self.totals = {RECEIVED: 0, DUPLICATES: 0, QUARANTINED: 0, UNDECODABLE: 0, LOST: 0, NOT_ROLLED_UP: 0}
-        self.totals.update({THINNED: 0, EXPIRED: 0})
-        self.totals.update({f"{DELIVERED}/{name}": 0 for name in self._destinations})
+        self.totals = dict.fromkeys((RECEIVED, DUPLICATES, UNDECODABLE, LOST, NOT_ROLLED_UP), 0)
+        for name in self._destinations:
+            self.totals.update(dict.fromkeys(self._total_names(name), 0))
         self.totals.update(store.totals())
         for entries in self._log(store.cursor(RECEIVED_CURSOR), store.head):
             for entry in entries:
@@ -133,11 +147,16 @@ class Ledger:
                 self.totals[RECEIVED] += 1
         for name in self._destinations:
             covered = store.ranges(covered_ranges(name))
-            refused = store.quarantined_ids(covered.end_of_run(1))
+            refused = store.quarantined_ids(name, covered.end_of_run(1))
             for first, last in store.ranges(done_ranges(name)).minus(covered):
                 for entries in self._log(first - 1, last):
                     self.deliver(name, (entry for entry in entries if entry.id not in refused))
         self._stale = False
+
+    @staticmethod
+    def _total_names(destination: str) -> list[str]:
+        kinds = (QUARANTINED, THINNED, EXPIRED, SUPPRESSED, BEFORE)
+        return [f"{DELIVERED}/{destination}", *(entry_of(kind, destination) for kind in kinds)]
 
     def _log(self, after_id: int, through_id: int) -> Iterator[list[LogEntry]]:
         while after_id < through_id:
@@ -218,23 +237,63 @@ class Ledger:
         self.totals[name] += count
         self._uncovered += count
 
-    def quarantine(self, device_key: int, boot: int, seq: int) -> None:
+    def quarantine(self, destination: str, device_key: int, boot: int, seq: int) -> None:
         """Note that this reading went to quarantine. The names of a damaged row may be wrong; the count is not."""
-        account = self._account(device_key, boot)
+        account, name = self._account(device_key, boot), entry_of(QUARANTINED, destination)
         if seq in account.received:
-            account.entry(QUARANTINED).add(seq)
+            account.entry(name).add(seq)
             self._touch(device_key, boot)
-        self.totals[QUARANTINED] += 1
+        self.totals[name] += 1
 
-    def drop(self, entry: str, entries: Iterable[LogEntry]) -> None:
-        """Note that these entries leave the log undelivered, `thinned` or `expired/REASON`.
+    def drop(self, destination: str, entry: str, entries: Iterable[LogEntry]) -> None:
+        """Note that these entries will not go to a destination: `thinned`, `expired/REASON` or `suppressed`.
 
-        The ledger is written with this very transaction: there will be no rows to read again.
+        The ledger is written with this very transaction: there may be no rows to read again.
         """
+        name = entry_of(entry, destination)
         for one in entries:
-            self._account(one.device_key, one.reading.boot).entry(entry).add(one.reading.seq)
+            self._account(one.device_key, one.reading.boot).entry(name).add(one.reading.seq)
             self._touch(one.device_key, one.reading.boot)
-            self.totals[entry.split("/")[0]] += 1
+            self.totals[name.split("/")[0]] += 1
+        self._counted = True
+
+    def reclaim(self, destination: str, entries: Iterable[LogEntry]) -> None:
+        """Note that a destination accepted entries that it was done with: what was dropped meanwhile is delivered."""
+        names = {entry_of(kind, destination) for kind in (THINNED, EXPIRED)}
+        for one in entries:
+            account, seq = self._account(one.device_key, one.reading.boot), one.reading.seq
+            for name, seqs in account.entries.items():
+                if name.split("/")[0] in names and seqs.discard(seq):
+                    self.totals[name.split("/")[0]] -= 1
+                    self.deliver(destination, [one])
+                    self._counted = True
+                    break
+
+    def skip_before(self, destination: str, waiting: Mapping[tuple[int, int], Intervals]) -> None:
+        """Note that a new destination gets, of what was received, only these seqs, by (device_key, boot).
+
+        The ledger is written with this very transaction.
+        """
+        name = entry_of(BEFORE, destination)
+        for device_key, boot, account in self.accounts():
+            gone = account.received.minus(waiting.get((device_key, boot), Intervals()))
+            if gone:
+                account.entry(name).update(gone)
+                self._touch(device_key, boot)
+                self.totals[name] += gone.count()
+        self._counted = True
+
+    def forget(self, destination: str) -> None:
+        """Leave out whatever there is of a destination, inside a transaction."""
+        self._destinations = tuple(name for name in self._destinations if name != destination)
+        for _, _, account in self.accounts():
+            for entry in [entry for entry in account.entries if _is_of(entry, destination)]:
+                del account.entries[entry]
+        rows = self._store.run("SELECT DISTINCT entry FROM ledger UNION SELECT name FROM totals")
+        ours = [name for (name,) in rows if _is_of(name, destination)]
+        self._store.run_many("DELETE FROM ledger WHERE entry = ?", [(name,) for name in ours])
+        self._store.run_many("DELETE FROM totals WHERE name = ?", [(name,) for name in ours])
+        self.totals = {name: count for name, count in self.totals.items() if not _is_of(name, destination)}
         self._counted = True
 
     def undecodable(self) -> None:
@@ -291,17 +350,19 @@ class Ledger:
         """See `Account.missing`."""
         return self._account(device_key, boot).missing()
 
+    @property
+    def destinations(self) -> Sequence[str]:
+        """Every destination whose readings are accounted for, those that were removed but not forgotten among them."""
+        return self._destinations
+
     def balance(self, destination: str) -> Balance:
         """The sums for one destination."""
-        return Balance(
-            destination,
-            self.totals[RECEIVED],
-            self.totals[f"{DELIVERED}/{destination}"],
-            self._store.head - self._store.ranges(done_ranges(destination)).count(),
-            self.totals[QUARANTINED],
-            self.totals[THINNED],
-            self.totals[EXPIRED],
+        delivered, quarantined, thinned, expired, suppressed, before = (
+            self.totals[name] for name in self._total_names(destination)
         )
+        held = self._store.head - self._store.ranges(done_ranges(destination)).count()
+        received = self.totals[RECEIVED] - before
+        return Balance(destination, received, delivered, held, quarantined, thinned, expired, suppressed)
 
     def accounts(self) -> Iterator[tuple[int, int, Account]]:
         """Every (device_key, boot, account), in order."""
@@ -325,3 +386,10 @@ class Ledger:
         account = self._accounts[device_key, boot]
         account.dirty = True
         self._dirty[device_key, boot] = account
+
+
+def _is_of(entry: str, destination: str) -> bool:
+    """Whether an entry, or a total, is a destination's own."""
+    if entry.split("/")[0] == DELIVERED:
+        return entry == f"{DELIVERED}/{destination}"
+    return is_settled(entry) and split_entry(entry)[1] == destination

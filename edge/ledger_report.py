@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from edge.intervals import Intervals
-from edge.ledger import DELIVERED, LOST, RECEIVED, Account, Balance, Ledger
+from edge.ledger import DELIVERED, LOST, SUPPRESSED, Account, Balance, Ledger, is_settled, split_entry
 from edge.store import Store
 from sensors.reading import FOREIGN_BOOT
 
@@ -47,7 +47,8 @@ class AccountReport:
 
 @dataclass(frozen=True, slots=True)
 class LedgerReport:
-    """The whole answer. `complete`: by destination, whether it has everything that was ever acknowledged."""
+    """The whole answer. `complete`: by destination, whether it has everything that was ever acknowledged, and that it
+    is to be sent."""
 
     complete: dict[str, bool]
     balances: dict[str, Balance]
@@ -64,13 +65,14 @@ def report(
     Raises `StoreError`.
     """
     ledger.refresh()
-    prefix = DELIVERED + "/"
-    destinations = [name.removeprefix(prefix) for name in sorted(ledger.totals) if name.startswith(prefix)]
+    destinations = sorted(ledger.destinations)
     wanted = _accounts(ledger, store, destinations, site, device, only_open)
     accounts = tuple(islice(wanted, ACCOUNTS_MAX))
     balances = {name: ledger.balance(name) for name in destinations}
     return LedgerReport(
-        complete={name: balance.received == balance.delivered for name, balance in balances.items()},
+        complete={
+            name: balance.received == balance.delivered + balance.suppressed for name, balance in balances.items()
+        },
         balances=balances,
         totals=dict(ledger.totals),
         accounts=accounts,
@@ -86,16 +88,11 @@ def _accounts(
         if (site is not None and name[0] != site) or (device is not None and name[1] != device):
             continue
         told = _account(name, boot, account, destinations)
-        if not only_open or told.missing.count or told.lost or any(told.open.values()):
+        if not only_open or told.missing.count or told.lost or any(map(_is_open, told.open.values())):
             yield told
 
 
 def _account(name: tuple[str, str], boot: int, account: Account, destinations: list[str]) -> AccountReport:
-    settled = {
-        entry: seqs
-        for entry, seqs in account.entries.items()
-        if entry != RECEIVED and not entry.startswith((LOST, DELIVERED)) and seqs
-    }
     lost = {entry: seqs for entry, seqs in account.entries.items() if entry.startswith(LOST) and seqs}
     delivered = {each: account.entries.get(f"{DELIVERED}/{each}", Intervals()) for each in destinations}
     return AccountReport(
@@ -107,14 +104,21 @@ def _account(name: tuple[str, str], boot: int, account: Account, destinations: l
         missing=_seqs(Intervals(account.missing())),
         lost={entry.removeprefix(LOST + "/"): _seqs(seqs) for entry, seqs in lost.items()},
         delivered={each: _seqs(seqs) for each, seqs in delivered.items()},
-        open={each: _open(account.received, seqs, settled) for each, seqs in delivered.items()},
+        open={each: _open(account, each, seqs) for each, seqs in delivered.items()},
     )
 
 
-def _open(received: Intervals, delivered: Intervals, settled: dict[str, Intervals]) -> dict[str, Seqs]:
-    left = received.minus(delivered)
+def _is_open(places: dict[str, Seqs]) -> bool:
+    return bool(places.keys() - {SUPPRESSED})
+
+
+def _open(account: Account, destination: str, delivered: Intervals) -> dict[str, Seqs]:
+    left = account.received.minus(delivered)
     found: dict[str, Seqs] = {}
-    for entry, seqs in settled.items():
+    for name, seqs in account.entries.items():
+        entry, whose = split_entry(name)
+        if not is_settled(name) or whose != destination:
+            continue
         without = left.minus(seqs)
         if here := left.minus(without):
             found[entry] = _seqs(here)

@@ -1,10 +1,12 @@
 """What the gateway says of itself: the document behind `GET /api/v1/status`."""
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from edge.desk import Standing
+from edge.desk import DestinationStanding, Standing
 from edge.forward.forwarder import Breaker
 
 
@@ -43,7 +45,8 @@ class IngestStatus(_Document):
 class LedgerStatus(_Document):
     """The ledger summed up; counts of readings (`undecodable`: of messages).
 
-    `thinned` and `expired` count readings dropped undelivered by the store's budgets, `salvages` damaged stores.
+    It is that of the first destination. `thinned` and `expired` count readings dropped undelivered by the store's
+    budgets, `suppressed` those that it is not to be sent, `salvages` damaged stores.
     `not_rolled_up` counts readings that came too late for a window, and values that found no room in one, once a size.
     """
 
@@ -58,7 +61,55 @@ class LedgerStatus(_Document):
     balances: bool
     thinned: int = 0
     expired: int = 0
+    suppressed: int = 0
     salvages: int = 0
+
+
+class ForecastStatus(_Document):
+    """What will come of it at the rates of now: see `edge.forecast.LinkForecast`. Costs are in `currency`.
+
+    `level`: how far the month's budget is used: 0 free, 1 backfill waits, 2 raw readings wait, 3 only alerts pass.
+    """
+
+    catch_up_s: float | None
+    catch_up_bytes: int | None
+    catch_up_cost: float | None
+    month_bytes: int
+    month_bytes_max: int | None
+    month_cost: float | None
+    month_end_bytes: int | None
+    month_end_cost: float | None
+    budget_used_up_s: float | None
+    level: int
+    is_open: bool
+    currency: str
+
+
+class DestinationStatus(_Document):
+    """One destination. `configured` is false for one that was taken out of the configuration and is not forgotten: its
+    readings are held. `link`, `breaker`, `paused`, `failures`, `lanes` are those of a configured one.
+    """
+
+    name: str
+    configured: bool
+    link: LinkStatus | None
+    received: int
+    delivered: int
+    held: int
+    quarantined: int
+    thinned: int
+    expired: int
+    suppressed: int
+    balances: bool
+    oldest_unsent_ms: int | None
+    drained_per_s: float
+    catch_up_s: float | None
+    breaker: Breaker | None = None
+    paused: bool = False
+    failures: int = 0
+    last_error: str | None = None
+    lanes: dict[str, int] = {}
+    forecast: ForecastStatus | None = None
 
 
 class ForwardStatus(_Document):
@@ -80,11 +131,15 @@ class ForwardStatus(_Document):
 
 
 class StoreStatus(_Document):
-    """The store. `healthy` is false while the disk refuses; nothing is acknowledged then."""
+    """The store. `healthy` is false while the disk refuses; nothing is acknowledged then.
+
+    `full_in_s`: until intake stops, or the oldest readings give way, at the rates of now; None: it does not fill up.
+    """
 
     bytes: int
     healthy: bool
     error: str | None
+    full_in_s: int | None = None
 
 
 class AlertStatus(_Document):
@@ -147,6 +202,7 @@ class GatewayStatus(_Document):
     ledger: LedgerStatus
     forward: ForwardStatus
     store: StoreStatus
+    destinations: tuple[DestinationStatus, ...] = ()
     recorded: tuple[RecordedLink, ...] = ()
     certificates: tuple[CertificateStatus, ...] = ()
     maintenance: MaintenanceStatus | None = None
@@ -175,8 +231,39 @@ def ledger_status(standing: Standing) -> LedgerStatus:
         balances=balance.balances,
         thinned=balance.thinned,
         expired=balance.expired,
+        suppressed=balance.suppressed,
         salvages=totals.get("salvages", 0),
     )
+
+
+def destination_status(standing: Standing, links: Mapping[str, LinkStatus]) -> tuple[DestinationStatus, ...]:
+    """Every destination's part; `links` of those that are configured."""
+    return tuple(_destination(name, told, links.get(name)) for name, told in standing.destinations.items())
+
+
+def _destination(name: str, told: DestinationStanding, link: LinkStatus | None) -> DestinationStatus:
+    balance, state = told.balance, told.forwarder
+    status = DestinationStatus(
+        name=name,
+        configured=state is not None,
+        link=link,
+        received=balance.received,
+        delivered=balance.delivered,
+        held=balance.held,
+        quarantined=balance.quarantined,
+        thinned=balance.thinned,
+        expired=balance.expired,
+        suppressed=balance.suppressed,
+        balances=balance.balances,
+        oldest_unsent_ms=told.oldest_unsent_ms,
+        drained_per_s=round(told.drained_per_s, 2),
+        catch_up_s=round(told.catch_up_s, 1) if told.catch_up_s is not None else None,
+        forecast=None if told.forecast is None else ForecastStatus(**asdict(told.forecast)),
+    )
+    if state is None:
+        return status
+    sending = {"breaker": state.breaker, "paused": state.paused, "failures": state.failures}
+    return status.model_copy(update={**sending, "last_error": state.last_error, "lanes": state.backlog})
 
 
 def forward_status(standing: Standing) -> ForwardStatus:
@@ -198,7 +285,8 @@ def forward_status(standing: Standing) -> ForwardStatus:
 
 def store_status(standing: Standing, error: str | None) -> StoreStatus:
     """The store's part; `error` is why it refuses, if it does."""
-    return StoreStatus(bytes=standing.store_bytes, healthy=error is None, error=error)
+    full_in_s = None if standing.full_in_s is None else round(standing.full_in_s)
+    return StoreStatus(bytes=standing.store_bytes, healthy=error is None, error=error, full_in_s=full_in_s)
 
 
 def alert_status(standing: Standing) -> AlertStatus:

@@ -26,8 +26,9 @@ from edge.alerts.api import alert_document, alert_page
 from edge.alerts.book import Listed
 from edge.config import EdgeConfig
 from edge.desk import STORE_FILE, Desk
+from edge.destinations import UnknownDestination
 from edge.quarantine import item_document
-from edge.status import ledger_status, store_status
+from edge.status import destination_status, ledger_status, store_status
 from edge.store import StoreError, StoreLocked, StoreTooNew
 from sensors.alerts import Severity
 from sensors.clock import SystemClock
@@ -70,6 +71,9 @@ class Access(Protocol):
 
     def purge(self, item_ids: Sequence[int] | None) -> Document:
         """`purged`: how many went. None: all."""
+
+    def forget(self, name: str) -> Document:
+        """`released`: readings that a destination, configured no more, had coming. Raises `GatewayError`."""
 
     def alerts(self, state: str, severity: Severity | None, limit: int) -> Document:
         """`total`, and `items`, the newest first."""
@@ -185,6 +189,9 @@ class _ByHttp:
             "POST", "/quarantine/purge", body={"all": True} if item_ids is None else {"ids": list(item_ids)}
         )
 
+    def forget(self, name: str) -> Document:
+        return self.ask("POST", "/destinations/forget", body={"name": name})
+
     def alerts(self, state: str, severity: Severity | None, limit: int) -> Document:
         wanted = {"state": state, "limit": str(limit)} | ({"severity": severity.value} if severity else {})
         return self.ask("GET", "/alerts", wanted)
@@ -247,6 +254,7 @@ class _ByFile:
             "running": False,
             "devices": standing.devices,
             "ledger": ledger_status(standing).model_dump(),
+            "destinations": [each.model_dump(mode="json") for each in destination_status(standing, {})],
             "store": store_status(standing, None).model_dump(),
         }
 
@@ -268,6 +276,12 @@ class _ByFile:
 
     def purge(self, item_ids: Sequence[int] | None) -> Document:
         return {"purged": self._desk.quarantine.purge(item_ids)}
+
+    def forget(self, name: str) -> Document:
+        try:
+            return {"forgotten": name, "released": self._desk.forget_destination(name)}
+        except UnknownDestination as error:
+            raise GatewayError(str(error)) from None
 
     def alerts(self, state: str, severity: Severity | None, limit: int) -> Document:
         page = alert_page(self._desk.alerts.book, Listed(state, severity, limit=limit))

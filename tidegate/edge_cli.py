@@ -5,6 +5,7 @@
     ledger                                 is everything that was ever acknowledged in the cloud
     alerts list|ack                        what needs somebody
     quarantine list|show|retry|purge       what could not be accepted
+    destination list|forget                where readings go, and where they went once
     user, token, setup-link                who may ask (tidegate.edge_accounts)
     command, firmware                      what the gateway tells its devices (tidegate.downlink_cli)
 
@@ -36,6 +37,8 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 quarantine = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(alerts, name="alerts", help="What needs somebody: list, ack.")
 app.add_typer(quarantine, name="quarantine", help="What could not be accepted: list, show, retry, purge.")
+destination = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(destination, name="destination", help="Where readings go, and where they went once: list, forget.")
 app.add_typer(edge_accounts.user, name="user", help="Accounts of people: add, list, passwd, remove.")
 app.add_typer(edge_accounts.token, name="token", help="Tokens of programs: add, list, revoke.")
 app.command()(edge_accounts.setup_link)
@@ -164,11 +167,31 @@ def purge(
     _answer(told, lambda console, document: console.print(f"purged: {document['purged']}"), as_json=as_json)
 
 
+@destination.command("list")
+def list_destinations(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Show every destination, those that are not configured any more among them, and what each still has coming."""
+    with access(_settings(config)) as gateway:
+        told = {"destinations": gateway.status()["destinations"]}
+    _answer(told, edge_tables.print_destinations, as_json=as_json)
+
+
+@destination.command()
+def forget(
+    name: Annotated[str, typer.Argument(help="A destination that is not configured any more.")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let go of a destination for good: its place in the log, and its part of the ledger."""
+    with access(_settings(config)) as gateway:
+        told = gateway.forget(name)
+    _answer(told, edge_tables.print_forgotten, as_json=as_json)
+
+
 def _watch(gateway: Access) -> None:
     console = Console()
     with Live(console=console, auto_refresh=False) as live:
         while True:
-            live.update(edge_tables.status_table(gateway.status()), refresh=True)
+            live.update(edge_tables.status_view(gateway.status()), refresh=True)
             wait_s(WATCH_EVERY_S)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
@@ -12,6 +12,8 @@ from edge.mapping.explain import Explanation
 
 PREVIEW_CHARS = 60
 RANGES_SHOWN = 8  # of one cell
+LEVELS = ("", ", backfill waits", ", raw readings wait", ", alerts only")
+NOT_SENT = ("quarantined", "thinned", "expired", "suppressed")
 TIMES = ("at_ms", "started_ms", "since_ms")  # ends of the names of times
 Document = dict[str, Any]
 Printer = Callable[[Console, Document], None]
@@ -73,9 +75,92 @@ def status_table(told: Document) -> Table:
     return table
 
 
+def status_view(told: Document) -> Group:
+    """How things stand: the gateway, and its destinations."""
+    return Group(status_table(told), destinations_table(told), forecast_table(told))
+
+
 def print_status(console: Console, told: Document) -> None:
     """How things stand."""
-    console.print(status_table(told))
+    console.print(status_view(told))
+
+
+def destinations_table(told: Document) -> Table:
+    """One line a destination."""
+    table = Table(*("destination", "", "received", "delivered", "held", "other", "per second", "catch up"))
+    for each in told["destinations"]:
+        other = ", ".join(f"{kind} {each[kind]}" for kind in NOT_SENT if each[kind])
+        catch_up = "-" if each["catch_up_s"] is None else span(each["catch_up_s"])
+        counts = (str(each[name]) for name in ("received", "delivered", "held"))
+        table.add_row(each["name"], plain(_state(each)), *counts, other, f"{each['drained_per_s']:g}", catch_up)
+    if removed := [each["name"] for each in told["destinations"] if not each["configured"]]:
+        table.caption = f"not configured, held until it is back or forgotten: {', '.join(removed)}"
+    return table
+
+
+def forecast_table(told: Document) -> Table:
+    """What will come of it at the rates of now, one line a destination."""
+    full_in_s = told["store"]["full_in_s"]
+    full = "it does not fill up" if full_in_s is None else f"the store is full in {span(full_in_s)}"
+    columns = ("destination", "catch up", "bytes for it", "cost", "this month", "of", "cost", "month's end", "cost")
+    table = Table(*columns, title=f"At the rates of now: {full}", title_justify="left")
+    for each in told["destinations"]:
+        fore = each["forecast"]
+        if fore is None:
+            continue
+        catch_up = "-" if fore["catch_up_s"] is None else span(fore["catch_up_s"])
+        month = size(fore["month_bytes"]) + LEVELS[fore["level"]] + ("" if fore["is_open"] else ", link closed")
+        cells = [catch_up, size(fore["catch_up_bytes"]), _money(fore, "catch_up_cost"), month]
+        cells += [size(fore["month_bytes_max"]), _money(fore, "month_cost"), size(fore["month_end_bytes"])]
+        table.add_row(each["name"], *cells, _money(fore, "month_end_cost"))
+    return table
+
+
+def size(count: int | None) -> str:
+    """An amount of bytes for people, in powers of 1000, as mobile operators reckon."""
+    if count is None:
+        return "-"
+    amount, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if amount < 1000:
+            break
+        amount, unit = amount / 1000, larger
+    return f"{amount:.3g} {unit}" if amount < 1000 else f"{amount:.0f} {unit}"
+
+
+def _money(fore: Document, name: str) -> str:
+    return "-" if fore[name] is None else f"{fore[name]:.2f} {fore['currency']}"
+
+
+def print_destinations(console: Console, told: Document) -> None:
+    """One line a destination."""
+    console.print(destinations_table(told))
+
+
+def print_forgotten(console: Console, told: Document) -> None:
+    """What was let go of."""
+    console.print(plain(f"forgotten: {told['forgotten']}; readings that it still had coming: {told['released']}"))
+
+
+def span(seconds: float) -> str:
+    """A span of time for people: its two largest units."""
+    left, parts = round(seconds), []
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2]) or "0 s"
+
+
+def _state(each: Document) -> str:
+    if not each["configured"]:
+        return "removed"
+    if each["paused"]:
+        return "paused"
+    link = each["link"]
+    return (
+        "-" if link is None else str(link["state"]) if link["cause"] is None else f"{link['state']} ({link['cause']})"
+    )
 
 
 def print_ledger(console: Console, told: Document) -> None:
@@ -99,6 +184,7 @@ def print_ledger(console: Console, told: Document) -> None:
             plain(
                 f"{destination}: received {sums['received']} = delivered {sums['delivered']} + held {sums['held']}"
                 f" + quarantined {sums['quarantined']}"
+                + "".join(f" + {kind} {sums[kind]}" for kind in NOT_SENT[1:] if sums[kind])
             )
         )
         answer = "yes" if told["complete"][destination] else "no"

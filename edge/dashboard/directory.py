@@ -23,12 +23,13 @@ from edge.dashboard.documents import (
     Readings,
     StoreDetail,
 )
-from edge.desk import DESTINATION, Desk
+from edge.desk import Desk
 from edge.device_reports import DeviceReport
 from edge.intervals import Intervals
 from edge.latest import DeviceLatest, Recent
-from edge.ledger import DELIVERED, LOST, QUARANTINED, RECEIVED, Account
+from edge.ledger import DELIVERED, QUARANTINED, Account, entry_of, is_settled, split_entry
 
+NO_READERS = ("destination/", "link/")  # cursors that say where a destination began, and which month it is
 KEYS_PER_STEP = 100  # devices of one look at the ledger: 3 ms of the store's thread on a small machine
 CHANGED_MAX = 100  # rows of one live event; a page that shows more than these asks for what it shows
 RANGES_MAX = 200  # of one ledger entry: more than a strip of a wall screen can tell apart
@@ -100,7 +101,7 @@ class Directory:
         return DeviceDetail(
             row=self._row(key),
             readings=_readings(latest, latest.ring if latest else ()),
-            boots=[_boot(boot, account) for boot, account in accounts[: -BOOTS_MAX - 1 : -1]],
+            boots=[_boot(boot, account, self._desk.destination) for boot, account in accounts[: -BOOTS_MAX - 1 : -1]],
             boots_total=len(accounts),
         )
 
@@ -147,7 +148,9 @@ class Directory:
             head=store.head,
             devices=store.device_count,
             cursors=[
-                Cursor(name=name, position=position, behind=store.head - position) for name, position in cursors.items()
+                Cursor(name=name, position=position, behind=store.head - position)
+                for name, position in cursors.items()
+                if not name.startswith(NO_READERS)
             ],
             totals=dict(self._desk.ledger.totals),
         )
@@ -161,7 +164,7 @@ class Directory:
         return Entry(key, site, device, seen_ms, battery, self._sums(key) if with_sums else None)
 
     def _sums(self, key: int) -> Sums:
-        sums = [_sums(account) for _, account in self._desk.ledger.accounts_of(key)]
+        sums = [_sums(account, self._desk.destination) for _, account in self._desk.ledger.accounts_of(key)]
         return Sums(*map(sum, zip(*sums, strict=True))) if sums else Sums()
 
     def _row(self, key: int) -> DeviceRow:
@@ -225,35 +228,34 @@ def _sort_value(entry: Entry, sort: str) -> tuple[str, str] | tuple[int, float] 
     return None if number is None else (number, entry.key)
 
 
-def _settled(account: Account) -> Intervals:
+def _settled(account: Account, destination: str) -> Intervals:
     """Received and no longer held: delivered, quarantined, or given up by a policy."""
     settled = Intervals()
     for name, seqs in account.entries.items():
-        other = name.startswith(f"{DELIVERED}/") and name != f"{DELIVERED}/{DESTINATION}"
-        if name != RECEIVED and not name.startswith(LOST) and not other:
+        if name == f"{DELIVERED}/{destination}" or (is_settled(name) and split_entry(name)[1] == destination):
             settled.update(seqs)
     return settled
 
 
-def _sums(account: Account) -> Sums:
+def _sums(account: Account, destination: str) -> Sums:
     received = account.received.count()
-    quarantined = account.entries.get(QUARANTINED)
+    quarantined = account.entries.get(entry_of(QUARANTINED, destination))
     return Sums(
         received=received,
         missing=sum(last - first + 1 for first, last in account.missing()),
         lost=account.lost().count(),
-        held=received - _settled(account).count(),
+        held=received - _settled(account, destination).count(),
         quarantined=quarantined.count() if quarantined else 0,
     )
 
 
-def _boot(boot: int, account: Account) -> BootLedger:
+def _boot(boot: int, account: Account, destination: str) -> BootLedger:
     return BootLedger(
         boot=boot,
         last_seq=account.received.highest,
-        delivered=_ranges(account.entries.get(f"{DELIVERED}/{DESTINATION}", Intervals())),
-        held=_ranges(account.received.minus(_settled(account))),
-        quarantined=_ranges(account.entries.get(QUARANTINED, Intervals())),
+        delivered=_ranges(account.entries.get(f"{DELIVERED}/{destination}", Intervals())),
+        held=_ranges(account.received.minus(_settled(account, destination))),
+        quarantined=_ranges(account.entries.get(entry_of(QUARANTINED, destination), Intervals())),
         lost=_ranges(account.lost()),
         missing=_ranges(Intervals(account.missing())),
     )

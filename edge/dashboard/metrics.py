@@ -15,7 +15,14 @@ _LABEL_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 def metrics_text(status: GatewayStatus, streams: int) -> str:
     """Everything, ended by a line feed. `streams`: live streams that are open."""
-    parts = _readings(status), _forward(status), _links(status), _alerts(status), _process(status, streams)
+    parts = (
+        _readings(status),
+        _forward(status),
+        _destinations(status),
+        _links(status),
+        _alerts(status),
+        _process(status, streams),
+    )
     return "".join(text for part in parts for text in part)
 
 
@@ -73,16 +80,55 @@ def _forward(status: GatewayStatus) -> Iterator[str]:
     )
 
 
+def _destinations(status: GatewayStatus) -> Iterator[str]:
+    counts = {
+        "received": "Readings that were received since the destination was there.",
+        "delivered": "Readings that the destination has accepted.",
+        "quarantined": "Readings that can never be delivered to it.",
+        "thinned": "Readings dropped undelivered, whose rollups are kept.",
+        "expired": "Readings dropped undelivered.",
+        "suppressed": "Readings that it is not to be sent: a deadband, or no raw readings.",
+    }
+    every = [({"destination": each.name}, each) for each in status.destinations]
+    for name, words in counts.items():
+        samples = ((labels, getattr(each, name)) for labels, each in every)
+        yield _metric(f"tidegate_destination_readings_{name}_total", "counter", words, *samples)
+    gauges: dict[str, tuple[str, list[float | int | None]]] = {
+        "readings_held": ("Readings that wait for the destination.", [each.held for _, each in every]),
+        "catch_up_seconds": ("Until its backlog is gone; absent: never.", [each.catch_up_s for _, each in every]),
+        "paused": ("1 while it refuses the credentials.", [int(each.paused) for _, each in every]),
+        "configured": ("0: removed, and held until it is forgotten.", [int(each.configured) for _, each in every]),
+    }
+    for name, (words, values) in gauges.items():
+        samples = ((labels, value) for (labels, _), value in zip(every, values, strict=True))
+        yield _metric(f"tidegate_destination_{name}", "gauge", words, *samples)
+    forecasts = {
+        "catch_up_bytes": "Bytes that the backlog takes; absent: not known yet.",
+        "month_bytes": "Bytes sent in this month of its link.",
+        "month_end_bytes": "Bytes by the month's end, at its mean rate; absent: not known yet.",
+        "month_cost": "What this month's bytes cost, in the currency of the configuration; absent: no price.",
+        "month_end_cost": "What they will have cost by the month's end.",
+        "budget_level": "0: free, 1: backfill waits, 2: raw readings wait, 3: only alerts pass.",
+    }
+    for name, words in forecasts.items():
+        field = name.replace("budget_level", "level")
+        told = ((labels, None if each.forecast is None else getattr(each.forecast, field)) for labels, each in every)
+        yield _metric(f"tidegate_destination_{name}", "gauge", words, *told)
+    ups = ((labels, _up(each.link)) for labels, each in every)
+    yield _metric("tidegate_destination_up", "gauge", "1: usable, 0: down; absent: not known yet.", *ups)
+
+
+def _up(link: LinkStatus | None) -> int | None:
+    return None if link is None or link.state == "unknown" else int(link.state == "up")
+
+
 def _links(status: GatewayStatus) -> Iterator[str]:
     links: dict[str, LinkStatus] = {"devices": status.devices_link, "uplink": status.uplink}
     yield _metric(
         "tidegate_link_up",
         "gauge",
         "1: usable, 0: down; absent: not known yet.",
-        *(
-            ({"link": name}, None if link.state == "unknown" else int(link.state == "up"))
-            for name, link in links.items()
-        ),
+        *(({"link": name}, _up(link)) for name, link in links.items()),
     )
     yield _metric(
         "tidegate_link_state_since_timestamp_seconds",
@@ -118,6 +164,12 @@ def _process(status: GatewayStatus, streams: int) -> Iterator[str]:
         "tidegate_messages_waiting", "gauge", "Messages that wait for their commit.", ({}, status.waiting_messages)
     )
     yield _metric("tidegate_store_bytes", "gauge", "What the store takes on the disk.", ({}, status.store.bytes))
+    yield _metric(
+        "tidegate_store_full_seconds",
+        "gauge",
+        "Until the store is full at the rates of now; absent: it does not fill up.",
+        ({}, status.store.full_in_s),
+    )
     yield _metric(
         "tidegate_store_healthy", "gauge", "0 while the disk refuses; nothing is acknowledged then.",
         ({}, int(status.store.healthy)),

@@ -20,6 +20,9 @@ _WHY = {
 }
 
 
+_BUDGET = {1: "its backlog waits", 2: "raw readings wait, rollups and alerts go", 3: "only alerts go"}
+
+
 def why(cause: str | None) -> str:
     """A cause's word as half a sentence."""
     if cause is None:
@@ -29,7 +32,13 @@ def why(cause: str | None) -> str:
 
 def verdict(status: GatewayStatus) -> Verdict:
     """What to make of a status."""
-    return _of_the_store(status) or _of_the_links(status) or _of_the_cloud(status) or _of_the_backlog(status)
+    return (
+        _of_the_store(status)
+        or _of_the_links(status)
+        or _of_the_cloud(status)
+        or _of_the_others(status)
+        or _of_the_backlog(status)
+    )
 
 
 def _of_the_store(status: GatewayStatus) -> Verdict | None:
@@ -40,7 +49,7 @@ def _of_the_store(status: GatewayStatus) -> Verdict | None:
             detail=f"Nothing is acknowledged, so devices and broker keep their readings. {status.store.error or ''}",
             stuck_at="gateway",
         )
-    if not status.ledger.balances:
+    if not status.ledger.balances or not all(each.balances for each in status.destinations):
         return Verdict(
             level="bad",
             headline="The ledger does not balance.",
@@ -91,6 +100,32 @@ def _of_the_cloud(status: GatewayStatus) -> Verdict | None:
             detail=f"Its last answer: {forward.last_error}",
             stuck_at="cloud",
         )
+    return None
+
+
+def _of_the_others(status: GatewayStatus) -> Verdict | None:
+    """Destinations besides the first, and everybody's budgets."""
+    for each in status.destinations:
+        if not each.configured and each.held:
+            return Verdict(
+                level="warn",
+                headline="Readings are held for a destination that is not configured.",
+                detail=f"Put {each.name} back, or forget it: tidegate edge destination forget {each.name}.",
+            )
+        if each.link is not None and each.link.state == "down":
+            return Verdict(
+                level="warn",
+                headline="A destination cannot be reached. Its readings are kept here.",
+                detail=f"{each.name}: {why(each.link.cause)}. The others are served all the same.",
+                stuck_at="cloud",
+            )
+        if each.forecast is not None and each.forecast.level:
+            return Verdict(
+                level="warn",
+                headline="The month's budget of a link is nearly used up, or all of it.",
+                detail=f"{each.name}: {_BUDGET[each.forecast.level]}. What waits is kept here until the next month.",
+                stuck_at="cloud",
+            )
     return None
 
 

@@ -1,8 +1,9 @@
 """What to send next to one destination, and what its answer means: the decision table, without any I/O.
 
 Promises: an entry counts as delivered only in `settle`, only if the destination accepted it or it went to quarantine,
-and in the same transaction as the ledger; a batch whose fate is unknown is sent again byte for byte; one bad point ends
-alone in quarantine; whatever the answer, the wait before the next try is bounded.
+and in the same transaction as the ledger; a batch whose fate is unknown is sent again byte for byte, unless rows of it
+were dropped meanwhile: those are not sent again (and if they were on their way, and are accepted, they end as
+delivered); one bad point ends alone in quarantine; whatever the answer, the wait before the next try is bounded.
 
 Several lanes share the destination (`edge.forward.queue`); pauses, throttling, the breaker and the batch size are the
 destination's, for all of them.
@@ -14,12 +15,13 @@ from enum import StrEnum
 from random import Random
 
 from edge.causes import TIMEOUT
-from edge.forward.lanes import Lane
+from edge.forward.lanes import Lane, LaneName
 from edge.forward.outcome import Accepted, Failed, Outcome, Paused, Refused, Throttled, TooLarge
 from edge.forward.queue import Batch, LaneQueue
 from edge.forward.sources import Row
 from edge.intervals import Intervals
 from edge.ledger import Ledger
+from edge.link_budget import ALERTS, LinkBudget
 from edge.retry import Backoff
 from edge.store import LogEntry, Store
 
@@ -71,6 +73,7 @@ class Forwarder:
         queue: LaneQueue,
         destination: str,
         rng: Random,
+        link: LinkBudget,
         *,
         batch_rows: int,
         flush_every_ms: int,
@@ -80,6 +83,7 @@ class Forwarder:
         self._store = store
         self._ledger = ledger
         self._queue = queue
+        self._link = link
         self._backoff = Backoff(rng, cap_ms=retry_cap_ms)
         self._rows_ceiling = batch_rows
         self._rows_max = batch_rows
@@ -98,27 +102,48 @@ class Forwarder:
     def plan(self, now_ms: int) -> Batch | Wait:
         """The next batch, or how long to wait. `now_ms` is monotonic. Raises `StoreError`."""
         self._ledger.refresh()
-        if now_ms < self._not_before_ms:
-            return Wait(self._not_before_ms - now_ms)
-        batch = self._again or self._next_batch()
-        if batch is None:
+        wait_ms = max(self._not_before_ms - now_ms, self._link.wait_ms(now_ms))
+        if wait_ms > 0:
+            return Wait(wait_ms)
+        lanes = self._allowed(now_ms)
+        if not lanes:
             return Wait(None)
-        self._again, self._sending = None, True
-        return batch
+        if self._again is not None and not self._queue.is_whole(self._again):
+            self._again = None
+        if self._suspect is not None and not self._queue.is_whole(self._suspect):
+            self._clear_suspect()
+        again = self._again
+        if again is not None and self._queue.lane(again).name in lanes:
+            self._again = None
+        elif (again := self._next_batch(lanes)) is None:
+            return Wait(None)
+        self._sending = True
+        return again
 
-    def _next_batch(self) -> Batch | None:
+    def _allowed(self, now_ms: int) -> frozenset[LaneName]:
+        """The lanes that may send now: outside the link's schedule none, unless there is an alert."""
+        if self._link.is_open(now_ms):
+            return self._link.lanes()
+        return ALERTS if self._queue.has_alert() else frozenset()
+
+    def _next_batch(self, lanes: frozenset[LaneName]) -> Batch | None:
         if self._suspect is not None:
             neighbour = self._queue.neighbour(self._queue.lane(self._suspect), self._suspect.rows[0])
             if neighbour is not None:
                 return neighbour
             self._suspect = None  # it has no neighbour to compare with: try it again itself
-        return self._queue.next(min(self._rows_max, PROBE_ROWS) if self._breaker_open else self._rows_max)
+        rows_max = min(self._rows_max, PROBE_ROWS) if self._breaker_open else self._rows_max
+        return self._queue.next(self._link.rows_max(rows_max), lanes)
 
     # -- what the answer means
 
-    def settle(self, batch: Batch, outcome: Outcome, now_ms: int, wall_ms: int) -> None:
-        """Act on the answer to `batch`. Raises `StoreError`: then the batch counts as unanswered, and is sent again."""
+    def settle(self, batch: Batch, outcome: Outcome, now_ms: int, wall_ms: int, sent_bytes: int | None = None) -> None:
+        """Act on the answer to `batch`, whose body took `sent_bytes` (None: its length).
+
+        Raises `StoreError`: then the batch counts as unanswered, and is sent again.
+        """
         self._sending = False
+        self._link.spend(len(batch.body) if sent_bytes is None else sent_bytes, len(batch.rows))
         lane = self._queue.lane(batch)
         if isinstance(outcome, Accepted):
             self._accepted(lane, batch, now_ms)
@@ -141,9 +166,14 @@ class Forwarder:
         self._again = batch  # until the transaction is through, the batch counts as unanswered
         ids = Intervals((row.id, row.id) for row in batch.rows)
         with self._ledger.transaction():
-            fresh = ids.minus(self._queue.done(lane.source))  # a commit that failed may have been one all the same
+            known = self._queue.done(lane.source)  # a commit that failed may have been one all the same
+            fresh = ids.minus(known)
             self._ledger.deliver(self.destination, (entry for entry in batch.entries if entry.id in fresh))
+            if fresh != ids:
+                self._ledger.reclaim(self.destination, (entry for entry in batch.entries if entry.id in known))
             self._queue.finish(lane.source, ids)
+            self._link.write()
+        self._link.written()
         if self._breaker_open:
             self._queue.outage_is_over(batch)
         self._again = self._error = None
@@ -233,7 +263,7 @@ class Forwarder:
             reading_id=row.id if is_reading else None,
         )
         if isinstance(row, LogEntry):
-            self._ledger.quarantine(row.device_key, row.reading.boot, row.reading.seq)
+            self._ledger.quarantine(self.destination, row.device_key, row.reading.boot, row.reading.seq)
             self._ledger.write()
 
     # -- what an operator sees

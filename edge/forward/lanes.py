@@ -95,6 +95,9 @@ class Lane:
         while self.parts and first <= self.parts[-1].last <= last:
             self.parts.pop()
         gaps = list(done.gaps(first, last))
+        if _count(gaps) < 2:  # the others were dropped while it was on its way
+            self.parts.append(_Part(first, last))
+            return
         middle = _head(gaps, _count(gaps) // 2)[-1][1]
         self.parts.append(_Part(middle + 1, last))
         self.parts.append(_Part(first, middle, left=True))

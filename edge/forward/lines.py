@@ -9,6 +9,7 @@ stay two points. A field is named by value and unit (InfluxDB has no units, and 
 
 from collections.abc import Callable, Iterable
 
+from edge.store.notices import Notice
 from edge.store.rows import LogEntry
 from sensors.reading import Value, column
 
@@ -79,3 +80,11 @@ class LineEncoder:
         if isinstance(content, bool):
             return key + ("true" if content else "false")
         return f'{key}"{escape_text(content)}"'
+
+
+class NoticeEncoder:
+    """Notices are lines already."""
+
+    def encode(self, rows: Iterable[Notice]) -> bytes:
+        """One line a notice, each ended by a line feed."""
+        return b"".join([row.line + b"\n" for row in rows])

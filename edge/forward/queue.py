@@ -8,7 +8,7 @@ so many `readings` came late.
 
 Promises: what a destination is done with is durable, in one set of ids for each log, written in the transaction that
 tells the ledger; `next` never hands out an id that is done; the live point moves in a transaction with the notice that
-says so; a row is retired only when it is done. Nothing here knows what an answer means: see `edge.forward.forwarder`.
+says so. Nothing here knows what an answer means: see `edge.forward.forwarder`.
 Synchronous; lives in the store's thread.
 """
 
@@ -21,8 +21,12 @@ from edge.forward.sources import READINGS, DamagedRow, Row, Source, SourcePage
 from edge.intervals import Intervals
 from edge.ledger import Ledger, done_ranges, forward_cursor
 from edge.store import LogEntry, Store
-from edge.store.notices import Notices
+from edge.store.notices import LATE_NOTICE, Notice, Notices
 
+EVERY_LANE = frozenset(LaneName)
+ALERTS_LOOKED_AT = (
+    500  # notices that wait, of which one may be an alert: a closed link is looked at four times a second
+)
 LIVE_BATCHES_MAX = 2  # more live readings than this many batches, and the live point jumps to the newest batch
 
 
@@ -74,17 +78,21 @@ class LaneQueue:
         self._schedule = Schedule(rules.weights())
         self._destination = destination
         self._live_cursor = f"live/{destination}"
-        self._notice_head = f"{escape_tag(measurement)}_late,destination={destination},gateway={escape_tag(gateway)}"
+        self._notice_head = (
+            f"{escape_tag(measurement)}{LATE_NOTICE},destination={destination},gateway={escape_tag(gateway)}"
+        )
         self._batch_rows = batch_rows
-        self._retired: dict[str, int] = {}
 
     # -- what is next
 
-    def next(self, rows_max: int) -> Batch | None:
-        """At most `rows_max` rows of the lane whose turn it is; None if nothing waits. Raises `StoreError`."""
-        if self._rules.backfill:
+    def next(self, rows_max: int, allowed: frozenset[LaneName] = EVERY_LANE) -> Batch | None:
+        """At most `rows_max` rows of the lane whose turn it is, of those that are `allowed`; None if nothing waits.
+
+        Raises `StoreError`.
+        """
+        if self._rules.backfill and LaneName.LIVE in allowed:
             self._move_live_point()
-        while (lane := self._next_lane()) is not None:
+        while (lane := self._next_lane(allowed)) is not None:
             ranges = lane.next_ranges(self.done(lane.source), *self._region(lane), rows_max)
             batch = self._read(lane, ranges)
             if batch is not None:
@@ -104,10 +112,25 @@ class LaneQueue:
         """How many rows wait, by lane. Raises `StoreError`."""
         return {key: self._backlog(lane) for key, lane in self._lanes.items()}
 
-    def _next_lane(self) -> Lane | None:
+    def is_whole(self, batch: Batch) -> bool:
+        """Whether the destination is still owed every row of a batch. Raises `StoreError`."""
+        done = self.done(self._lanes[batch.lane].source)
+        return not any(row.id in done for row in batch.rows)
+
+    def has_alert(self) -> bool:
+        """Whether a notice waits that cannot. Raises `StoreError`."""
+        lane = self._lanes.get(LaneName.NOTICES)
+        if lane is None:
+            return False
+        for first, last in self.done(lane.source).gaps(*self._region(lane)):
+            rows = lane.source.read(first, last, ALERTS_LOOKED_AT).rows
+            return any(isinstance(row, Notice) and row.is_alert for row in rows)
+        return False
+
+    def _next_lane(self, allowed: frozenset[LaneName]) -> Lane | None:
         waiting: dict[LaneName, Lane] = {}
         for lane in self._lanes.values():
-            if lane.name not in waiting and self._is_owed(lane):
+            if lane.name in allowed and lane.name not in waiting and self._is_owed(lane):
                 waiting[lane.name] = lane
         return waiting[self._schedule.choose(waiting)] if waiting else None
 
@@ -222,22 +245,12 @@ class LaneQueue:
             reading_id=row.id if reading is not None else None,
         )
         if reading is not None:
-            self._ledger.quarantine(reading[1], reading[2], reading[3])
+            self._ledger.quarantine(self._destination, reading[1], reading[2], reading[3])
             self._ledger.write()
 
-    def retire(self, limit: int) -> bool:
-        """Delete at most `limit` delivered rows of each log but that of readings; whether there is more to delete."""
-        more = False
-        for source in dict.fromkeys(lane.source for lane in self._lanes.values()):
-            through = self.done(source).end_of_run(1)
-            if source.name == READINGS or through <= self._retired.get(source.name, 0):
-                continue
-            with self._ledger.transaction():
-                deleted = source.delete_through(through, limit)
-            if deleted < limit:
-                self._retired[source.name] = through
-            more = more or deleted == limit
-        return more
+    def sources(self) -> list[Source]:
+        """The logs that this destination is served from."""
+        return list(dict.fromkeys(lane.source for lane in self._lanes.values()))
 
 
 def _batch(lane: Lane, rows: Sequence[Row]) -> Batch:

@@ -5,16 +5,15 @@ rows of a `Page`.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
-from edge.forward.lines import LineEncoder
-from edge.forward.rollup_lines import RollupEncoder
 from edge.store import LogEntry, Store
 from edge.store.notices import Notice, Notices
 from edge.store.rows import StoredRow
 from edge.store.windows import RollupEntry, WindowTables
 
 Row = LogEntry | RollupEntry | Notice
+EncodedRow = TypeVar("EncodedRow", contravariant=True)
 READINGS = "readings"
 
 
@@ -42,21 +41,28 @@ class Source(Protocol):
     def read(self, first: int, last: int, limit: int) -> SourcePage: ...  # noqa: D102
     def encode(self, rows: Iterable[Row]) -> bytes: ...  # noqa: D102
     def topic(self, row: Row, /) -> bytes: ...  # noqa: D102
-    def delete_through(self, position: int, limit: int, /) -> int: ...  # noqa: D102
+
+
+class Encoder(Protocol[EncodedRow]):
+    """Turns rows of one log into what a destination is sent."""
+
+    def encode(self, rows: Iterable[EncodedRow], /) -> bytes: ...  # noqa: D102
 
 
 class ReadingSource:
-    """The log of readings. Its rows are deleted by the desk, which knows the other readers."""
+    """The log of readings."""
 
     name = READINGS
 
-    def __init__(self, store: Store, encoder: LineEncoder) -> None:
+    def __init__(self, store: Store, encoder: Encoder[LogEntry], sieve_cursor: str | None = None) -> None:
+        """`sieve_cursor`: what lies above this cursor is not yet judged (`edge.forward.sieve`), and not to be sent."""
         self._store = store
         self._encoder = encoder
+        self._sieve_cursor = sieve_cursor
 
     def head(self) -> int:
-        """The highest id."""
-        return self._store.head
+        """The highest id that may be sent."""
+        return self._store.head if self._sieve_cursor is None else self._store.cursor(self._sieve_cursor)
 
     def read(self, first: int, last: int, limit: int) -> SourcePage:
         """Rows with ids `first` to `last`."""
@@ -75,15 +81,11 @@ class ReadingSource:
         """Whose the row is."""
         return _device(self._store, row.device_key) if isinstance(row, LogEntry) else b""
 
-    def delete_through(self, _position: int, _limit: int, /) -> int:
-        """Nothing: see the class."""
-        return 0
-
 
 class RollupSource:
     """The rollups of one window size."""
 
-    def __init__(self, store: Store, encoder: RollupEncoder, size_s: int) -> None:
+    def __init__(self, store: Store, encoder: Encoder[RollupEntry], size_s: int) -> None:
         self.name = f"rollups/{size_s}"
         self._store = store
         self._tables = WindowTables(store)
@@ -108,18 +110,15 @@ class RollupSource:
         """Whose the row is."""
         return _device(self._store, row.device_key) if isinstance(row, RollupEntry) else b""
 
-    def delete_through(self, position: int, limit: int) -> int:
-        """Delete what is delivered."""
-        return self._tables.delete_through(self._size_s, position, limit)
-
 
 class NoticeSource:
     """The notices."""
 
     name = "notices"
 
-    def __init__(self, notices: Notices) -> None:
+    def __init__(self, notices: Notices, encoder: Encoder[Notice]) -> None:
         self._notices = notices
+        self._encoder = encoder
 
     def head(self) -> int:
         """The highest id."""
@@ -133,15 +132,11 @@ class NoticeSource:
 
     def encode(self, rows: Iterable[Row]) -> bytes:
         """The rows as lines."""
-        return b"".join([row.line + b"\n" for row in rows if isinstance(row, Notice)])
+        return self._encoder.encode(row for row in rows if isinstance(row, Notice))
 
     def topic(self, _row: Row, /) -> bytes:
         """Notices are the gateway's own."""
         return b""
-
-    def delete_through(self, position: int, limit: int) -> int:
-        """Delete what is delivered."""
-        return self._notices.delete_through(position, limit)
 
 
 def _device(store: Store, device_key: int) -> bytes:

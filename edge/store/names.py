@@ -18,11 +18,43 @@ DELIVERED = "delivered"
 NOT_ROLLED_UP = "not_rolled_up"
 EXPIRED = "expired"
 THINNED = "thinned"
+SUPPRESSED = "suppressed"
+BEFORE = "before"
+FIRST_DESTINATION = "influx"
+"""Whose entries have no destination in their names: that of a store that was made when there was only one."""
 SALVAGES = "salvages"
 ALERTS_RAISED = "alerts_raised"
 
+SETTLED = frozenset({QUARANTINED, EXPIRED, THINNED, SUPPRESSED, BEFORE})
+"""Kinds of entries that are neither delivered nor held: received, and never to go to that destination."""
+
 LOST_IN_STORE = f"{LOST}/store"
 """The ledger's entry of seqs that were received, and that a damaged store no longer had when it was salvaged."""
+
+
+def entry_of(entry: str, destination: str) -> str:
+    """The name of what became of readings on their way to one destination: `expired/size`, `expired@archive/size`."""
+    if destination == FIRST_DESTINATION:
+        return entry
+    kind, slash, reason = entry.partition("/")
+    return f"{kind}@{destination}{slash}{reason}"
+
+
+def split_entry(entry: str) -> tuple[str, str]:
+    """What `entry_of` put together: (entry, destination)."""
+    head, slash, reason = entry.partition("/")
+    kind, _, destination = head.partition("@")
+    return f"{kind}{slash}{reason}", destination or FIRST_DESTINATION
+
+
+def is_settled(entry: str) -> bool:
+    """Whether readings of this entry will never go to its destination."""
+    return entry.split("/")[0].split("@")[0] in SETTLED
+
+
+def registered_cursor(destination: str) -> str:
+    """The cursor that says that a destination is known, and behind which id it started."""
+    return f"destination/{destination}"
 
 
 def forward_cursor(destination: str) -> str:

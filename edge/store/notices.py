@@ -10,6 +10,9 @@ from typing import NamedTuple
 from edge.store.store import Store
 
 NOTICES_HEAD_CURSOR = "notices/head"
+LATE_NOTICE = "_late"
+LINK_NOTICE = "_link"
+"""Ends of the measurements of the gateway's own notices: news, and no alerts."""
 NoticeRow = tuple[int, bytes, int]
 """id, line, crc: the columns in order."""
 
@@ -19,6 +22,12 @@ class Notice(NamedTuple):
 
     id: int
     line: bytes
+
+    @property
+    def is_alert(self) -> bool:
+        """Whether it cannot wait."""
+        measurement = self.line.partition(b",")[0].decode()
+        return not measurement.endswith((LATE_NOTICE, LINK_NOTICE))
 
 
 class NoticePage(NamedTuple):

@@ -16,6 +16,7 @@ from edge.store.rows import RowCorrupt, unpack
 
 _KEPT_TOTALS = (names.DUPLICATES, names.UNDECODABLE, names.NOT_ROLLED_UP, names.SALVAGES, names.ALERTS_RAISED)
 _DELIVERED = f"{names.DELIVERED}/"
+_REGISTERED = "SELECT name FROM cursors WHERE name LIKE 'destination/%'"
 _FORWARD_CURSORS = "SELECT name FROM cursors WHERE name LIKE 'forward/%' AND name NOT LIKE 'forward/%/%'"
 
 
@@ -30,7 +31,7 @@ class Rebuild:
         self._present: dict[tuple[int, int], Intervals] = {}
         self._done: dict[str, Intervals] = {}
         self._held: dict[str, Intervals] = {}
-        self._refused: set[int] = set()
+        self._refused: dict[str, set[int]] = {}
         self._highest_id = 0
         self._highest_key = 0
 
@@ -43,11 +44,14 @@ class Rebuild:
             self._highest_key = max(self._highest_key, key)
         ranges = dict(self._db.execute("SELECT name, ranges FROM ranges"))
         cursors = [row[0].removeprefix("forward/") for row in self._db.execute(_FORWARD_CURSORS)]
-        for destination in sorted({*self._destinations, *cursors}):
+        known = {row[0].removeprefix("destination/") for row in self._db.execute(_REGISTERED)} | set(cursors)
+        for destination in sorted(known or self._destinations):
             raw = ranges.get(names.done_ranges(destination))
             self._done[destination] = (_decode(raw) if raw is not None else None) or Intervals()
             self._held[destination] = Intervals()
-        self._refused = {row[0] for row in self._db.execute("SELECT reading_id FROM quarantine") if row[0] is not None}
+            self._refused[destination] = set()
+        for source, reading_id in self._db.execute("SELECT source, reading_id FROM quarantine"):
+            self._refused.setdefault(source, set()).add(reading_id)
         for name, raw in ranges.items():
             if _decode(raw) is None:
                 self._db.execute("DELETE FROM ranges WHERE name = ?", (name,))
@@ -70,10 +74,10 @@ class Rebuild:
         self._highest_id = max(self._highest_id, row_id)
         self._highest_key = max(self._highest_key, key)
         self.recovered += 1
-        gone = any(seq in seqs for entry, seqs in account.items() if _is_settled(entry))
         for destination, done in self._done.items():
+            gone = any(seq in seqs for seqs in _settled(account, destination))
             delivered = account.setdefault(_DELIVERED + destination, Intervals())
-            if row_id in done and row_id not in self._refused and not gone:
+            if row_id in done and row_id not in self._refused[destination] and not gone:
                 delivered.add(seq)
             elif row_id not in done and seq not in delivered and not gone:
                 self._held[destination].add(row_id)
@@ -101,20 +105,18 @@ class Rebuild:
         return new_totals.get(names.LOST, 0) - before
 
     def _settle(self, account: dict[str, Intervals], present: Intervals) -> None:
-        delivered = [account.get(_DELIVERED + destination, Intervals()) for destination in self._done]
-        kept = Intervals()
-        if delivered:
-            kept.update(delivered[0])
-        for other in delivered[1:]:
-            kept = _common(kept, other)
-        for entry, seqs in account.items():
-            if _is_settled(entry):
-                kept.update(seqs)
+        over: Intervals | None = None  # for every destination: it has them, or will never get them
+        for destination in self._done:
+            mine = Intervals(account.get(_DELIVERED + destination, ()))
+            for seqs in _settled(account, destination):
+                mine.update(seqs)
+            over = mine if over is None else _common(over, mine)
+        kept = Intervals(over or ())
         kept.update(present)
         lost = account.get(names.RECEIVED, Intervals()).minus(kept)
         account[names.RECEIVED] = kept
         for entry, seqs in list(account.items()):
-            if entry.startswith(_DELIVERED):
+            if entry.startswith(_DELIVERED) or names.is_settled(entry):
                 account[entry] = _common(seqs, kept)
         if lost:
             account.setdefault(names.LOST_IN_STORE, Intervals()).update(lost)
@@ -142,8 +144,13 @@ class Rebuild:
             self._db.execute("INSERT INTO devices VALUES (?, 'salvaged', ?)", (key, f"device-{key}"))
 
 
-def _is_settled(entry: str) -> bool:
-    return entry.split("/")[0] in (names.QUARANTINED, names.EXPIRED, names.THINNED)
+def _settled(account: dict[str, Intervals], destination: str) -> list[Intervals]:
+    """What a destination will never get."""
+    return [
+        seqs
+        for entry, seqs in account.items()
+        if names.is_settled(entry) and names.split_entry(entry)[1] == destination
+    ]
 
 
 def _lost(account: dict[str, Intervals]) -> list[Intervals]:

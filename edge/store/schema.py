@@ -159,6 +159,32 @@ def m0008_alerts(db: Database) -> None:
 
 
 @migrations()
+def m0009_quarantine_by_destination(db: Database) -> None:
+    """One reading may be refused by several destinations, once by each."""
+    db.conn.execute("ALTER TABLE quarantine RENAME TO quarantine_before")
+    db.conn.execute(
+        "CREATE TABLE quarantine (id INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, source TEXT NOT NULL,"
+        " reason TEXT NOT NULL, topic BLOB NOT NULL, payload BLOB NOT NULL, reading_id INTEGER,"
+        " UNIQUE (source, reading_id)) STRICT"
+    )
+    db.conn.execute("INSERT INTO quarantine SELECT * FROM quarantine_before")
+    db.conn.execute("DELETE FROM sqlite_sequence WHERE name = 'quarantine'")
+    db.conn.execute(  # a number that was given once is never given again
+        "INSERT INTO sqlite_sequence SELECT 'quarantine', seq FROM sqlite_sequence WHERE name = 'quarantine_before'"
+    )
+    db.conn.execute("DROP TABLE quarantine_before")
+
+
+@migrations()
+def m0010_link_months(db: Database) -> None:
+    """What each destination was sent in each month (12 * year + month - 1), and which level of its budget was told."""
+    db.conn.execute(
+        "CREATE TABLE link_months (destination TEXT NOT NULL, month INTEGER NOT NULL, bytes INTEGER NOT NULL,"
+        " level INTEGER NOT NULL, from_ms INTEGER, PRIMARY KEY (destination, month)) STRICT, WITHOUT ROWID"
+    )
+
+
+@migrations()
 def m0011_commands_and_firmware(db: Database) -> None:
     """Commands to devices (edge.commands), what devices say of their firmware, images and rollouts (edge.firmware).
 

@@ -298,9 +298,10 @@ class Store:
             (at_ms, source, reason, topic, payload, reading_id),
         )
 
-    def quarantined_ids(self, after_id: int) -> set[int]:
-        """Log ids above a position that are in quarantine."""
-        return {row[0] for row in self._execute("SELECT reading_id FROM quarantine WHERE reading_id > ?", (after_id,))}
+    def quarantined_ids(self, source: str, after_id: int) -> set[int]:
+        """Log ids above a position that are in quarantine because of this destination."""
+        sql = "SELECT reading_id FROM quarantine WHERE source = ? AND reading_id > ?"
+        return {row[0] for row in self._execute(sql, (source, after_id))}
 
     def query(self, sql: str, arguments: tuple[object, ...] = ()) -> list[Any]:
         """The rows of a SELECT, for those who keep a table of their own in the store. Raises `StoreError`."""

@@ -8,6 +8,7 @@ from edge.alerts.alerts import AlertRules
 from edge.budget import StoreLimits
 from edge.desk import Desk
 from edge.desk_rules import IN_ORDER, NO_WINDOWS, DeskRules
+from edge.forward.destination import Choices, DestinationRules
 from edge.forward.lanes import LaneRules
 from edge.ingest import Message
 from edge.limits import Limits
@@ -22,6 +23,7 @@ SITE = "office"
 T0_MS = 1_700_000_000_000
 DEVICE_LIMITS = Limits()
 STORE_LIMITS = StoreLimits()
+CHOICES = Choices()
 NO_ALERT_RULES = AlertRules()
 
 
@@ -46,6 +48,9 @@ def open_desk(
     mapping: Sequence[MappingRule] = (),
     limits: Limits = DEVICE_LIMITS,
     budget: StoreLimits = STORE_LIMITS,
+    choices: Choices = CHOICES,
+    more: Sequence[DestinationRules] = (),
+    with_influx: bool = True,
     alerts: AlertRules = NO_ALERT_RULES,
 ) -> Desk:
     """A gateway's core over a store in `data_dir`."""
@@ -58,6 +63,9 @@ def open_desk(
         mapper=Mapper(mapping),
         limits=limits,
         budget=budget,
+        choices=choices,
+        more=tuple(more),
+        with_influx=with_influx,
         alerts=alerts,
     )
     return Desk(data_dir, Random(1), rules)

@@ -105,7 +105,9 @@ def test_readings_are_committed_when_the_answer_comes_and_may_come_again(
 @pytest.mark.parametrize(
     "headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN}, {"Authorization": "Basic test-only"}]
 )
-@pytest.mark.parametrize("path", [WHERE, "/api/v1/quarantine/retry", "/api/v1/quarantine/purge"])
+@pytest.mark.parametrize(
+    "path", [WHERE, "/api/v1/quarantine/retry", "/api/v1/quarantine/purge", "/api/v1/destinations/forget"]
+)
 def test_what_changes_something_needs_the_token(api: Api, desk: Desk, headers: dict[str, str], path: str) -> None:
     answer = api.ask("POST", path, content=encode([reading(0)], sent_at_ms=T0_MS), headers=headers)
     assert "Bearer" in refused(answer, 401)
@@ -141,6 +143,7 @@ def test_a_token_is_read_from_its_file(desk: Desk, tmp_path: Path) -> None:
         ("/api/v1/quarantine/purge", b"{}", "either"),
         ("/api/v1/quarantine/purge", b'{"all":true,"ids":[1]}', "either"),
         ("/api/v1/quarantine/purge", b'{"al":true}', "body"),
+        ("/api/v1/destinations/forget", b'{"names":"x"}', "body"),
     ],
 )
 def test_bad_input_is_answered_with_what_was_expected_and_keeps_nothing(

@@ -8,8 +8,8 @@ from pydantic import ValidationError
 from edge.budget import ADMIT_SHARE, Budget, OnFull, StoreLimits
 from edge.config import EdgeConfig
 from edge.desk import DESTINATION, Desk
-from edge.forward.forwarder import Batch
-from edge.forward.outcome import Accepted, Outcome, Refused
+from edge.forward.forwarder import Batch, Wait
+from edge.forward.outcome import Accepted, Failed, Outcome, Refused
 from edge.store import Store, StoreFull
 from edge.store.store import KEPT_PAGES
 from edge.windows import WindowRules
@@ -170,8 +170,13 @@ def test_age_runs_on_the_monotonic_clock_and_goes_on_after_a_restart(tmp_path: P
     desk.close()
 
 
-@pytest.mark.parametrize("outcome", [Accepted(), Refused(400, "bad")])
-def test_what_is_dropped_while_it_is_on_its_way_counts_once(tmp_path: Path, outcome: Outcome) -> None:
+@pytest.mark.parametrize(
+    ("outcome", "counts"),
+    [(Accepted(), (0, 1, 0)), (Refused(400, "bad"), (1, 0, 0)), (Failed("reset", "gone"), (1, 0, 0))],
+)
+def test_what_is_dropped_while_it_is_on_its_way_counts_once_and_as_delivered_if_it_was(
+    tmp_path: Path, outcome: Outcome, counts: tuple[int, int, int]
+) -> None:
     desk = open_small(tmp_path)
     take(desk, 0, 1)
     tidy(desk)
@@ -181,7 +186,30 @@ def test_what_is_dropped_while_it_is_on_its_way_counts_once(tmp_path: Path, outc
     desk.settle(plan, outcome, 0, T0_MS)
     balance = desk.ledger.balance(DESTINATION)
     assert balance.balances
-    assert (balance.expired, balance.delivered, balance.quarantined) == (1, 0, 0)
+    assert (balance.expired, balance.delivered, balance.quarantined) == counts
+    desk.store.close()
+    again = open_small(tmp_path)
+    balance = again.ledger.balance(DESTINATION)
+    assert balance.balances
+    assert (balance.expired, balance.delivered, balance.quarantined) == counts
+    assert isinstance(again.next_batch(1_000_000), Wait)
+    again.store.close()
+
+
+def test_a_batch_kept_for_a_retry_whose_rows_were_dropped_is_not_sent_again(tmp_path: Path) -> None:
+    desk = open_small(tmp_path)
+    take(desk, 0, 4)
+    tidy(desk)
+    plan = desk.next_batch(0)
+    assert isinstance(plan, Batch)
+    desk.settle(plan, Failed("reset", "gone"), 0, T0_MS)
+    assert desk.budget.drop("expired/size", 2)
+    again = desk.next_batch(1_000_000)
+    assert isinstance(again, Batch)
+    assert [row.id for row in again.rows] == [3, 4]
+    desk.settle(again, Accepted(), 1_000_000, T0_MS)
+    balance = desk.ledger.balance(DESTINATION)
+    assert (balance.expired, balance.delivered, balance.held) == (2, 2, 0)
     desk.close()
 
 

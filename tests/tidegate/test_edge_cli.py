@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from edge.config import EdgeConfig
+from edge.forward.destination import DestinationRules
 from edge.gateway import serve
 from edge.ingest import Message
 from sensors.alerts import DeviceAlert, Severity, encode_alert
@@ -136,6 +137,32 @@ def test_the_status_of_a_stopped_gateway_is_what_its_store_says(stopped: str) ->
     assert "Gateway (stopped)" in ask("status", "--config", stopped)
 
 
+@pytest.fixture
+def once_archived(stopped: str, tmp_path: Path) -> str:
+    """The same store, which had one more destination until it was taken out of the configuration."""
+    desk = open_desk(tmp_path / "data", more=[DestinationRules("archive")])
+    desk.close()
+    return stopped
+
+
+def test_a_destination_of_the_past_is_listed_and_forgotten(once_archived: str) -> None:
+    listed = ask_json("destination", "list", "--config", once_archived)["destinations"]
+    assert [(each["name"], each["configured"], each["held"]) for each in listed] == [
+        ("influx", True, 1),
+        ("archive", False, 1),
+    ]
+    shown = " ".join(ask("destination", "list", "--config", once_archived).split())
+    assert "not configured, held until it is back or forgotten: archive" in shown
+    assert "archive" in ask("status", "--config", once_archived)
+    with pytest.raises(GatewayError, match="influx is configured"):
+        ask("destination", "forget", "influx", "--config", once_archived)
+    told = ask_json("destination", "forget", "archive", "--config", once_archived)
+    assert told == {"forgotten": "archive", "released": 1}
+    with pytest.raises(GatewayError, match="no destination archive is known"):
+        ask("destination", "forget", "archive", "--config", once_archived)
+    assert ask_json("ledger", "--config", once_archived, code=1)["complete"] == {"influx": False}
+
+
 def test_asking_where_no_gateway_ever_ran_makes_no_store(config: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no gateway has run here"):
         ask("status", "--config", config)
@@ -155,9 +182,9 @@ def test_a_gateway_that_holds_the_store_and_does_not_answer_is_named(stopped: st
 
 
 @pytest.fixture
-def running(stopped: str, tmp_path: Path) -> Iterator[str]:
+def running(once_archived: str, tmp_path: Path) -> Iterator[str]:
     """The same store in a gateway that runs, with a broker and a cloud that it never reaches."""
-    path = Path(stopped)
+    path = Path(once_archived)
     path.write_text(f'api.token = "test-only"\n{path.read_text()}')
     settings = load(EdgeConfig, "EDGE", path, {})
     loop, ready, stop = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
@@ -167,7 +194,7 @@ def running(stopped: str, tmp_path: Path) -> Iterator[str]:
     with capture_logs():  # the gateway's log lines are not the command's output
         thread.start()
         assert ready.wait(20)
-        yield stopped
+        yield once_archived
         loop.call_soon_threadsafe(stop.set)
         thread.join(20)
     loop.close()
@@ -176,6 +203,10 @@ def running(stopped: str, tmp_path: Path) -> Iterator[str]:
 def test_a_running_gateway_is_asked_by_its_api(running: str) -> None:
     assert ask_json("status", "--config", running)["running"] is True
     assert "ledger.received" in ask("status", "--config", running)
+    assert "At the rates of now: it does not fill up" in ask("status", "--config", running)
+    with pytest.raises(GatewayError, match="influx is configured"):
+        ask("destination", "forget", "influx", "--config", running)
+    assert "had coming: 1" in ask("destination", "forget", "archive", "--config", running)
     assert ask_json("ledger", "--device", "d1", "--config", running, code=1)["accounts"][0]["device"] == "d1"
     assert ask_json("quarantine", "list", "--limit", "1", "--config", running)["count"] == 2
     assert ask_json("quarantine", "show", "1", "--config", running)["payload_text"] == "21.5"

@@ -114,9 +114,16 @@ class FakeBroker:
         self._waiting: list[Callable[[], None]] = []
 
     def publish(
-        self, topic: str, payload: bytes, *, retain: bool = False, acknowledged: Callable[[], None] | None = None
+        self,
+        topic: str,
+        payload: bytes,
+        expiry_s: int | None = None,
+        *,
+        retain: bool = False,
+        acknowledged: Callable[[], None] | None = None,
     ) -> bool:
         assert retain
+        assert expiry_s is None
         assert acknowledged is not None
         self.messages.append((topic, json.loads(payload)))
         self._waiting.append(acknowledged)

@@ -7,6 +7,8 @@ from edge.dashboard import Dashboard
 from edge.desk import Desk
 from edge.forward.forwarder import Breaker
 from edge.status import (
+    DestinationStatus,
+    ForecastStatus,
     ForwardStatus,
     GatewayStatus,
     IngestStatus,
@@ -56,6 +58,23 @@ def status(**changes: Any) -> GatewayStatus:
         "ingest": IngestStatus(**dict.fromkeys(IngestStatus.model_fields, 0)),
     }  # fmt: skip
     return GatewayStatus(**(whole | changes))
+
+
+def destination(**changes: Any) -> DestinationStatus:
+    """One that does well, but for `changes`; those of `forecast` are a dict."""
+    if changes.get("forecast", {}) is None:
+        return destination(**changes | {"forecast": {}}).model_copy(update={"forecast": None})
+    forecast = {
+        "catch_up_s": 0.0, "catch_up_bytes": 0, "catch_up_cost": None, "month_bytes": 5, "month_bytes_max": None,
+        "month_cost": 0.5, "month_end_bytes": None, "month_end_cost": None, "budget_used_up_s": None, "level": 0,
+        "is_open": True, "currency": "EUR",
+    } | changes.pop("forecast", {})  # fmt: skip
+    whole: dict[str, Any] = {
+        "name": "archive", "configured": True, "link": UP, "received": 9, "delivered": 7, "held": 2, "quarantined": 0,
+        "thinned": 0, "expired": 0, "suppressed": 0, "balances": True, "oldest_unsent_ms": 5, "drained_per_s": 1.0,
+        "catch_up_s": None, "forecast": ForecastStatus(**forecast),
+    }  # fmt: skip
+    return DestinationStatus(**(whole | changes))
 
 
 async def in_this_thread(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from edge.dashboard.metrics import metrics_text
 from edge.status import LinkStatus
-from tests.edge.dashboard.kit import DOWN, status
+from tests.edge.dashboard.kit import DOWN, destination, status
 from tests.edge.kit import T0_MS
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "metrics.md"
@@ -36,6 +36,18 @@ def test_metrics_say_what_the_status_says() -> None:
     assert samples["tidegate_link_up", 'link="devices"'] == 1
     assert samples["tidegate_live_streams", None] == 3
     assert ("tidegate_catch_up_seconds", None) not in samples
+
+
+def test_every_destination_has_its_own_samples() -> None:
+    gone = destination(name="old", configured=False, link=None, forecast=None)
+    samples = _samples(metrics_text(status(destinations=(destination(), gone)), 0))
+    assert samples["tidegate_destination_readings_delivered_total", 'destination="archive"'] == 7
+    assert samples["tidegate_destination_readings_held", 'destination="old"'] == 2
+    assert samples["tidegate_destination_month_cost", 'destination="archive"'] == 0.5
+    assert samples["tidegate_destination_configured", 'destination="old"'] == 0
+    assert samples["tidegate_destination_up", 'destination="archive"'] == 1
+    assert ("tidegate_destination_up", 'destination="old"') not in samples
+    assert ("tidegate_destination_month_cost", 'destination="old"') not in samples
 
 
 def test_a_link_that_is_not_known_yet_has_no_sample() -> None:

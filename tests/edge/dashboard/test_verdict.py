@@ -8,7 +8,7 @@ import pytest
 
 from edge.dashboard.verdict import verdict, why
 from edge.status import LinkStatus
-from tests.edge.dashboard.kit import DOWN, UP, status
+from tests.edge.dashboard.kit import DOWN, UP, destination, status
 from tests.edge.kit import T0_MS
 
 UNKNOWN = LinkStatus(state="unknown", since_ms=T0_MS)
@@ -33,6 +33,12 @@ BEHIND = {"backlog": 9, "oldest_unsent_ms": 60_000}
         ({"forward": BEHIND | {"catch_up_s": None}}, "warn", "cloud", "does not shrink"),
         ({"forward": {"backlog": 9, "oldest_unsent_ms": 900, "catch_up_s": None}}, "ok", None, "working"),
         ({"uplink": UNKNOWN, "devices_link": UP}, "ok", None, "working"),
+        ({"destinations": (destination(),)}, "ok", None, "working"),
+        ({"destinations": (destination(link=DOWN),)}, "warn", "cloud", "A destination cannot be reached"),
+        ({"destinations": (destination(configured=False, link=None),)}, "warn", None, "not configured"),
+        ({"destinations": (destination(configured=False, link=None, held=0),)}, "ok", None, "working"),
+        ({"destinations": (destination(forecast={"level": 3}),)}, "warn", "cloud", "month's budget"),
+        ({"destinations": (destination(balances=False),)}, "bad", None, "does not balance"),
     ],
 )
 def test_the_worst_truth_is_said_first(changes: dict[str, Any], level: str, stuck_at: str | None, words: str) -> None:

@@ -55,6 +55,11 @@ export function clock(atMs) {
   return at.toDateString() === new Date().toDateString() ? time : `${at.toLocaleDateString("en-CA")} ${time}`;
 }
 
+/** A sum of money, with the currency's own number of digits. */
+export function money(amount, currency) {
+  return new Intl.NumberFormat("en", { style: "currency", currency, currencyDisplay: "code" }).format(amount);
+}
+
 export function bytes(number) {
   const units = ["B", "KB", "MB", "GB", "TB"];
   let at = 0;

@@ -3,7 +3,7 @@
 import { AlertsPanel } from "/static/js/alerts.js";
 import { Chart, inWords, spanInWords } from "/static/js/charts.js";
 import { h, icon, say } from "/static/js/dom.js";
-import { clock, count, duration, NONE, plural, rate } from "/static/js/format.js";
+import { bytes, clock, count, duration, money, NONE, plural, rate } from "/static/js/format.js";
 import { ask } from "/static/js/live.js";
 
 const SAMPLES_MAX = 900;
@@ -133,9 +133,9 @@ export class NowPage {
     const { forward, ledger } = status;
     const { values } = this;
     say(values.held.number, count(forward.backlog));
-    say(values.held.note, forward.backlog ? "readings wait here" : "nothing waits here");
+    say(values.held.note, !forward.backlog ? "nothing waits here" : status.store.full_in_s === null ? "readings wait here" : `full in ${duration(status.store.full_in_s * 1000)}`);
     say(values.oldest.note, forward.backlog ? "since it was received" : "all is sent");
-    say(values.catchUp.note, forward.backlog === 0 ? "nothing to catch up" : forward.catch_up_s === null ? "the backlog does not shrink" : "at the rates of now");
+    say(values.catchUp.note, forward.backlog === 0 ? "nothing to catch up" : forward.catch_up_s === null ? "the backlog does not shrink" : `at the rates of now${takes(status.destinations[0]?.forecast)}`);
     say(values.oldest.number, forward.oldest_unsent_ms === null ? "none" : duration(forward.oldest_unsent_ms));
     say(values.drain.number, rate(forward.drained_per_s));
     say(values.catchUp.number, forward.backlog === 0 ? "caught up" : forward.catch_up_s === null ? "growing" : duration(forward.catch_up_s * 1000));
@@ -147,7 +147,7 @@ export class NowPage {
       this.balance.dataset.ok = String(ledger.balances);
       this.balance.replaceChildren(icon(ledger.balances ? "ok" : "bad"), ledger.balances ? "balances" : "does not balance");
     }
-    say(this.others, `Besides: ${plural(ledger.duplicates, "duplicate", "duplicates")} recognised, ${count(ledger.lost)} lost by devices, ${plural(ledger.undecodable, "message", "messages")} not understood.`);
+    say(this.others, `Besides: ${plural(ledger.duplicates, "duplicate", "duplicates")} recognised, ${count(ledger.lost)} lost by devices, ${plural(ledger.undecodable, "message", "messages")} not understood.${ways(ledger)}`);
   }
 
   showVerdict(verdict) {
@@ -193,4 +193,17 @@ export class NowPage {
     this.backlogChart.destroy();
     this.ratesChart.destroy();
   }
+}
+
+/** What catching up takes, as the end of a sentence. */
+function takes(forecast) {
+  if (!forecast?.catch_up_bytes) return "";
+  const cost = forecast.catch_up_cost === null ? "" : `, ${money(forecast.catch_up_cost, forecast.currency)}`;
+  return `: ${bytes(forecast.catch_up_bytes).join(" ")}${cost}`;
+}
+
+/** Where received readings went that are none of the equation's three, if any did. */
+function ways(ledger) {
+  const found = ["thinned", "expired", "suppressed"].filter((name) => ledger[name] > 0).map((name) => `${count(ledger[name])} ${name}`);
+  return found.length ? ` Received, and not to be sent: ${found.join(", ")}.` : "";
 }

@@ -1,12 +1,13 @@
 // The store: what it takes, who has read how far, and the ledger's totals.
 
 import { h, say } from "/static/js/dom.js";
-import { bytes, count, NONE, plural } from "/static/js/format.js";
+import { bytes, count, duration, money, NONE, plural } from "/static/js/format.js";
 import { ask } from "/static/js/live.js";
 
 const EVERY_MS = 2000;
 const CURSORS = [
-  [/^forward\/(.+)$/, (name) => `Forwarder to ${name}`, "what the cloud has accepted"],
+  [/^forward\/(.+)$/, (name) => `Forwarder to ${name}`, "what it has accepted, without a gap"],
+  [/^sieve\/(.+)$/, (name) => `Deadband of ${name}`, "what is judged, to be sent or not"],
   [/^ledger\/received$/, () => "Ledger: received", "written every few seconds; a restart reads the rest again"],
   [/^ledger\/delivered\/(.+)$/, (name) => `Ledger: delivered to ${name}`, "written every few seconds; a restart reads the rest again"],
 ];
@@ -14,25 +15,37 @@ const TOTALS = {
   received: ["Received", "committed to the log, each once"],
   duplicates: ["Duplicates", "arrived again and were recognised"],
   quarantined: ["In quarantine", "can never be delivered, kept with the reason"],
+  thinned: ["Thinned", "dropped unsent for room; their rollups are kept"],
+  expired: ["Expired", "dropped unsent for age or room"],
+  suppressed: ["Suppressed", "not to be sent: a deadband, or no raw readings"],
+  before: ["Before", "received before a destination was there"],
   undecodable: ["Not understood", "messages that never became readings"],
   lost: ["Lost by devices", "never received, and their device no longer holds them"],
 };
+
+const ALWAYS = new Set(["received", "duplicates", "quarantined", "undecodable", "lost"]);
 
 export class StorePage {
   title = "Store";
 
   constructor(root) {
     this.values = {};
+    this.notes = {};
     const figure = (name, label, note) => {
       this.values[name] = h("span", { class: "number" }, NONE);
-      return h("div", { class: "figure" }, h("dt", {}, label), h("dd", {}, this.values[name]), h("dd", { class: "note" }, note));
+      this.notes[name] = h("dd", { class: "note" }, note);
+      return h("div", { class: "figure" }, h("dt", {}, label), h("dd", {}, this.values[name]), this.notes[name]);
     };
     this.health = h("p", { class: "found", role: "status" });
     this.cursors = h("tbody");
     this.totals = h("tbody");
+    this.destinations = h("tbody");
     root.append(h("div", { class: "page-head" }, h("div", {}, h("h1", {}, "Store"), this.health)),
       h("section", { class: "panel figures", "aria-label": "Size" }, h("dl", {}, figure("bytes", "On the disk", "database and write-ahead log"),
         figure("held", "Held", "readings wait for the cloud"), figure("head", "Log position", "entries ever written"), figure("devices", "Devices", "ever heard"))),
+      h("section", { class: "panel", "aria-label": "Destinations" }, h("div", { class: "panel-head" }, h("h2", {}, "Destinations")),
+        h("div", { class: "sideways", tabindex: "0" }, h("table", { class: "plain" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Destination"),
+          ...["Delivered", "Held", "Catch up", "This month", "Month's end"].map((name) => h("th", { scope: "col", class: "numeric" }, name)))), this.destinations))),
       h("div", { class: "two" },
         h("section", { class: "panel", "aria-label": "Consumers of the log" }, h("div", { class: "panel-head" }, h("h2", {}, "Consumers of the log")),
           h("table", { class: "plain" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Consumer"), h("th", { scope: "col", class: "numeric" }, "Position"), h("th", { scope: "col", class: "numeric" }, "Behind"))), this.cursors)),
@@ -52,19 +65,41 @@ export class StorePage {
       const [label, note] = named(cursor.name);
       return h("tr", {}, h("th", { scope: "row" }, label, h("span", { class: "note" }, note)), h("td", { class: "numeric" }, count(cursor.position)), h("td", { class: "numeric" }, count(cursor.behind)));
     }));
-    this.totals.replaceChildren(...Object.entries(store.totals).sort(([one], [other]) => place(one) - place(other)).map(([name, number]) => {
-      const [label, note] = TOTALS[name] ?? [name.startsWith("delivered/") ? `Delivered to ${name.slice(10)}` : name, name.startsWith("delivered/") ? "accepted by the cloud" : ""];
+    this.totals.replaceChildren(...Object.entries(store.totals).filter(([name, number]) => number > 0 || ALWAYS.has(name)).sort(([one], [other]) => place(one) - place(other)).map(([name, number]) => {
+      const [label, note] = total(name);
       return h("tr", {}, h("th", { scope: "row" }, label, h("span", { class: "note" }, note)), h("td", { class: "numeric" }, count(number)));
     }));
   }
 
   status({ status }) {
     say(this.values.held, count(status.forward.backlog));
+    say(this.notes.bytes, status.store.full_in_s === null ? "database and write-ahead log" : `full in ${duration(status.store.full_in_s * 1000)}, at the rates of now`);
+    this.destinations.replaceChildren(...status.destinations.map(row));
     say(this.health, status.store.healthy ? "Healthy: what is acknowledged is on the disk." : `The store refuses: ${status.store.error}`);
     if (status.waiting_messages > 0) this.health.title = `${plural(status.waiting_messages, "message", "messages")} wait for their commit`;
   }
 
   unmount() { clearInterval(this.timer); }
+}
+
+function row(each) {
+  const { forecast } = each;
+  const state = !each.configured ? "not configured: held until it is back or forgotten" : each.paused ? "paused" : each.link?.state === "down" ? "down" : "";
+  const cells = [count(each.delivered), count(each.held), each.catch_up_s === null ? "growing" : each.held ? duration(each.catch_up_s * 1000) : "caught up",
+    forecast ? amount(forecast.month_bytes, forecast.month_cost, forecast.currency) : NONE, forecast ? amount(forecast.month_end_bytes, forecast.month_end_cost, forecast.currency) : NONE];
+  return h("tr", {}, h("th", { scope: "row" }, each.name, h("span", { class: "note" }, state)), ...cells.map((cell) => h("td", { class: "numeric" }, cell)));
+}
+
+function amount(size, cost, currency) {
+  return size === null ? NONE : cost === null ? bytes(size).join(" ") : `${bytes(size).join(" ")}, ${money(cost, currency)}`;
+}
+
+/** What a total is called; `thinned@archive` is another destination's. */
+function total(name) {
+  if (name.startsWith("delivered/")) return [`Delivered to ${name.slice(10)}`, "accepted by it"];
+  const [kind, destination] = name.split("@");
+  const [label, note] = TOTALS[kind] ?? [kind.replaceAll("_", " "), ""];
+  return destination ? [`${label} for ${destination}`, note] : [label, note];
 }
 
 /** Received, then delivered, then what went other ways. */
