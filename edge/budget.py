@@ -125,7 +125,7 @@ class Budget:
                 self._ledger.drop(entry, [])
             self._store.put_ranges(done_ranges(self._destination), done)
             self._store.set_cursor(forward_cursor(self._destination), done.end_of_run(1))
-            self._store.change("DELETE FROM readings WHERE id <= ?", (last,))
+            self._store.drop_through(last)
         return True
 
     def _quarantine(self, row: StoredRow) -> None:
@@ -164,4 +164,4 @@ class Budget:
 
 
 def _ids(entries: list[LogEntry]) -> Intervals:
-    return Intervals((entry.id, entry.id) for entry in entries)
+    return Intervals.of(entry.id for entry in entries)

@@ -31,7 +31,7 @@ from edge.influx import InfluxSender
 from edge.ingest import Message
 from edge.link_recorder import LinkRecorder
 from edge.mapping.rules import subscriptions
-from edge.mqtt import ConnectionLost, MqttConnection, Received, connect
+from edge.mqtt import ConnectionLost, MqttConnection, connect
 from edge.retry import Backoff
 from edge.status import GatewayStatus, LinkStatus, forward_status, ingest_status, ledger_status, store_status
 from edge.store import StoreError, StoreFailed, StoreFull
@@ -59,7 +59,7 @@ class Gateway:
         self._rng = rng
         self._sender = InfluxSender(config.influx, clock)
         self._recorder = LinkRecorder(config.outages, clock, desk, self._in_store)
-        self._inbox: Inbox[tuple[MqttConnection, Received]] = Inbox()
+        self._inbox: Inbox[MqttConnection, Message] = Inbox()
         self._connection: MqttConnection | None = None
         self._new_data = asyncio.Event()
         self._store_error: str | None = None
@@ -132,7 +132,7 @@ class Gateway:
             tried_s = asyncio.get_running_loop().time()
             try:
                 self._inbox.clear()
-                self._connection = await connect(self._config.mqtt, filters, self._deliver)
+                self._connection = await connect(self._config.mqtt, filters, self._inbox.put)
                 connected_s = asyncio.get_running_loop().time()
                 self._recorder.broker_connected(tried_s, self._connection)
                 self._sessions_lost += not self._connection.session_present
@@ -158,24 +158,12 @@ class Gateway:
     async def _intake(self) -> None:
         settings = self._config.store
         while True:
-            received = await self._inbox.take(settings.commit_rows_max, settings.commit_wait_ms / 1000)
-            messages = [
-                Message(item.topic, item.payload, item.retained, item.packet_id, item.redelivered)
-                for _, item in received
-            ]
+            connection, messages = await self._inbox.take(settings.commit_rows_max, settings.commit_wait_ms / 1000)
             downlinks = await self._commit(messages)
             self._new_data.set()
-            self._acknowledge(received)
+            if connection is not None:  # on which they came: one that is gone takes no more, and they come again
+                connection.acknowledge([each.packet_id for each in messages if each.packet_id is not None])
             self._send_down(downlinks)
-
-    def _deliver(self, connection: MqttConnection, messages: Sequence[Received]) -> None:
-        self._inbox.put([(connection, message) for message in messages])
-
-    def _acknowledge(self, received: Sequence[tuple[MqttConnection, Received]]) -> None:
-        """Each message on the connection it came on: one that is gone takes no more, and its messages come again."""
-        for connection in dict.fromkeys(connection for connection, _ in received):
-            ids = [item.packet_id for on, item in received if on is connection and item.packet_id is not None]
-            connection.acknowledge(ids)
 
     async def _commit(self, messages: Sequence[Message]) -> list[Downlink]:
         """Commit, however long it takes: while the store refuses, nothing is acknowledged."""

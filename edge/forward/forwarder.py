@@ -139,10 +139,11 @@ class Forwarder:
 
     def _accepted(self, lane: Lane, batch: Batch, now_ms: int) -> None:
         self._again = batch  # until the transaction is through, the batch counts as unanswered
-        ids = Intervals((row.id, row.id) for row in batch.rows)
+        ids = Intervals.of(row.id for row in batch.rows)
         with self._ledger.transaction():
             fresh = ids.minus(self._queue.done(lane.source))  # a commit that failed may have been one all the same
-            self._ledger.deliver(self.destination, (entry for entry in batch.entries if entry.id in fresh))
+            entries = batch.entries if fresh == ids else [entry for entry in batch.entries if entry.id in fresh]
+            self._ledger.deliver(self.destination, entries)
             self._queue.finish(lane.source, ids)
         if self._breaker_open:
             self._queue.outage_is_over(batch)
