@@ -5,6 +5,7 @@
     tidegate edge status|ledger|quarantine   questions to a gateway's store (tidegate.edge_cli)
     tidegate demo                            all parts at once (tidegate.demo.cli)
     tidegate outage ...                      recordings of outages (tidegate.outage.cli)
+    tidegate bench ingest|drain              what a gateway takes in and drains here (tidegate.bench.cli)
 
 Promises: help is quick, because a command's modules are imported only when that command is called; results go to
 standard output, everything else to standard error; every error is said once, at the top, in one line per problem, with
@@ -57,6 +58,7 @@ GROUPS: Final = (
     _Group("edge", "The gateway: run it, or ask its store.", part="edge", module="tidegate.edge_cli"),
     _Group("cloud", "The embedded cloud, for development and small sites.", part="cloud"),
     _Group("broker", "The embedded MQTT broker, for the demo only.", part="broker"),
+    _Group("bench", "What a gateway takes in and drains on this machine.", None, "tidegate.bench.cli"),
     _Group("outage", "Recordings of outages: record, import, look at, replay.", None, "tidegate.outage.cli"),
 )
 
