@@ -47,10 +47,10 @@ class Cell:
             if at >= lasts[key][0]:
                 lasts[key] = (at, content)
 
-    def series(self) -> dict[SeriesKey, Stats]:
-        """The statistics of every value."""
+    def series(self, *, quantiles: bool) -> dict[SeriesKey, Stats]:
+        """The statistics of every value, with what `quantiles` are told from if they are wanted."""
         return {
-            key: Stats.of(key[0], key[1], contents, self._last[key][1], self._last[key][0])
+            key: Stats.of(key[0], key[1], contents, self._last[key][1], self._last[key][0], quantiles=quantiles)
             for key, contents in self._columns.items()
         }
 

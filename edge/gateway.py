@@ -16,9 +16,15 @@ from typing import ParamSpec, TypeVar
 
 import structlog
 
+from edge.access.records import FILE_NAME as ACCESS_FILE
+from edge.access.service import AccessService
+from edge.alerts.api import AlertsApi
+from edge.alerts.publisher import AlertPublisher
 from edge.api import serve_api
 from edge.api_data import DataApi
 from edge.api_outages import outage_router
+from edge.api_settings import maintenance_status, settings_router
+from edge.certificate_watch import CertificateWatch
 from edge.config import EdgeConfig
 from edge.dashboard import Dashboard
 from edge.desk import STORE_FILE, Desk
@@ -26,15 +32,28 @@ from edge.desk_rules import desk_rules
 from edge.feedback import Downlink
 from edge.forward.forwarder import Batch
 from edge.forward.outcome import Accepted, Failed, Outcome
+from edge.home_assistant.discovery import Discovery
+from edge.home_assistant.publisher import Publisher
 from edge.inbox import Inbox
 from edge.influx import InfluxSender
 from edge.ingest import Message
 from edge.link_recorder import LinkRecorder
+from edge.maintenance import Maintenance
 from edge.mapping.rules import subscriptions
 from edge.mqtt import ConnectionLost, MqttConnection, connect
 from edge.retry import Backoff
-from edge.status import GatewayStatus, LinkStatus, forward_status, ingest_status, ledger_status, store_status
+from edge.status import (
+    GatewayStatus,
+    LinkStatus,
+    alert_status,
+    forward_status,
+    ingest_status,
+    ledger_status,
+    store_status,
+)
 from edge.store import StoreError, StoreFailed, StoreFull
+from edge.topics.api import topics_router
+from edge.topics.watch import TopicWatch
 from sensors.clock import Clock
 
 HOUSEKEEPING_S = 0.25  # the resolution of owed acks, and how soon new data is looked for when the uplink idles
@@ -59,8 +78,11 @@ class Gateway:
         self._rng = rng
         self._sender = InfluxSender(config.influx, clock)
         self._recorder = LinkRecorder(config.outages, clock, desk, self._in_store)
+        self._maintenance = Maintenance()
+        self._certificates = CertificateWatch(config, clock)
         self._inbox: Inbox[MqttConnection, Message] = Inbox()
         self._connection: MqttConnection | None = None
+        self._alerts = AlertPublisher(desk.alerts.book, self._in_store)
         self._new_data = asyncio.Event()
         self._store_error: str | None = None
         self._sessions_lost = 0
@@ -71,25 +93,39 @@ class Gateway:
     async def run(self, ready: Callable[[], None] | None = None) -> None:
         """Run until cancelled."""
         await self._recorder.start()
+        access = AccessService(self._config.api, self._config.store.data_dir / ACCESS_FILE, self._clock)
         try:
             async with asyncio.TaskGroup() as group:
                 listening = asyncio.Event()
                 dashboard = Dashboard(self.status, self._in_store, self._desk, self._clock)
-                routers = self._data_api().router(), outage_router(self._config.store.data_dir / STORE_FILE)
-                group.create_task(serve_api(self._config.api, self.status, listening.set, dashboard, *routers))
+                topics = TopicWatch(self._config.mqtt, self._clock)
+                routers = (
+                    self._data_api().router(),
+                    outage_router(self._config.store.data_dir / STORE_FILE),
+                    topics_router(topics, self._config, self._clock),
+                    settings_router(self._config, self._maintenance, self._clock),
+                    self._alerts_api().router(),
+                )
+                tls = self._certificates.context
+                group.create_task(serve_api(access, self.status, listening.set, dashboard, *routers, context=tls))
                 await listening.wait()
                 group.create_task(dashboard.run())
+                group.create_task(topics.run())
                 group.create_task(self._recorder.run())
+                group.create_task(self._certificates.run())
                 group.create_task(self._device_link())
                 group.create_task(self._intake())
                 group.create_task(self._uplink())
                 group.create_task(self._housekeeping())
+                if self._config.home_assistant.enabled:
+                    group.create_task(self._home_assistant().run())
                 if ready is not None:
                     ready()
         finally:
             if self._connection is not None:
                 await self._connection.close()
             await asyncio.to_thread(self._sender.close)
+            await access.close()
             with suppress(StoreError):
                 await self._recorder.flush()
 
@@ -109,7 +145,10 @@ class Gateway:
             ledger=ledger_status(standing),
             forward=forward_status(standing),
             store=store_status(standing, self._store_error),
+            alerts=alert_status(standing),
             recorded=self._recorder.status(),
+            certificates=self._certificates.status(),
+            maintenance=maintenance_status(self._maintenance, self._clock),
         )
 
     def _committed(self, downlinks: list[Downlink]) -> None:
@@ -118,9 +157,15 @@ class Gateway:
 
     def _data_api(self) -> DataApi:
         config = self._config
-        return DataApi(
-            self._desk, self._in_store, self._clock, config.api, config.mqtt.message_bytes_max, self._committed
-        )
+        return DataApi(self._desk, self._in_store, self._clock, config.mqtt.message_bytes_max, self._committed)
+
+    def _alerts_api(self) -> AlertsApi:
+        return AlertsApi(self._desk.alerts.book, self._in_store, self._clock)
+
+    def _home_assistant(self) -> Publisher:
+        settings, mqtt = self._config.home_assistant, self._config.mqtt
+        discovery = Discovery(settings, mqtt.client_id, version("tidegate"))
+        return Publisher(mqtt, settings.publish_every_s, discovery, self._desk, self._in_store, self.status, self._rng)
 
     # -- devices
 
@@ -246,6 +291,7 @@ class Gateway:
                 now_ms = self._clock.monotonic_ms()
                 self._send_down(await self._in_store(self._desk.owed, now_ms))
                 more = await self._in_store(self._desk.tidy, now_ms, self._clock.wall_ms())
+                await self._alerts.tick(self._connection)
                 self._new_data.set()  # rollups and notices are new data, too
                 if self._store_error is not None:
                     await self._in_store(self._desk.prove_writable)
@@ -256,7 +302,7 @@ class Gateway:
     async def _store_refuses(self, error: StoreError) -> None:
         if self._store_error is None:
             log.error("store refuses: nothing is acknowledged until it works again", error=str(error))
-        self._store_error = str(error)
+        self._store_error = self._desk.alerts.operations.refused = str(error)
         await asyncio.sleep(STORE_RETRY_S)
         if isinstance(error, (StoreFailed, StoreFull)):
             with suppress(StoreError):

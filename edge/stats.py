@@ -15,6 +15,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from edge.sketch import Sketch
+
 Content = float | bool | str
 SeriesKey = tuple[str, str | None, bool]
 """(name, unit, whether it is a text)."""
@@ -33,38 +35,67 @@ class Stats(msgspec.Struct, array_like=True):
     low: float = 0.0
     high: float = 0.0
     partials: list[float] = []
+    sketch: Sketch | None = None
 
     @classmethod
-    def of(cls, name: str, unit: str | None, contents: Sequence[Content], last: Content, last_at: At) -> "Stats":
+    def of(
+        cls,
+        name: str,
+        unit: str | None,
+        contents: Sequence[Content],
+        last: Content,
+        last_at: At,
+        *,
+        quantiles: bool = False,
+    ) -> "Stats":
         """The statistics of values that are all texts, or all none; `last` is the one with the highest `At`."""
         if isinstance(last, str):
             return cls(name, unit, len(contents), last, last_at)
         numbers = [content + 0.0 for content in contents if not isinstance(content, str)]
         # -0.0 became 0.0: which of the two is the lower would depend on the order
-        return cls(name, unit, len(numbers), last + 0.0, last_at, min(numbers), max(numbers), exact_sum(numbers))
+        sketch = Sketch.of(numbers) if quantiles else None
+        low, high = min(numbers), max(numbers)
+        return cls(name, unit, len(numbers), last + 0.0, last_at, low, high, exact_sum(numbers), sketch)
+
+    def copy(self) -> "Stats":
+        """The same, to be merged into on its own."""
+        sketch = None if self.sketch is None else self.sketch.copy()
+        return msgspec.structs.replace(self, sketch=sketch)
 
     def merge(self, other: "Stats") -> None:
-        """Add what another holds of the same value; a text to a text, a number to a number."""
+        """Add what another holds of the same value; a text to a text, a number to a number.
+
+        Quantiles are told of a value that has had them from its first number to its last, or not at all.
+        """
         self.count += other.count
         if other.last_at >= self.last_at:
             self.last, self.last_at = other.last, other.last_at
-        if not isinstance(self.last, str):
-            self.low = min(self.low, other.low)
-            self.high = max(self.high, other.high)
-            self.partials = exact_sum(self.partials + other.partials)
+        if isinstance(self.last, str):
+            return
+        self.low = min(self.low, other.low)
+        self.high = max(self.high, other.high)
+        self.partials = exact_sum(self.partials + other.partials)
+        if self.sketch is not None and other.sketch is not None:
+            self.sketch.merge(other.sketch)
+        else:
+            self.sketch = None
 
-    def summary(self) -> "Summary":
-        """The finished figures."""
+    def summary(self, quantiles: tuple[float, ...] = ()) -> "Summary":
+        """The finished figures, with these quantiles if they were kept."""
         if isinstance(self.last, str):
             return Summary(self.name, self.unit, self.count, self.last)
         total = math.fsum(self.partials) if math.isfinite(self.partials[-1]) else None
-        return Summary(self.name, self.unit, self.count, self.last, self.low, self.high, total)
+        shares: tuple[tuple[float, float], ...] = ()
+        if quantiles and self.sketch is not None:
+            found = [min(max(number, self.low), self.high) for number in self.sketch.quantiles(quantiles)]
+            shares = tuple(zip(quantiles, found, strict=True))
+        return Summary(self.name, self.unit, self.count, self.last, self.low, self.high, total, shares)
 
 
 class Summary(msgspec.Struct, frozen=True, array_like=True):
     """The figures of one value over one window. For a text, `low`, `high` and `total` (the sum) are None.
 
-    `total` is also None where the sum is beyond the range of a double.
+    `total` is also None where the sum is beyond the range of a double. `quantiles`: (share, number).
     """
 
     name: str
@@ -74,6 +105,7 @@ class Summary(msgspec.Struct, frozen=True, array_like=True):
     low: float | None = None
     high: float | None = None
     total: float | None = None
+    quantiles: tuple[tuple[float, float], ...] = ()
 
     @property
     def mean(self) -> float | None:

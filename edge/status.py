@@ -87,6 +87,20 @@ class StoreStatus(_Document):
     error: str | None
 
 
+class AlertStatus(_Document):
+    """Alerts: active ones by severity, those that nobody has acknowledged, how many were ever raised.
+
+    `revision` rises with every change: who shows alerts need not ask for them while it stands.
+    """
+
+    critical: int = 0
+    warning: int = 0
+    info: int = 0
+    unacknowledged: int = 0
+    raised: int = 0
+    revision: int = 0
+
+
 class RecordedLink(_Document):
     """One link as the recorder sees it: with hysteresis, and `degraded` too; `outages` counts all there ever were."""
 
@@ -99,6 +113,23 @@ class RecordedLink(_Document):
     throughput_bytes_per_s: int | None = None
     loss_ppm: int | None = None
     outages: int = 0
+
+
+class CertificateStatus(_Document):
+    """One certificate. `due`: it ends within 30 days, has ended, or cannot be used (`problem` says why)."""
+
+    key: str
+    expires_ms: int | None
+    problem: str | None
+    due: bool
+
+
+class MaintenanceStatus(_Document):
+    """Maintenance mode is on: who began it, and from when to when, since 1970."""
+
+    by: str
+    since_ms: int
+    until_ms: int
 
 
 class GatewayStatus(_Document):
@@ -117,6 +148,9 @@ class GatewayStatus(_Document):
     forward: ForwardStatus
     store: StoreStatus
     recorded: tuple[RecordedLink, ...] = ()
+    certificates: tuple[CertificateStatus, ...] = ()
+    maintenance: MaintenanceStatus | None = None
+    alerts: AlertStatus = AlertStatus()
 
 
 def ingest_status(standing: Standing) -> IngestStatus:
@@ -165,3 +199,14 @@ def forward_status(standing: Standing) -> ForwardStatus:
 def store_status(standing: Standing, error: str | None) -> StoreStatus:
     """The store's part; `error` is why it refuses, if it does."""
     return StoreStatus(bytes=standing.store_bytes, healthy=error is None, error=error)
+
+
+def alert_status(standing: Standing) -> AlertStatus:
+    """The alerts' part."""
+    alerts = standing.alerts
+    return AlertStatus(
+        **{severity.value: count for severity, count in alerts.active.items()},
+        unacknowledged=alerts.unacknowledged,
+        raised=alerts.raised,
+        revision=alerts.revision,
+    )

@@ -28,8 +28,6 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import msgspec
-
 from edge.cells import Cell, gather
 from edge.intervals import Intervals
 from edge.ledger import NOT_ROLLED_UP, Ledger
@@ -56,6 +54,7 @@ class WindowRules:
     sizes_s: tuple[int, ...] = DEFAULT_SIZES_S
     grace_ms: int = DEFAULT_GRACE_MS
     lateness_ms: int = DEFAULT_LATENESS_MS
+    quantiles: tuple[float, ...] = ()
 
 
 class Aggregator:
@@ -128,7 +127,7 @@ class Aggregator:
         forgotten: dict[tuple[int, int], Intervals] = {}
         missed = 0
         for cell in cells:
-            series = cell.series()
+            series = cell.series(quantiles=bool(self._rules.quantiles))
             for size_s in self._rules.sizes_s:
                 key = WindowKey(cell.device_key, size_s, cell.start_ms - cell.start_ms % (1000 * size_s))
                 if key not in touched:
@@ -162,7 +161,7 @@ class Aggregator:
             if before is not None:
                 before.merge(stats)
             elif len(known) < SERIES_MAX:
-                known[name] = msgspec.structs.replace(stats)
+                known[name] = stats.copy()
             else:
                 missed += stats.count
         if not window.dirty:
@@ -185,7 +184,7 @@ class Aggregator:
             window.next_ms = window.touched_ms + self._rules.lateness_ms
             emitted.append((key, window))
         if emitted:
-            self._tables.append(emitted)
+            self._tables.append(emitted, self._rules.quantiles)
             self._tables.put(emitted)
         if over:
             self._forget(over)

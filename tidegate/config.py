@@ -7,33 +7,31 @@ expected, what was found); a secret never appears in an error or in `effective`.
   text that the key does not take as it stands is read as a TOML value (`[1, 2]`, `{ a = 1 }`).
 - Secrets from files: for any key `x` that has no sibling `x_file` of its own, `x_file = "/run/secrets/x"` (in the file
   or the environment) reads `x` from that file, without its line end.
+- `include = ["other.toml"]` at the top of a file reads others below it (`tidegate.includes`).
 - Relative paths count from the working directory, as everywhere on a command line.
 """
 
 import difflib
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Generic, TypeVar, get_args, get_origin
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, SecretStr, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from edge.masking import SECRET_NAME, effective, without_password
 from tidegate.errors import ConfigError, Problem
+from tidegate.includes import KeyPath, Table, Tables, read_with_includes
 
 _FILE_SUFFIX: Final = "_file"
-_MASK: Final = "********"
-_SECRET_NAME: Final = re.compile(r"(^|_)(password|passphrase|token|secret|psk|api_key|private_key)$")
 _FOUND_CHARS_MAX: Final = 60  # an error is one line: a pasted document is cut
 _SECRET_BYTES_MAX: Final = 64 * 1024  # no secret is longer; /dev/zero as a secret's file must not fill the memory
-_TOML_LINE: Final = re.compile(r"^(?P<what>.*?) \(at line (?P<line>\d+), column \d+\)$", re.DOTALL)
+
+__all__ = ["effective", "field_keys", "load", "models_in"]
 
 Config = TypeVar("Config", bound=BaseModel)
-Table = dict[str, Any]
-KeyPath = tuple[str, ...]
 
 
 def load(model: type[Config], section: str, path: Path | None, environ: Mapping[str, str]) -> Config:
@@ -43,11 +41,6 @@ def load(model: type[Config], section: str, path: Path | None, environ: Mapping[
     the names of the environment. path: the TOML file, or None for the defaults. Raises ConfigError.
     """
     return _Loader(model, f"TIDEGATE_{section}__", path).load(environ)
-
-
-def effective(config: BaseModel) -> Table:
-    """The whole configuration as plain JSON-ready data, defaults included, every secret masked."""
-    return {name: _masked(value, name) for name, value in config.model_dump(mode="json").items()}
 
 
 def field_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
@@ -75,7 +68,8 @@ class _Loader(Generic[Config]):
         self._model = model
         self._prefix = prefix
         self._file = str(path) if path is not None else "configuration"
-        self._table: Table = _read_toml(path) if path is not None else {}
+        self._read = Tables() if path is None else read_with_includes(path)
+        self._table = self._read.table
         self._variables: dict[KeyPath, str] = {}
         self._problems: list[Problem] = []
 
@@ -144,7 +138,8 @@ class _Loader(Generic[Config]):
     def _source(self, key: KeyPath) -> str:
         named = tuple(part for part in key if not part.isdecimal())
         ends = range(len(named), 0, -1)
-        return next((self._variables[named[:end]] for end in ends if named[:end] in self._variables), self._file)
+        variable = next((self._variables[named[:end]] for end in ends if named[:end] in self._variables), None)
+        return variable or self._read.origin(key) or self._file
 
     def _problem(self, error: ErrorDetails) -> Problem:
         """One pydantic error as one line. `loc` holds keys and list places, and tags of unions, which are no keys."""
@@ -161,22 +156,6 @@ class _Loader(Generic[Config]):
             return Problem(source, key, wanted)
         expected = f"expected {wanted}" if message.startswith("Input should be ") else wanted
         return Problem(source, key, f"{expected}, found {_found(place, error['input'])}")
-
-
-def _read_toml(path: Path) -> Table:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        problem = Problem(str(path), "", "no such file; give --config an existing TOML file")
-    except UnicodeDecodeError as error:
-        problem = Problem(str(path), "", f"expected UTF-8 text, found another encoding at byte {error.start}")
-    except OSError as error:
-        problem = Problem(str(path), "", f"cannot be read: {error.strerror or error}")
-    except tomllib.TOMLDecodeError as error:
-        at_line = _TOML_LINE.match(str(error))
-        source, what = (f"{path}:{at_line['line']}", at_line["what"]) if at_line else (str(path), str(error))
-        problem = Problem(source, "", f"not valid TOML: {what}")
-    raise ConfigError((problem,))
 
 
 def _from_text(field: FieldInfo | None, text: str) -> Any:
@@ -235,7 +214,7 @@ def _nearest(name: str, models: list[type[BaseModel]]) -> str:
 
 
 def _found(place: KeyPath, value: object) -> str:
-    if place and _SECRET_NAME.search(place[-1]):
+    if place and SECRET_NAME.search(place[-1]):
         return "a secret (not shown)"
     match value:
         case dict():
@@ -245,29 +224,7 @@ def _found(place: KeyPath, value: object) -> str:
         case SecretStr():
             return "a secret (not shown)"
         case str():
-            text = repr(_without_password(value))
+            text = repr(without_password(value))
         case _:
             text = repr(value)
     return text if len(text) <= _FOUND_CHARS_MAX else f"{text[:_FOUND_CHARS_MAX]}..."
-
-
-def _masked(value: Any, name: str = "") -> Any:
-    match value:
-        case dict():
-            return {key: _masked(inner, str(key)) for key, inner in value.items()}
-        case list():
-            return [_masked(inner, name) for inner in value]
-        case str() if value and _SECRET_NAME.search(name):
-            return _MASK
-        case str():
-            return _without_password(value)
-    return value
-
-
-def _without_password(text: str) -> str:
-    """A URL's password replaced by the mask; any other text unchanged."""
-    try:
-        password = urlsplit(text).password if "@" in text else None
-    except ValueError:
-        return text
-    return text.replace(f":{password}@", f":{_MASK}@") if password else text

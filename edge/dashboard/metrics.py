@@ -7,6 +7,7 @@ so the number of series is fixed.
 from collections.abc import Iterator, Mapping
 
 from edge.status import GatewayStatus, LinkStatus
+from sensors.alerts import Severity
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _LABEL_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
@@ -14,7 +15,8 @@ _LABEL_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 def metrics_text(status: GatewayStatus, streams: int) -> str:
     """Everything, ended by a line feed. `streams`: live streams that are open."""
-    return "".join([*_readings(status), *_forward(status), *_links(status), *_process(status, streams)])
+    parts = _readings(status), _forward(status), _links(status), _alerts(status), _process(status, streams)
+    return "".join(text for part in parts for text in part)
 
 
 def _metric(name: str, kind: str, words: str, *samples: tuple[Mapping[str, str], float | int | None]) -> str:
@@ -96,6 +98,20 @@ def _links(status: GatewayStatus) -> Iterator[str]:
     )
 
 
+def _alerts(status: GatewayStatus) -> Iterator[str]:
+    alerts = status.alerts
+    yield _metric(
+        "tidegate_alerts_active",
+        "gauge",
+        "Active alerts by severity.",
+        *(({"severity": severity.value}, getattr(alerts, severity.value)) for severity in Severity),
+    )
+    yield _metric(
+        "tidegate_alerts_unacknowledged", "gauge", "Alerts that nobody has acknowledged.", ({}, alerts.unacknowledged)
+    )
+    yield _metric("tidegate_alerts_raised_total", "counter", "Alerts that were raised.", ({}, alerts.raised))
+
+
 def _process(status: GatewayStatus, streams: int) -> Iterator[str]:
     yield _metric("tidegate_devices", "gauge", "Devices ever heard.", ({}, status.devices))
     yield _metric(
@@ -106,6 +122,12 @@ def _process(status: GatewayStatus, streams: int) -> Iterator[str]:
         "tidegate_store_healthy", "gauge", "0 while the disk refuses; nothing is acknowledged then.",
         ({}, int(status.store.healthy)),
     )  # fmt: skip
+    yield _metric(
+        "tidegate_certificate_expires_timestamp_seconds",
+        "gauge",
+        "When a certificate of the gateway ends, since 1970; absent: it cannot be read.",
+        *(({"key": one.key}, None if one.expires_ms is None else one.expires_ms / 1000) for one in status.certificates),
+    )
     yield _metric("tidegate_live_streams", "gauge", "Open streams of the dashboard.", ({}, streams))
     yield _metric(
         "tidegate_start_time_seconds", "gauge", "When the gateway started, since 1970.", ({}, status.started_ms / 1000)

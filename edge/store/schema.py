@@ -137,18 +137,39 @@ def m0007_age_marks(db: Database) -> None:
     db.conn.execute("CREATE TABLE age_marks (at_ms INTEGER PRIMARY KEY, head INTEGER NOT NULL) STRICT")
 
 
-def migrate(db: Database, path: str) -> list[str]:
+@migrations()
+def m0008_alerts(db: Database) -> None:
+    """Alerts, what is published of them by device, and what rules remember of a device (edge.alerts)."""
+    db.conn.execute(
+        "CREATE TABLE alerts (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, device_key INTEGER NOT NULL,"
+        " severity INTEGER NOT NULL, is_active INTEGER NOT NULL, is_known INTEGER NOT NULL,"
+        " is_open INTEGER NOT NULL, changed INTEGER NOT NULL,"
+        " body BLOB NOT NULL, crc INTEGER NOT NULL) STRICT"
+    )
+    db.conn.execute("CREATE UNIQUE INDEX alerts_open ON alerts (name) WHERE is_open = 1")
+    db.conn.execute("CREATE INDEX alerts_of_device ON alerts (device_key, changed)")
+    db.conn.execute(
+        "CREATE TABLE alert_devices (device_key INTEGER PRIMARY KEY, changed INTEGER NOT NULL,"
+        " published INTEGER NOT NULL, boot INTEGER NOT NULL, seq INTEGER NOT NULL) STRICT"
+    )
+    db.conn.execute("CREATE INDEX alerts_unpublished ON alert_devices (changed) WHERE changed > published")
+    db.conn.execute(
+        "CREATE TABLE rule_states (device_key INTEGER PRIMARY KEY, body BLOB NOT NULL, crc INTEGER NOT NULL) STRICT"
+    )
+
+
+def migrate(db: Database, path: str, wanted: Migrations = migrations) -> list[str]:
     """Bring the file up to date; the names of the migrations that ran. Raises `StoreTooNew`."""
-    known = {migration.name for migration in migrations.pending(db)} | {done.name for done in migrations.applied(db)}
-    ours = {migration.name for migration in _all()}
+    known = {migration.name for migration in wanted.pending(db)} | {done.name for done in wanted.applied(db)}
+    ours = {migration.name for migration in _all(wanted)}
     if known - ours:
         raise StoreTooNew(path, known - ours)
-    pending = [migration.name for migration in migrations.pending(db)]
+    pending = [migration.name for migration in wanted.pending(db)]
     if pending:
-        migrations.apply(db)
+        wanted.apply(db)
     return pending
 
 
-def _all() -> list[Migrations._Migration]:
+def _all(wanted: Migrations) -> list[Migrations._Migration]:
     """Every migration of this version (those pending on an empty file)."""
-    return migrations.pending(Database(memory=True))
+    return wanted.pending(Database(memory=True))

@@ -5,6 +5,7 @@ can end it and start it again on the same store and port.
 """
 
 import asyncio
+import queue
 import shutil
 import socket
 import subprocess
@@ -18,8 +19,11 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from playwright.sync_api import Browser, sync_playwright
 
+from edge.access.settings import Login
+from edge.alerts.rules import AlertRule, RuleKind
 from edge.config import ApiSettings, EdgeConfig, InfluxSettings, MqttSettings, StoreSettings
 from edge.gateway import serve
+from sensors.alerts import Severity
 from sensors.clock import SystemClock
 from sensors.reading import Reading
 from sensors.senml import encode
@@ -148,9 +152,20 @@ class Devices:
         if wait:
             info.wait_for_publish(READY_S)
 
-    def publish_raw(self, topic: str, payload: bytes) -> None:
+    def publish_raw(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Any bytes."""
-        self._client.publish(topic, payload, qos=1).wait_for_publish(READY_S)
+        self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(READY_S)
+
+    def retained(self, topic: str) -> bytes:
+        """What a late subscriber is told."""
+        told: queue.Queue[bytes] = queue.Queue()
+        self._client.message_callback_add(topic, lambda _client, _data, message: told.put(bytes(message.payload)))
+        self._client.subscribe(topic, qos=1)
+        try:
+            return told.get(timeout=READY_S)
+        finally:
+            self._client.message_callback_remove(topic)
+            self._client.unsubscribe(topic)
 
     def close(self) -> None:
         """Disconnect."""
@@ -161,7 +176,7 @@ class Devices:
 class Stage:
     """All of them together."""
 
-    def __init__(self, port: int, folder: Path) -> None:
+    def __init__(self, port: int, folder: Path, login: Login) -> None:
         self.cloud = Cloud()
         self.cloud.start()
         self.gateway = RunningGateway(
@@ -169,7 +184,18 @@ class Stage:
                 mqtt=MqttSettings(port=port),
                 store=StoreSettings(data_dir=folder),
                 influx=InfluxSettings(url=f"http://127.0.0.1:{self.cloud.port}", flush_every_ms=200),
-                api=ApiSettings(port=free_port()),
+                api=ApiSettings(port=free_port(), login=login),
+                rules=(
+                    AlertRule(
+                        name="too-warm",
+                        kind=RuleKind.THRESHOLD,
+                        value="temperature",
+                        above=80.0,
+                        hysteresis=5.0,
+                        severity=Severity.CRITICAL,
+                        message="{device} is too warm: {number:.1f} {unit}",
+                    ),
+                ),
             )
         )
         self.gateway.start()
@@ -183,10 +209,10 @@ class Stage:
 
 
 @contextmanager
-def stage(folder: Path) -> Iterator[Stage]:
+def stage(folder: Path, login: Login = Login.AUTO) -> Iterator[Stage]:
     """A stage that runs inside the `with`."""
     with mosquitto(folder / "broker") as port:
-        opened = Stage(port, folder / "store")
+        opened = Stage(port, folder / "store", login)
         try:
             yield opened
         finally:
