@@ -24,10 +24,11 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from bench.broker import mosquitto
-from bench.load import SITE, publish, readings
 from edge.config import MqttSettings
-from edge.mqtt import MqttConnection, Received, connect
+from edge.message import Message
+from edge.mqtt import MqttConnection, connect
+from tidegate.bench.load import SITE, publish, readings
+from tidegate.bench.mosquitto import mosquitto
 
 FILTER = f"tidegate/v1/{SITE}/+/reading"
 CLIENTS = ("tidegate", "paho manual_ack", "paho", "aiomqtt")
@@ -52,7 +53,7 @@ async def run_tidegate(port: int, keep: Keep, expected: int) -> None:
     """The gateway's own client: PUBACK after `keep`."""
     seen, done = 0, asyncio.Event()
 
-    def deliver(connection: MqttConnection, messages: list[Received]) -> None:
+    def deliver(connection: MqttConnection, messages: list[Message]) -> None:
         nonlocal seen
         for message in messages:
             keep(message.payload)
@@ -154,7 +155,7 @@ def cost_us(client: str, messages: int) -> float:
     """Microseconds of CPU for each message."""
     with mosquitto() as port:
         process = start(client, port, messages)
-        subprocess.run([sys.executable, "-m", "bench.load", str(port), str(messages)], check=True)
+        subprocess.run([sys.executable, "-m", "tidegate.bench.load", "127.0.0.1", str(port), str(messages)], check=True)
         output, _ = process.communicate(timeout=120)
         return float(output) * 1e6 / messages
 
@@ -165,7 +166,7 @@ def lost(client: str) -> int:
         kept = Path(folder) / "kept"
         kept.touch()
         process = start(client, port, sys.maxsize, kept)
-        asyncio.run(publish(port, readings(LOSS_MESSAGES, 1)))
+        asyncio.run(publish("127.0.0.1", port, readings(LOSS_MESSAGES, 1)))
         while kept.read_bytes().count(b"\n") < LOSS_KILL_AT:
             time.sleep(0.01)
         process.kill()

@@ -153,8 +153,7 @@ class Budget:
             for name in self._ledger.destinations:
                 thinned = thin and self._policy(name) is OnFull.THIN_OLDEST
                 self._give_up(name, THINNED if thinned else entry, going, page.damaged)
-            last = going[-1].id if going or page.damaged is None else page.damaged[0]
-            self._store.change("DELETE FROM readings WHERE id <= ?", (last,))
+            self._store.drop_through(going[-1].id if going or page.damaged is None else page.damaged[0])
         return True
 
     def _give_up(self, destination: str, entry: str, going: list[LogEntry], damaged: StoredRow | None) -> None:
@@ -203,4 +202,4 @@ class Budget:
 
 
 def _ids(entries: list[LogEntry]) -> Intervals:
-    return Intervals((entry.id, entry.id) for entry in entries)
+    return Intervals.of(entry.id for entry in entries)

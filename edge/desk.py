@@ -31,7 +31,7 @@ from edge.quarantine import Quarantine
 from edge.store import Salvage, Store, StoreCorrupt
 from edge.store.names import FIRST_DESTINATION, HEAD_CURSOR
 from edge.store.outage_log import OutageLog
-from edge.windows import PAGE_ROWS, WINDOWS_CURSOR, Aggregator
+from edge.windows import READ_ROWS, WINDOWS_CURSOR, Aggregator
 from sensors.topics import Topic
 
 STORE_FILE = "gateway.sqlite"
@@ -242,10 +242,12 @@ class Desk:
         if (
             self._aggregated_ms is not None
             and now_ms - self._aggregated_ms < AGGREGATE_EVERY_MS
-            and self.store.head - self.store.cursor(WINDOWS_CURSOR) < PAGE_ROWS
+            and self.store.head - self.store.cursor(WINDOWS_CURSOR) < READ_ROWS
         ):
             return False
         more = self._aggregator.advance(wall_ms)
+        left = self.store.head - self.store.cursor(WINDOWS_CURSOR)
+        more = more and not 0 < left < READ_ROWS  # what came meanwhile may gather
         self._aggregated_ms = None if more else now_ms
         return more
 

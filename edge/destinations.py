@@ -135,11 +135,8 @@ class Destinations:
                 month_cursor(name),
             )
             self._store.run("DELETE FROM link_months WHERE destination = ?", (name,))
-            self._store.run_many("DELETE FROM cursors WHERE name = ?", [(cursor,) for cursor in cursors])
             sets = [mark for (mark,) in self._store.run("SELECT name FROM ranges") if _owner(mark) == name]
-            self._store.run_many(
-                "DELETE FROM ranges WHERE name = ?", [(mark,) for mark in (*sets, covered_ranges(name))]
-            )
+            self._store.forget_consumer(cursors, [*sets, covered_ranges(name)])
         self.removed = tuple(other for other in self.removed if other != name)
         return held
 

@@ -39,7 +39,7 @@ from edge.ingest import Message
 from edge.link_recorder import LinkRecorder
 from edge.maintenance import Maintenance
 from edge.mapping.rules import subscriptions
-from edge.mqtt import ConnectionLost, MqttConnection, Received, connect
+from edge.mqtt import ConnectionLost, MqttConnection, connect
 from edge.retry import Backoff
 from edge.senders import Sender, sender_for
 from edge.status import (
@@ -83,7 +83,7 @@ class Gateway:
         self._uplinks = self._all_uplinks()
         self._maintenance = Maintenance()
         self._certificates = CertificateWatch(config, clock)
-        self._inbox: Inbox[tuple[MqttConnection, Received]] = Inbox()
+        self._inbox: Inbox[MqttConnection, Message] = Inbox()
         self._connection: MqttConnection | None = None
         self._alerts = AlertPublisher(desk.alerts.book, self._in_store)
         self._store_error: str | None = None
@@ -202,7 +202,7 @@ class Gateway:
             tried_s = asyncio.get_running_loop().time()
             try:
                 self._inbox.clear()
-                self._connection = await connect(self._config.mqtt, filters, self._deliver)
+                self._connection = await connect(self._config.mqtt, filters, self._inbox.put)
                 connected_s = asyncio.get_running_loop().time()
                 self._recorder.broker_connected(tried_s, self._connection)
                 self._sessions_lost += not self._connection.session_present
@@ -228,24 +228,12 @@ class Gateway:
     async def _intake(self) -> None:
         settings = self._config.store
         while True:
-            received = await self._inbox.take(settings.commit_rows_max, settings.commit_wait_ms / 1000)
-            messages = [
-                Message(item.topic, item.payload, item.retained, item.packet_id, item.redelivered)
-                for _, item in received
-            ]
+            connection, messages = await self._inbox.take(settings.commit_rows_max, settings.commit_wait_ms / 1000)
             downlinks = await self._commit(messages)
             self._wake_uplinks()
-            self._acknowledge(received)
+            if connection is not None:  # on which they came: one that is gone takes no more, and they come again
+                connection.acknowledge([each.packet_id for each in messages if each.packet_id is not None])
             self._send_down(downlinks)
-
-    def _deliver(self, connection: MqttConnection, messages: Sequence[Received]) -> None:
-        self._inbox.put([(connection, message) for message in messages])
-
-    def _acknowledge(self, received: Sequence[tuple[MqttConnection, Received]]) -> None:
-        """Each message on the connection it came on: one that is gone takes no more, and its messages come again."""
-        for connection in dict.fromkeys(connection for connection, _ in received):
-            ids = [item.packet_id for on, item in received if on is connection and item.packet_id is not None]
-            connection.acknowledge(ids)
 
     async def _commit(self, messages: Sequence[Message]) -> list[Downlink]:
         """Commit, however long it takes: while the store refuses, nothing is acknowledged."""

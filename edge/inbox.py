@@ -10,26 +10,30 @@ from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
+Origin = TypeVar("Origin")
 
 
-class Inbox(Generic[Item]):
-    """For one reader."""
+class Inbox(Generic[Origin, Item]):
+    """For one reader. All that waits comes from one origin: with the first item of another, what waits is forgotten."""
 
     def __init__(self) -> None:
+        self._origin: Origin | None = None
         self._items: list[Item] = []
         self._arrived = asyncio.Event()
         self._filled = asyncio.Event()
         self._wanted = 1
 
-    def put(self, items: Iterable[Item]) -> None:
+    def put(self, origin: Origin, items: Iterable[Item]) -> None:
         """Add messages; never waits: the receive maximum bounds what can come."""
+        if origin is not self._origin:
+            self._origin, self._items = origin, []
         self._items += items
         self._arrived.set()
         if len(self._items) >= self._wanted:
             self._filled.set()
 
-    async def take(self, count_max: int, wait_s: float) -> list[Item]:
-        """The next messages: waits for the first, then up to `wait_s` for `count_max` of them."""
+    async def take(self, count_max: int, wait_s: float) -> tuple[Origin | None, list[Item]]:
+        """Whence they come, and the next messages: waits for the first, then up to `wait_s` for `count_max` of them."""
         await self._arrived.wait()
         if wait_s > 0 and len(self._items) < count_max:
             self._wanted = count_max
@@ -42,7 +46,7 @@ class Inbox(Generic[Item]):
         taken, self._items = self._items[:count_max], self._items[count_max:]
         if not self._items:
             self._arrived.clear()
-        return taken
+        return self._origin, taken
 
     def clear(self) -> None:
         """Forget what waits: the connection that it came on is gone, and it will come again."""

@@ -13,7 +13,6 @@ Synchronous; lives in the store's thread.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from edge.alerts.book import AlertBook
 from edge.device_clocks import EARLIEST_MS, RESTAMPED, DeviceClocks, latest_possible_ms, restamp
@@ -23,6 +22,7 @@ from edge.limits import LimitExceeded, Limits, Series, admit_device
 from edge.mapping.mapper import Mapped, Mapper
 from edge.mapping.recent import Recent
 from edge.mapping.sparkplug import AliasUnknown, Nodes
+from edge.message import Message as Message
 from edge.store import Store
 from sensors.alerts import decode_device_alert
 from sensors.messages import MessageError, decode_state
@@ -42,16 +42,6 @@ UNSUPPORTED = "unsupported"
 """The total of Sparkplug metrics that are no values: data sets, templates, files, no finite number."""
 RETAINED = "retained"
 """The total of retained messages of foreign devices: old news that the broker tells at a subscription, not readings."""
-
-
-class Message(NamedTuple):
-    """One MQTT message. `topic` is bytes where it was not UTF-8; see `edge.mqtt.framing.Received` for the others."""
-
-    topic: str | bytes
-    payload: bytes
-    retained: bool = False
-    packet_id: int | None = None
-    redelivered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +96,9 @@ class _Batch:
         )
 
 
+_Taker = Callable[[Topic, bytes, int, _Batch], None]
+
+
 class Ingest:
     """Takes batches of messages into one store."""
 
@@ -133,9 +126,9 @@ class Ingest:
         self._series = Series(store, self._limits.series_per_device_max)
         self.clocks = DeviceClocks()
         self._message_bytes_max = message_bytes_max
-        self._topics: dict[str, Topic] = {}
         self._downlinks = downlinks
-        self._takers: dict[Kind, Callable[[Topic, bytes, int, _Batch], None]] = {
+        self._routes: dict[str, tuple[Topic, _Taker]] = {}
+        self._takers: dict[Kind, _Taker] = {
             Kind.READING: self._take_readings,
             Kind.STATE: self._take_state,
             Kind.ALERT: self._take_alert,
@@ -215,15 +208,16 @@ class Ingest:
     def _understand(self, message: Message, now_ms: int, batch: _Batch) -> None:
         """Gather what the message says; raises one of `_BAD_MESSAGE` before any reading is gathered."""
         self._check_size(message.payload)
-        if isinstance(message.topic, bytes):
+        text = message.topic
+        if isinstance(text, bytes):
             raise TopicError("the topic is not UTF-8")
-        if self._mapper is not None and not message.topic.startswith(self._own_prefix):
-            self._take_foreign(self._mapper, message.topic, message, now_ms, batch)
-            return
-        topic = self._topic(message.topic)
-        take = self._takers.get(topic.kind)
-        if take is None:
-            raise TopicError(f"kind {topic.kind} is not sent to a gateway: expected {', '.join(self._takers)}")
+        route = self._routes.get(text)
+        if route is None:
+            if self._mapper is not None and not text.startswith(self._own_prefix):
+                self._take_foreign(self._mapper, text, message, now_ms, batch)
+                return
+            route = self._route(text)
+        topic, take = route
         batch.is_retained = message.retained
         take(topic, message.payload, now_ms, batch)
 
@@ -231,14 +225,15 @@ class Ingest:
         if len(payload) > self._message_bytes_max:
             raise PayloadError(f"{len(payload)} bytes: expected at most {self._message_bytes_max}")
 
-    def _topic(self, text: str) -> Topic:
-        topic = self._topics.get(text)
-        if topic is None:
-            topic = parse_topic(text, self._root)
-            if len(self._topics) >= TOPIC_CACHE_MAX:
-                self._topics.clear()
-            self._topics[text] = topic
-        return topic
+    def _route(self, text: str) -> tuple[Topic, _Taker]:
+        topic = parse_topic(text, self._root)
+        take = self._takers.get(topic.kind)
+        if take is None:
+            raise TopicError(f"kind {topic.kind} is not sent to a gateway: expected {', '.join(self._takers)}")
+        if len(self._routes) >= TOPIC_CACHE_MAX:
+            self._routes.clear()
+        self._routes[text] = topic, take
+        return topic, take
 
     def _take_readings(self, topic: Topic, payload: bytes, now_ms: int, batch: _Batch) -> None:
         readings = decode(payload, device=topic.device, received_at_ms=now_ms)

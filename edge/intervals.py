@@ -28,6 +28,14 @@ class Intervals:
         for first, last in ranges:
             self.add_range(first, last)
 
+    @classmethod
+    def of(cls, numbers: Iterable[int]) -> "Intervals":
+        """The set of these numbers; quick where they rise."""
+        made = cls()
+        for number in numbers:
+            made.add(number)
+        return made
+
     def add(self, number: int) -> bool:
         """Add one number; whether it was new."""
         ends = self._ends
@@ -66,6 +74,12 @@ class Intervals:
         """Add everything that the other set holds."""
         for first, last in other:
             self.add_range(first, last)
+
+    def copy(self) -> "Intervals":
+        """A set of the same numbers."""
+        copied = Intervals()
+        copied._starts, copied._ends = self._starts[:], self._ends[:]
+        return copied
 
     def minus(self, other: "Intervals") -> "Intervals":
         """What this set holds and the other does not."""

@@ -7,7 +7,8 @@ since. Nothing here is durable: a restart starts it over from the end of the log
 
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+
+import msgspec
 
 from sensors.reading import Reading, Value
 
@@ -20,7 +21,7 @@ TEXT_CHARS_MAX = 256  # of a text value: what a table can show
 Name = tuple[str, str | None]
 
 
-class Recent(NamedTuple):
+class Recent(msgspec.Struct, frozen=True, gc=False):
     """One reading in a ring. `numbers` stand in the order of the device's columns; it may be the shorter."""
 
     version: int
@@ -32,7 +33,7 @@ class Recent(NamedTuple):
     numbers: tuple[float | None, ...]
 
 
-class LatestValue(NamedTuple):
+class LatestValue(msgspec.Struct, frozen=True, gc=False):
     """One value as last measured."""
 
     value: float | bool | str

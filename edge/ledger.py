@@ -19,9 +19,9 @@ Promise: for every destination, received = delivered + held + thinned + expired 
 was `before` it), at any instant and after any crash: for one that was removed from the configuration too, until it is
 forgotten.
 
-The ledger is a reader of the log: its sets live in memory and are written every `CHECKPOINT_ROWS` rows together with
-the ids that they cover; after a crash the few rows that they do not cover are read again. Only covered rows are
-deleted.
+The ledger is a reader of the log: its sets live in memory (those of the `ACCOUNTS_MAX` accounts that changed last) and
+are written every `CHECKPOINT_ROWS` rows together with the ids that they cover; after a crash the few rows that they do
+not cover are read again. Only covered rows are deleted.
 Synchronous; lives in the store's thread.
 """
 
@@ -52,6 +52,7 @@ from edge.store.rows import LogEntry
 from edge.store.store import Store
 
 CHECKPOINT_ROWS = 8192  # rows read again after a crash: about 50 ms; and one ledger write per so many readings
+ACCOUNTS_MAX = 20_000  # kept in memory, some 1 KB each: every boot of the largest fleet that is heard these days
 RECOVER_ROWS = 2048  # of one read while recovering, so that memory stays flat
 
 
@@ -198,7 +199,7 @@ class Ledger:
 
     def receive(self, device_key: int, boot: int, seq: int) -> bool:
         """Note one reading; whether it is new. A duplicate is counted, and must not be appended to the log."""
-        account = self._account(device_key, boot)
+        account = self._accounts.get((device_key, boot)) or self._account(device_key, boot)
         if not account.dirty:
             self._touch(device_key, boot)
         if account.received.add(seq):
@@ -228,11 +229,14 @@ class Ledger:
     def deliver(self, destination: str, entries: Iterable[LogEntry]) -> None:
         """Note that a destination accepted these entries."""
         name, count = f"{DELIVERED}/{destination}", 0
+        sets: dict[tuple[int, int], Intervals] = {}
         for entry in entries:
-            account = self._account(entry.device_key, entry.reading.boot)
-            account.entry(name).add(entry.reading.seq)
-            if not account.dirty:
-                self._touch(entry.device_key, entry.reading.boot)
+            key = entry.device_key, entry.reading.boot
+            seqs = sets.get(key)
+            if seqs is None:
+                seqs = sets[key] = self._account(*key).entry(name)
+                self._touch(*key)
+            seqs.add(entry.reading.seq)
             count += 1
         self.totals[name] += count
         self._uncovered += count
@@ -278,7 +282,7 @@ class Ledger:
         for device_key, boot, account in self.accounts():
             gone = account.received.minus(waiting.get((device_key, boot), Intervals()))
             if gone:
-                account.entry(name).update(gone)
+                self._account(device_key, boot).entry(name).update(gone)
                 self._touch(device_key, boot)
                 self.totals[name] += gone.count()
         self._counted = True
@@ -334,6 +338,13 @@ class Ledger:
         for account in self._dirty.values():
             account.dirty = False
         self._dirty.clear()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Keep only the accounts that changed last: the others are as the store has them, and are read when asked."""
+        for key in list(self._accounts)[: max(0, len(self._accounts) - ACCOUNTS_MAX)]:
+            del self._accounts[key]
+            self._boots[key[0]].remove(key[1])
 
     def deletable_through(self) -> int:
         """The highest position that every destination, every other reader and the written ledger have passed."""
@@ -367,12 +378,16 @@ class Ledger:
     def accounts(self) -> Iterator[tuple[int, int, Account]]:
         """Every (device_key, boot, account), in order."""
         for key in sorted({*self._store.ledger_accounts(), *self._accounts}):
-            yield *key, self._account(*key)
+            yield *key, self._seen(*key)
 
     def accounts_of(self, device_key: int) -> Iterator[tuple[int, Account]]:
         """Every (boot, account) of one device, in order."""
         for boot in sorted({*self._store.ledger_boots(device_key), *self._boots.get(device_key, ())}):
-            yield boot, self._account(device_key, boot)
+            yield boot, self._seen(device_key, boot)
+
+    def _seen(self, device_key: int, boot: int) -> Account:
+        """An account to look at: a question keeps nothing in memory."""
+        return self._accounts.get((device_key, boot)) or Account(self._store.ledger_entries(device_key, boot))
 
     def _account(self, device_key: int, boot: int) -> Account:
         account = self._accounts.get((device_key, boot))
@@ -383,9 +398,12 @@ class Ledger:
         return account
 
     def _touch(self, device_key: int, boot: int) -> None:
-        account = self._accounts[device_key, boot]
-        account.dirty = True
-        self._dirty[device_key, boot] = account
+        key = device_key, boot
+        account = self._accounts[key]
+        if not account.dirty:
+            account.dirty = True
+            self._dirty[key] = account
+            self._accounts[key] = self._accounts.pop(key)  # the last to be let go
 
 
 def _is_of(entry: str, destination: str) -> bool:

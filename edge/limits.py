@@ -70,12 +70,11 @@ class Series:
         if known is None:
             rows = self._store.query("SELECT name, unit FROM device_series WHERE device_key = ?", (device_key,))
             known = self._known[device_key] = {(name, unit or None) for name, unit in rows}
-        new = {
-            series
-            for reading in readings
-            for value in reading.values
-            if (series := (value.name, value.unit)) not in known
-        }
+        new: set[tuple[str, str | None]] = set()
+        for reading in readings:
+            for value in reading.values:
+                if (value.name, value.unit) not in known:
+                    new.add((value.name, value.unit))
         if not new:
             return
         if len(known) + len(new) > self._max:

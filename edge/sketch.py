@@ -9,6 +9,8 @@ span less than a factor of 10^17 (beyond it the smallest count as larger ones); 
 were added, never on their order or on how sketches were merged.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 from ddsketch.ddsketch import BaseDDSketch
 from ddsketch.mapping import LogarithmicMapping
@@ -27,6 +29,18 @@ class Sketch(msgspec.Struct, array_like=True):
     zeros: int = 0
     positive: dict[int, int] = {}
     negative: dict[int, int] = {}
+
+    @classmethod
+    def of(cls, numbers: Iterable[float]) -> "Sketch":
+        """A sketch of these finite numbers."""
+        made = cls()
+        for number in numbers:
+            made.add(number)
+        return made
+
+    def copy(self) -> "Sketch":
+        """The same numbers, on their own."""
+        return Sketch(self.zeros, dict(self.positive), dict(self.negative))
 
     def add(self, number: float) -> None:
         """Add one finite number."""

@@ -11,11 +11,15 @@ count and a last value.
 """
 
 import math
+from collections.abc import Sequence
 
 import msgspec
 
 from edge.sketch import Sketch
 
+Content = float | bool | str
+SeriesKey = tuple[str, str | None, bool]
+"""(name, unit, whether it is a text)."""
 At = tuple[int, int, int]
 """(taken_at_ms, boot, seq): what decides which value is the last one."""
 
@@ -35,35 +39,46 @@ class Stats(msgspec.Struct, array_like=True):
 
     @classmethod
     def of(
-        cls, name: str, unit: str | None, content: float | bool | str, at: At, *, quantiles: bool = False
+        cls,
+        name: str,
+        unit: str | None,
+        contents: Sequence[Content],
+        last: Content,
+        last_at: At,
+        *,
+        quantiles: bool = False,
     ) -> "Stats":
-        """The statistics of one value; those that shall have `quantiles` have them from their first value on."""
-        if isinstance(content, str):
-            return cls(name, unit, 1, content, at)
-        number = float(content) + 0.0  # -0.0 becomes 0.0: which of the two is the lower would depend on the order
-        sketch = None
-        if quantiles:
-            sketch = Sketch()
-            sketch.add(number)
-        return cls(name, unit, 1, number, at, number, number, [number], sketch)
+        """The statistics of values that are all texts, or all none; `last` is the one with the highest `At`."""
+        if isinstance(last, str):
+            return cls(name, unit, len(contents), last, last_at)
+        numbers = [content + 0.0 for content in contents if not isinstance(content, str)]
+        # -0.0 became 0.0: which of the two is the lower would depend on the order
+        sketch = Sketch.of(numbers) if quantiles else None
+        low, high = min(numbers), max(numbers)
+        return cls(name, unit, len(numbers), last + 0.0, last_at, low, high, exact_sum(numbers), sketch)
 
-    def add(self, content: float | bool | str, at: At) -> None:
-        """Add one more value; a text to a text, a number to a number."""
-        self.count += 1
-        if isinstance(content, str):
-            if at >= self.last_at:
-                self.last, self.last_at = content, at
+    def copy(self) -> "Stats":
+        """The same, to be merged into on its own."""
+        sketch = None if self.sketch is None else self.sketch.copy()
+        return msgspec.structs.replace(self, sketch=sketch)
+
+    def merge(self, other: "Stats") -> None:
+        """Add what another holds of the same value; a text to a text, a number to a number.
+
+        Quantiles are told of a value that has had them from its first number to its last, or not at all.
+        """
+        self.count += other.count
+        if other.last_at >= self.last_at:
+            self.last, self.last_at = other.last, other.last_at
+        if isinstance(self.last, str):
             return
-        number = float(content) + 0.0
-        if at >= self.last_at:
-            self.last, self.last_at = number, at
-        if number < self.low:
-            self.low = number
-        elif number > self.high:
-            self.high = number
-        _grow(self.partials, number)
-        if self.sketch is not None:
-            self.sketch.add(number)
+        self.low = min(self.low, other.low)
+        self.high = max(self.high, other.high)
+        self.partials = exact_sum(self.partials + other.partials)
+        if self.sketch is not None and other.sketch is not None:
+            self.sketch.merge(other.sketch)
+        else:
+            self.sketch = None
 
     def summary(self, quantiles: tuple[float, ...] = ()) -> "Summary":
         """The finished figures, with these quantiles if they were kept."""
@@ -98,18 +113,18 @@ class Summary(msgspec.Struct, frozen=True, array_like=True):
         return None if self.total is None else self.total / self.count
 
 
-def _grow(partials: list[float], number: float) -> None:
-    """Add to a list of partial sums that do not overlap, smallest first, without losing a bit."""
-    if not math.isfinite(partials[-1]):
-        return
-    kept = 0
-    for partial in partials:
-        big, small = (number, partial) if abs(number) >= abs(partial) else (partial, number)
-        number = big + small
-        rest = small - (number - big)
-        if rest:
-            partials[kept] = rest
-            kept += 1
-    partials[kept:] = [number]
-    if not math.isfinite(number):
-        partials[:] = [math.inf]
+def exact_sum(numbers: list[float]) -> list[float]:
+    """Partial sums that do not overlap and add up to exactly these numbers, smallest first.
+
+    `math.fsum` gives the sum, rounded once; what the rounding left out is the sum of the numbers less that; and so on.
+    """
+    if len(numbers) == 1:
+        return numbers
+    rest, partials = list(numbers), []
+    try:
+        while total := math.fsum(rest):
+            partials.append(total)
+            rest.append(-total)
+    except (OverflowError, ValueError):  # beyond a double; ValueError: it was so before, and inf meets -inf
+        return [math.inf]
+    return partials[::-1] or [0.0]

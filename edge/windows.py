@@ -24,18 +24,22 @@ not depend on how many windows are open.
 Synchronous; lives in the store's thread.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from edge.cells import Cell, gather
 from edge.intervals import Intervals
 from edge.ledger import NOT_ROLLED_UP, Ledger
-from edge.stats import Stats
-from edge.store import LogEntry, Store
+from edge.stats import SeriesKey, Stats
+from edge.store import Store
 from edge.store.names import WINDOWS_CURSOR as WINDOWS_CURSOR
 from edge.store.windows import Window, WindowKey, WindowTables
 
-PAGE_ROWS = 2048  # of one transaction: one fsync for so many readings, and up to 0.1 s in which ingest waits
-EMIT_WINDOWS = 2048  # of one transaction, for the same reasons
+PAGE_ROWS = 8192  # of one transaction: one fsync, and one look at every window, for so many readings
+READ_ROWS = 2048  # of one read, so that memory stays flat
+CELLS_MAX = 2048  # a page of many devices ends earlier: each cell is a look at its windows, and ingest waits 0.1 s
+EMIT_WINDOWS = 2048  # of one transaction, for the same reason
 SERIES_MAX = 256  # values of one device in one window: four times what one reading may hold; bounds a row
 FORGOTTEN_RANGES_MAX = 1024  # per device and size, about 10 KB: beyond it the oldest gap counts as forgotten, too
 DEFAULT_SIZES_S = (10, 60, 900)
@@ -61,6 +65,7 @@ class Aggregator:
         self._ledger = ledger
         self._rules = rules
         self._tables = WindowTables(store)
+        self._stretch_ms = 1000 * math.gcd(*rules.sizes_s)
         self._horizon_ms = 1000 * max(rules.sizes_s, default=0) + rules.grace_ms + rules.lateness_ms
 
     def advance(self, wall_ms: int | None) -> bool:
@@ -70,24 +75,37 @@ class Aggregator:
         """
         if not self._rules.sizes_s:
             return self._skip_log(wall_ms)
-        position = self._store.cursor(WINDOWS_CURSOR)
-        page = self._store.read(position, PAGE_ROWS)
-        if page.damaged is not None:
-            position = page.damaged[0]  # the forwarder puts it into quarantine
-        elif page.entries:
-            position = page.entries[-1].id
+        before = self._store.cursor(WINDOWS_CURSOR)
+        cells, position, received_at_ms = self._gather(before)
         behind = position < self._store.head
-        clock_ms = page.entries[-1].received_at_ms if behind and page.entries else wall_ms
-        due = [] if clock_ms is None else self._due(clock_ms)
-        if not page.entries and page.damaged is None and not due:
+        clock_ms = received_at_ms if behind and received_at_ms is not None else wall_ms
+        if position == before and (clock_ms is None or not self._due(clock_ms)):
             return False
+        due: list[WindowKey] = []
         with self._ledger.transaction():
-            self._take(page.entries)
+            self._take(cells)
             self._store.set_cursor(WINDOWS_CURSOR, position)
             if clock_ms is not None:
                 due = self._due(clock_ms)  # what this page opened and closed is among them
                 self._serve(due)
         return behind or len(due) == EMIT_WINDOWS
+
+    def _gather(self, position: int) -> tuple[list[Cell], int, int | None]:
+        """The next page, where it ends, and when its last reading was received."""
+        cells: dict[tuple[int, int], Cell] = {}
+        received_at_ms: int | None = None
+        through = position + PAGE_ROWS
+        while position < through and len(cells) < CELLS_MAX:
+            wanted = min(READ_ROWS, through - position)
+            page = self._store.read(position, wanted)
+            gather(page.entries, self._stretch_ms, cells)
+            if page.entries:
+                position, received_at_ms = page.entries[-1].id, page.entries[-1].received_at_ms
+            if page.damaged is not None:
+                position = page.damaged[0]  # the forwarder puts it into quarantine
+            if len(page.entries) < wanted:
+                break
+        return list(cells.values()), position, received_at_ms
 
     def _skip_log(self, wall_ms: int | None) -> bool:
         """Nothing is to be rolled up: hold no row back, and finish the windows of an earlier configuration."""
@@ -104,21 +122,21 @@ class Aggregator:
 
     # -- readings into windows
 
-    def _take(self, entries: Iterable[LogEntry]) -> None:
+    def _take(self, cells: Iterable[Cell]) -> None:
         touched: dict[WindowKey, Window | None] = {}
         forgotten: dict[tuple[int, int], Intervals] = {}
         missed = 0
-        for entry in entries:
-            taken_at_ms = entry.reading.taken_at_ms
+        for cell in cells:
+            series = cell.series(quantiles=bool(self._rules.quantiles))
             for size_s in self._rules.sizes_s:
-                key = WindowKey(entry.device_key, size_s, taken_at_ms - taken_at_ms % (1000 * size_s))
+                key = WindowKey(cell.device_key, size_s, cell.start_ms - cell.start_ms % (1000 * size_s))
                 if key not in touched:
                     touched[key] = self._open(key, forgotten)
                 window = touched[key]
                 if window is None:
-                    missed += 1
+                    missed += cell.readings
                 else:
-                    missed += self._add(key, window, entry)
+                    missed += self._add(key, window, cell, series)
         self._tables.put((key, window) for key, window in touched.items() if window is not None)
         if missed:
             self._ledger.count(NOT_ROLLED_UP, missed)
@@ -135,24 +153,21 @@ class Aggregator:
             return None
         return Window({}, dirty=False, touched_ms=0, next_ms=0)
 
-    def _add(self, key: WindowKey, window: Window, entry: LogEntry) -> int:
-        """Add a reading's values; how many found no room."""
-        reading, series, missed = entry.reading, window.series, 0
-        at = (reading.taken_at_ms, reading.boot, reading.seq)
-        for value in reading.values:
-            content = value.value
-            name = (value.name, value.unit, isinstance(content, str))
-            stats = series.get(name)
-            if stats is not None:
-                stats.add(content, at)
-            elif len(series) < SERIES_MAX:
-                series[name] = Stats.of(value.name, value.unit, content, at, quantiles=bool(self._rules.quantiles))
+    def _add(self, key: WindowKey, window: Window, cell: Cell, series: dict[SeriesKey, Stats]) -> int:
+        """Add a cell; how many values found no room."""
+        known, missed = window.series, 0
+        for name, stats in series.items():
+            before = known.get(name)
+            if before is not None:
+                before.merge(stats)
+            elif len(known) < SERIES_MAX:
+                known[name] = stats.copy()
             else:
-                missed += 1
+                missed += stats.count
         if not window.dirty:
             window.dirty = True
-            window.next_ms = entry.received_at_ms + key.end_ms - reading.taken_at_ms + self._rules.grace_ms
-        window.touched_ms = entry.received_at_ms
+            window.next_ms = cell.opened_ms + key.end_ms + self._rules.grace_ms
+        window.touched_ms = cell.touched_ms
         return missed
 
     # -- windows into rollups, and out of the store

@@ -18,7 +18,7 @@ raises `PayloadError` with a sentence that names the record and what was expecte
 import io
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from functools import lru_cache
 
@@ -112,9 +112,9 @@ def decode(payload: bytes, *, device: str, received_at_ms: int) -> list[Reading]
     records = _records(payload)
     if not records:
         raise PayloadError("the pack is empty: expected at least one record")
-    if b'_"' in payload or payload[0] in _CBOR_ARRAYS:
+    if (b"_" in payload and b'_"' in payload) or payload[0] in _CBOR_ARRAYS:  # one byte is found the quicker
         _refuse_must_understand(payload)
-    readings = list(_group(records, device, received_at_ms))
+    readings = _group(records, device, received_at_ms)
     if len(readings) > READINGS_MAX:
         raise PayloadError(f"the pack holds {len(readings)} readings: expected at most {READINGS_MAX}")
     return readings
@@ -212,29 +212,37 @@ def _refuse_must_understand(payload: bytes) -> None:
                 raise PayloadError(f"record {at}: label {label!r} must be understood, and is not")
 
 
-def _group(records: list[_Record], device: str, received_at_ms: int) -> Iterator[Reading]:
+def _group(records: list[_Record], device: str, received_at_ms: int) -> list[Reading]:
     """Resolve the base labels and gather the records of each reading."""
     base = _Record(bn="", bt=0.0, bv=0.0)
+    readings: list[Reading] = []
     boot: int | None = None
     head: tuple[int, int, int, bool] | None = None
     values: list[Value] = []
     for at, record in enumerate(records):
         _move_base(base, record, at)
-        boot = boot if record.boot is None else record.boot
-        taken = _taken_at(base, record, at, received_at_ms)
+        if record.boot is not None:
+            boot = record.boot
         if record.seq is not None:
             if head is not None:
-                yield _reading(device, head, values)
-            head, values = (_checked(boot, "boot", BOOT_MAX, at), _checked(record.seq, "seq", SEQ_MAX, at), *taken), []
+                readings.append(_reading(device, head, values))
+            head, values = _head(base, record, boot, received_at_ms, at), []
         elif head is None:
             raise PayloadError(f"record {at}: seq is missing: expected boot and seq in the first record")
-        elif taken[0] != head[2]:
+        elif _taken_at(base, record, at, received_at_ms)[0] != head[2]:
             raise PayloadError(f"record {at}: its time differs within the reading of seq {head[1]}")
         values.append(_value(base, record, device, at))
         if len(values) > VALUES_MAX:
             raise PayloadError(f"record {at}: the reading of seq {head[1]} has more than {VALUES_MAX} values")
     if head is not None:
-        yield _reading(device, head, values)
+        readings.append(_reading(device, head, values))
+    return readings
+
+
+def _head(base: _Record, record: _Record, boot: int | None, received_at_ms: int, at: int) -> tuple[int, int, int, bool]:
+    """(boot, seq, taken_at_ms, synced) of the record that begins a reading."""
+    taken_at_ms, synced = _taken_at(base, record, at, received_at_ms)
+    return _checked(boot, "boot", BOOT_MAX, at), _checked(record.seq, "seq", SEQ_MAX, at), taken_at_ms, synced
 
 
 def _reading(device: str, head: tuple[int, int, int, bool], values: list[Value]) -> Reading:
@@ -275,6 +283,11 @@ def _taken_at(base: _Record, record: _Record, at: int, received_at_ms: int) -> t
 
 def _value(base: _Record, record: _Record, device: str, at: int) -> Value:
     unit = record.u if record.u is not None else base.bu
+    number = record.v
+    if number is not None and record.vs is None and record.vb is None and not base.bn:  # what nearly all are
+        label, number = _label(record.n, unit), number + (base.bv or 0.0)
+        if label is not None and math.isfinite(number):
+            return Value(label[0], number, label[1])
     if unit is not None and not _is_unit(unit):
         raise PayloadError(
             f"record {at}: unit {unit[:24]!r}: expected 1 to {UNIT_BYTES_MAX} printable ASCII characters"
@@ -293,6 +306,14 @@ def _value(base: _Record, record: _Record, device: str, at: int) -> Value:
             raise PayloadError(f"record {at}: {name!r} has a text of over {TEXT_BYTES_MAX} bytes")
         return Value(name, record.vs, unit)
     return Value(name, bool(record.vb), unit)
+
+
+@lru_cache(maxsize=VOCABULARY_MAX)
+def _label(name: str | None, unit: str | None) -> tuple[str, str | None] | None:
+    """Name and unit, if both may stand there: of equal ones always the same objects, which are soon found again."""
+    if name is None or not _is_name(name) or not (unit is None or _is_unit(unit)):
+        return None
+    return name, unit
 
 
 @lru_cache(maxsize=VOCABULARY_MAX)

@@ -100,6 +100,7 @@ SHELL_MODULES: Final = (
     "firmware_sim/fleet.py",
     "firmware_sim/links.py",
     "firmware_sim/mqtt.py",
+    "tidegate/bench/",
     "tidegate/broker.py",
     "tidegate/cli.py",
     "tidegate/demo/",

@@ -6,6 +6,7 @@
     tidegate edge status|ledger|quarantine   questions to a gateway's store (tidegate.edge_cli)
     tidegate demo                            all parts at once (tidegate.demo.cli)
     tidegate outage ...                      recordings of outages (tidegate.outage.cli)
+    tidegate bench ingest|drain              what a gateway takes in and drains here (tidegate.bench.cli)
 
 Promises: help is quick, because a command's modules are imported only when that command is called; results go to
 standard output, everything else to standard error; every error is said once, at the top, in one line per problem, with
@@ -60,6 +61,7 @@ GROUPS: Final = (
     _Group("cloud", "The embedded cloud, for development and small sites.", part="cloud"),
     _Group("broker", "The embedded MQTT broker, for the demo only.", part="broker"),
     _Group("firmware", "Keys and signatures of firmware images.", None, "tidegate.firmware_cli"),
+    _Group("bench", "What a gateway takes in and drains on this machine.", None, "tidegate.bench.cli"),
     _Group("outage", "Recordings of outages: record, import, look at, replay.", None, "tidegate.outage.cli"),
 )
 

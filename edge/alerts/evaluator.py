@@ -128,7 +128,7 @@ class Rules:
             with self._ledger.transaction():
                 self._book.clear_rules_but((watch.key.hex() for watch in self._watches), wall_ms)
                 if not self._watches:
-                    self._store.run("DELETE FROM cursors WHERE name = ?", (RULES_CURSOR,))
+                    self._store.forget_consumer([RULES_CURSOR])
                     self._tables.forget_memories()
                 elif not has_cursor:
                     self._store.set_cursor(RULES_CURSOR, self._begins_at)

@@ -164,12 +164,14 @@ class Forwarder:
 
     def _accepted(self, lane: Lane, batch: Batch, now_ms: int) -> None:
         self._again = batch  # until the transaction is through, the batch counts as unanswered
-        ids = Intervals((row.id, row.id) for row in batch.rows)
+        ids = Intervals.of(row.id for row in batch.rows)
         with self._ledger.transaction():
             known = self._queue.done(lane.source)  # a commit that failed may have been one all the same
             fresh = ids.minus(known)
-            self._ledger.deliver(self.destination, (entry for entry in batch.entries if entry.id in fresh))
-            if fresh != ids:
+            if fresh == ids:
+                self._ledger.deliver(self.destination, batch.entries)
+            else:
+                self._ledger.deliver(self.destination, [entry for entry in batch.entries if entry.id in fresh])
                 self._ledger.reclaim(self.destination, (entry for entry in batch.entries if entry.id in known))
             self._queue.finish(lane.source, ids)
             self._link.write()

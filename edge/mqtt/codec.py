@@ -16,6 +16,7 @@ from edge.config import MqttSettings, MqttVersion
 from edge.mqtt.framing import FramingError
 
 CONNACK, PUBACK, SUBACK, PINGRESP, DISCONNECT = 2, 4, 9, 13, 14
+_PUBACK_WORD = 0x4002_0000  # type, length of two; the packet id goes into the lower half
 PINGREQ_PACKET = b"\xc0\x00"
 RETURN_CODES_311 = {
     1: "unacceptable protocol version",
@@ -63,9 +64,9 @@ class Codec(Protocol):
         """Why the broker hangs up. Raises `FramingError`."""
 
 
-def puback(packet_id: int) -> bytes:
-    """PUBACK with reason success: the same bytes in both versions."""
-    return b"\x40\x02" + packet_id.to_bytes(2, "big")
+def pubacks(packet_ids: Sequence[int]) -> bytes:
+    """A PUBACK with reason success for each of them: the same bytes in both versions."""
+    return struct.pack(f">{len(packet_ids)}I", *[_PUBACK_WORD | packet_id for packet_id in packet_ids])
 
 
 def disconnect() -> bytes:

@@ -13,6 +13,7 @@ from contextlib import suppress
 
 from edge.causes import CLOSED, PROTOCOL, REFUSED, TIMEOUT, cause_of
 from edge.config import MqttSettings
+from edge.message import Message
 from edge.mqtt.codec import (
     CONNACK,
     DISCONNECT,
@@ -23,10 +24,10 @@ from edge.mqtt.codec import (
     ConnAck,
     codec_for,
     disconnect,
-    puback,
     puback_id,
+    pubacks,
 )
-from edge.mqtt.framing import PUBLISH, Framer, FramingError, Received, parse_publish
+from edge.mqtt.framing import PUBLISH, Framer, FramingError, parse_publish
 
 PINGS_PER_KEEPALIVE = 2  # so that one lost ping is no lost connection
 SILENCE_KEEPALIVES = 1.5  # without a byte for so many keepalive intervals, the broker counts as gone
@@ -34,7 +35,7 @@ INFLIGHT_MAX = 1024  # downlinks that wait for the broker's PUBACK: beyond it th
 SUBSCRIBE_ID = 65_535
 """Packet id of the one SUBSCRIBE; downlinks use the ids below it."""
 
-Deliver = Callable[["MqttConnection", Sequence[Received]], None]
+Deliver = Callable[["MqttConnection", Sequence[Message]], None]
 """Takes messages, with the connection on which they may be acknowledged."""
 
 
@@ -74,7 +75,7 @@ class MqttConnection(asyncio.Protocol):
     def acknowledge(self, packet_ids: Sequence[int]) -> None:
         """Send the PUBACKs of these messages. Call only after the commit that holds them."""
         if self._transport is not None and not self._lost.done():
-            self._transport.write(b"".join(map(puback, packet_ids)))
+            self._transport.write(pubacks(packet_ids))
 
     def publish(
         self,
@@ -143,7 +144,7 @@ class MqttConnection(asyncio.Protocol):
         """Bytes from the broker: all messages in them are delivered in one call."""
         self._heard_at_s = self._loop.time()
         self.heard_bytes += len(data)
-        messages: list[Received] = []
+        messages: list[Message] = []
         has_properties = self._codec.has_properties
         try:
             for first, body in self._framer.feed(data):

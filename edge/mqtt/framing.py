@@ -6,7 +6,8 @@ UTF-8 is handed on as bytes. Only a stream that is not MQTT at all raises (`Fram
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+
+from edge.message import Message
 
 PUBLISH = 3
 LENGTH_BYTES_MAX = 4  # MQTT's variable byte integer
@@ -20,67 +21,54 @@ class FramingError(Exception):
     """The bytes are not MQTT: the connection cannot go on."""
 
 
-class Received(NamedTuple):
-    """One message from the broker. `packet_id` is None at QoS 0; `topic` is bytes where it was not UTF-8.
-
-    `redelivered`: the broker sent it before, under the same packet id, and got no PUBACK (MQTT 5, section 4.4).
-    """
-
-    topic: str | bytes
-    payload: bytes
-    retained: bool
-    packet_id: int | None
-    redelivered: bool = False
-
-
 class Framer:
     """Cuts the stream into (first byte, body). `body_bytes_max` bounds what is kept of one packet."""
 
     def __init__(self, message_bytes_max: int) -> None:
         self._body_bytes_max = message_bytes_max + TOPIC_ROOM_BYTES
-        self._buffer = bytearray()
+        self._chunks: list[bytes] = []
+        self._missing = 0
         self._skip = 0
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """The packets that are complete with these bytes. Raises `FramingError`."""
+        """The packets that are complete with these bytes. Raises `FramingError`; then the stream is at its end."""
         if self._skip:
             skipped = min(self._skip, len(data))
             self._skip -= skipped
             data = data[skipped:]
-        self._buffer += data
-        at = 0
-        try:
-            while (packet := self._cut(at)) is not None:
-                first, body, at = packet
-                yield first, body
-        finally:
-            del self._buffer[:at]
-
-    def _cut(self, at: int) -> tuple[int, bytes, int] | None:
-        """The packet that starts at `at`, and where the next one starts; None if it is not whole yet."""
-        buffer = self._buffer
-        length, have = 0, len(buffer)
-        for size in range(LENGTH_BYTES_MAX):
-            if at + 1 + size >= have:
-                return None
-            digit = buffer[at + 1 + size]
-            length |= (digit & 0x7F) << (7 * size)
-            if digit < 0x80:
+        self._chunks.append(data)
+        self._missing -= len(data)
+        if self._missing > 0:
+            return
+        data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        at, have, body_bytes_max = 0, len(data), self._body_bytes_max
+        kept = 2  # where the packet that is not whole ends, as far as is known; any has two bytes
+        while have - at > 1:
+            length, start = data[at + 1], at + 2
+            if length >= 0x80:
+                length, start = _length(data, at + 1)
+            end = start + length
+            kept = end if length <= body_bytes_max else start + body_bytes_max
+            if have < kept:
                 break
-        else:
-            raise FramingError("a packet has a length of over four bytes")
-        start = at + 2 + size
-        end = start + length
-        kept = min(end, start + self._body_bytes_max)
-        if have < kept:
-            return None
-        if end > have and kept < end:  # over-long: keep the head, skip what has not come yet
-            self._skip = end - have
-            end = have
-        return buffer[at], bytes(buffer[start:kept]), end
+            yield data[at], data[start:kept]
+            if end > have:  # over-long: the head is kept, and what has not come yet is skipped
+                self._skip = end - have
+                end = have
+            at, kept = end, end + 2
+        self._chunks = [data[at:]]
+        self._missing = kept - have
 
 
-def parse_publish(first: int, body: bytes, *, has_properties: bool) -> Received:
+def _length(data: bytes, at: int) -> tuple[int, int]:
+    """(a packet's length, where its body starts); where the length is not whole yet, as if one byte were missing."""
+    try:
+        return _variable_integer(data, at)
+    except IndexError:
+        return 0, len(data) + 1
+
+
+def parse_publish(first: int, body: bytes, *, has_properties: bool) -> Message:
     """The message of a PUBLISH packet. Raises `FramingError` if the packet is shorter than its own lengths say."""
     try:
         topic_end = 2 + (body[0] << 8 | body[1])
@@ -91,8 +79,11 @@ def parse_publish(first: int, body: bytes, *, has_properties: bool) -> Received:
             packet_id = body[at] << 8 | body[at + 1]
             at += 2
         if has_properties:
-            properties, at = _variable_integer(body, at)
-            at += properties
+            if body[at]:
+                properties, at = _variable_integer(body, at)
+                at += properties
+            else:
+                at += 1
     except IndexError:
         raise FramingError("a PUBLISH packet ends before its topic does") from None
     topic: str | bytes
@@ -100,7 +91,7 @@ def parse_publish(first: int, body: bytes, *, has_properties: bool) -> Received:
         topic = topic_raw.decode()
     except UnicodeDecodeError:
         topic = topic_raw
-    return Received(topic, body[at:], bool(first & RETAIN_FLAG), packet_id, bool(first & DUP_FLAG))
+    return Message(topic, body[at:], bool(first & RETAIN_FLAG), packet_id, bool(first & DUP_FLAG))
 
 
 def _variable_integer(body: bytes, at: int) -> tuple[int, int]:
@@ -111,4 +102,4 @@ def _variable_integer(body: bytes, at: int) -> tuple[int, int]:
         value |= (digit & 0x7F) << (7 * size)
         if digit < 0x80:
             return value, at + size + 1
-    raise FramingError("a PUBLISH packet has a property length of over four bytes")
+    raise FramingError("a packet has a length of over four bytes")

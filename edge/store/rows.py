@@ -6,7 +6,6 @@ all that it means. A row whose checksum fails is given to quarantine, never to t
 
 import struct
 import zlib
-from typing import NamedTuple
 
 import msgspec
 
@@ -34,7 +33,7 @@ class RowCorrupt(Exception):
         self.row_id = row_id
 
 
-class LogEntry(NamedTuple):
+class LogEntry(msgspec.Struct, frozen=True, gc=False):
     """One reading in the log, with its place and when the gateway received it."""
 
     id: int
@@ -43,23 +42,24 @@ class LogEntry(NamedTuple):
     reading: Reading
 
 
-def pack(row_id: int, device_key: int, received_at_ms: int, reading: Reading) -> StoredRow:
+def pack(entry: LogEntry) -> StoredRow:
     """The row of one reading."""
+    row_id, device_key, received_at_ms, reading = entry.id, entry.device_key, entry.received_at_ms, entry.reading
     flags = (0 if reading.synced else FLAG_UNSYNCED) | (FLAG_TIME_REPLACED if reading.time_replaced else 0)
     body = _body_encoder.encode(reading.values)
     boot, seq, taken_at_ms = reading.boot, reading.seq, reading.taken_at_ms
-    crc = zlib.crc32(body, zlib.crc32(_head.pack(row_id, device_key, boot, seq, taken_at_ms, received_at_ms, flags)))
+    crc = zlib.crc32(_head.pack(row_id, device_key, boot, seq, taken_at_ms, received_at_ms, flags) + body)
     return row_id, device_key, boot, seq, taken_at_ms, received_at_ms, flags, body, crc
 
 
 def unpack(row: StoredRow, device: str) -> LogEntry:
     """The reading of one row. Raises `RowCorrupt`."""
     row_id, device_key, boot, seq, taken_at_ms, received_at_ms, flags, body, crc = row
-    if crc != zlib.crc32(
-        body, zlib.crc32(_head.pack(row_id, device_key, boot, seq, taken_at_ms, received_at_ms, flags))
-    ):
+    if crc != zlib.crc32(_head.pack(row_id, device_key, boot, seq, taken_at_ms, received_at_ms, flags) + body):
         raise RowCorrupt(row_id)
     values = _body_decoder.decode(body)
+    if not flags:
+        return LogEntry(row_id, device_key, received_at_ms, Reading(device, boot, seq, taken_at_ms, values))
     synced, replaced = flags & FLAG_UNSYNCED == 0, flags & FLAG_TIME_REPLACED != 0
     reading = Reading(device, boot, seq, taken_at_ms, values, synced, replaced)
     return LogEntry(row_id, device_key, received_at_ms, reading)

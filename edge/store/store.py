@@ -23,6 +23,7 @@ from edge.store.names import HEAD_CURSOR
 from edge.store.rows import LogEntry, RowCorrupt, StoredRow, pack, unpack
 from edge.store.salvage import Salvage, finish, salvage
 from edge.store.schema import StoreTooNew, migrate
+from edge.store.tail import Tail
 from sensors.reading import Reading
 
 WAL_AUTOCHECKPOINT_PAGES = 1000  # about 4 MB: SQLite's own default, written down because WAL growth is a promise
@@ -101,6 +102,7 @@ class Store:
                 self._limit_pages()
                 migrate(Database(self._db, execute_plugins=False), str(self.path))
                 check_content(self._db, self.path)
+                self._forget()
                 rows = self._db.execute("SELECT key, site, device FROM devices ORDER BY key").fetchall()
                 self._names: dict[int, tuple[str, str]] = {key: (site, device) for key, site, device in rows}
                 self._keys = {name: key for key, name in self._names.items()}
@@ -169,7 +171,14 @@ class Store:
                 raise self._named(error) from error
             raise
 
+    def _forget(self) -> None:
+        """Ask the file again for what is looked at more often than it changes."""
+        self._tail = Tail()
+        self._cursors: dict[str, int] = {}
+        self._ranges: dict[str, Intervals] = {}
+
     def _roll_back(self, head: int, devices: int) -> None:
+        self._forget()
         if self._db.in_transaction:
             with suppress(sqlite3.Error):  # SQLite has rolled back by itself, or the file is gone: reopening will tell
                 self._db.execute("ROLLBACK")
@@ -208,12 +217,17 @@ class Store:
     def append(self, readings: Sequence[tuple[int, Reading]], received_at_ms: int) -> None:
         """Append (device_key, reading) pairs to the log, inside a transaction."""
         first = self.head + 1
-        rows = [pack(first + at, key, received_at_ms, reading) for at, (key, reading) in enumerate(readings)]
+        entries = [LogEntry(at, key, received_at_ms, reading) for at, (key, reading) in enumerate(readings, first)]
+        rows = list(map(pack, entries))
         self._db.executemany("INSERT INTO readings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
         self.head += len(rows)
+        self._tail.append(entries, sum([len(row[7]) for row in rows]))
 
     def read(self, after_id: int, limit: int) -> Page:
         """The next entries behind a position, oldest first, up to the first damaged row."""
+        recent = self._tail.read(after_id, limit)
+        if recent is not None:
+            return Page(recent, None)
         rows = self._execute("SELECT * FROM readings WHERE id > ? ORDER BY id LIMIT ?", (after_id, limit))
         entries: list[LogEntry] = []
         names = self._names
@@ -236,18 +250,28 @@ class Store:
                 "DELETE FROM readings WHERE id IN (SELECT id FROM readings WHERE id <= ? ORDER BY id LIMIT ?)",
                 (position, limit),
             )
+            self._tail.forget_through(position)
             return done.rowcount
+
+    def drop_through(self, position: int) -> None:
+        """Delete every entry up to `position`, inside a transaction."""
+        self._db.execute("DELETE FROM readings WHERE id <= ?", (position,))
+        self._tail.forget_through(position)
 
     # -- positions, ledger, quarantine
 
     def cursor(self, name: str) -> int:
         """How far a consumer has durably got: the id of the last entry it is done with; 0 at the start."""
-        rows = self._execute("SELECT position FROM cursors WHERE name = ?", (name,))
-        return int(rows[0][0]) if rows else 0
+        position = self._cursors.get(name)
+        if position is None:
+            rows = self._execute("SELECT position FROM cursors WHERE name = ?", (name,))
+            position = self._cursors[name] = int(rows[0][0]) if rows else 0
+        return position
 
     def set_cursor(self, name: str, position: int) -> None:
         """Move a consumer, inside a transaction."""
         self._db.execute("INSERT OR REPLACE INTO cursors (name, position) VALUES (?, ?)", (name, position))
+        self._cursors[name] = position
 
     def cursors(self) -> dict[str, int]:
         """Every consumer and its position."""
@@ -255,12 +279,23 @@ class Store:
 
     def ranges(self, name: str) -> Intervals:
         """A set of ids; empty at the start."""
-        rows = self._execute("SELECT ranges FROM ranges WHERE name = ?", (name,))
-        return self.decode(rows[0][0]) if rows else Intervals()
+        ids = self._ranges.get(name)
+        if ids is None:
+            rows = self._execute("SELECT ranges FROM ranges WHERE name = ?", (name,))
+            ids = self._ranges[name] = self.decode(rows[0][0]) if rows else Intervals()
+        return ids.copy()
 
     def put_ranges(self, name: str, ids: Intervals) -> None:
         """Write a set of ids, inside a transaction."""
         self._db.execute("INSERT OR REPLACE INTO ranges VALUES (?, ?)", (name, ids.encode()))
+        self._ranges[name] = ids.copy()
+
+    def forget_consumer(self, cursors: Iterable[str], ranges: Iterable[str] = ()) -> None:
+        """Drop these cursors and these sets of ids, inside a transaction."""
+        for table, names in (("cursors", list(cursors)), ("ranges", list(ranges))):
+            self._db.executemany(f"DELETE FROM {table} WHERE name = ?", [(name,) for name in names])  # noqa: S608
+            for name in names:
+                (self._cursors if table == "cursors" else self._ranges).pop(name, None)
 
     def ledger_entries(self, device_key: int, boot: int) -> dict[str, Intervals]:
         """What the ledger holds of one boot of one device: entry name -> seqs."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from edge.intervals import Intervals
-from edge.stats import Stats, Summary
+from edge.stats import SeriesKey, Stats, Summary
 from edge.store.store import Store
 
 _window_head = struct.Struct("<qqqqqq")
@@ -21,8 +21,6 @@ _encoder = msgspec.msgpack.Encoder()
 _stats_decoder = msgspec.msgpack.Decoder(list[Stats])
 _summary_decoder = msgspec.msgpack.Decoder(tuple[Summary, ...])
 
-SeriesKey = tuple[str, str | None, bool]
-"""(name, unit, whether it is a text)."""
 RollupRow = tuple[int, int, int, int, bytes, int]
 """size_s, id, device_key, start_ms, body, crc: the columns in order."""
 
@@ -158,8 +156,13 @@ class WindowTables:
         return self._store.cursor(rollup_head_cursor(size_s))
 
     def sizes_s(self) -> list[int]:
-        """The sizes of which there are rollups, in order."""
-        return [row[0] for row in self._store.run("SELECT DISTINCT size_s FROM rollups ORDER BY size_s")]
+        """The sizes of which there are rollups, in order: from one to the next by the index, however many there are."""
+        rows = self._store.run(
+            "WITH RECURSIVE sizes (size_s) AS (SELECT min(size_s) FROM rollups UNION ALL"
+            " SELECT (SELECT min(size_s) FROM rollups WHERE size_s > sizes.size_s) FROM sizes"
+            " WHERE sizes.size_s IS NOT NULL) SELECT size_s FROM sizes WHERE size_s IS NOT NULL"
+        )
+        return [row[0] for row in rows]
 
     def read(self, size_s: int, first: int, last: int, limit: int) -> RollupPage:
         """Rollups with ids `first` to `last`, oldest first, up to the first damaged row."""

@@ -18,7 +18,7 @@ from edge.device_clocks import (
 )
 from edge.forward.forwarder import Batch
 from edge.ingest import Message
-from edge.store.rows import pack, unpack
+from edge.store.rows import LogEntry, pack, unpack
 from sensors.reading import Reading, Value
 from tests.edge.kit import message, open_desk, reading
 from tests.edge.mapping.kit import STATION, rules
@@ -84,7 +84,7 @@ def test_foreign_times_are_judged_too(desk: Desk) -> None:
 @given(st.booleans(), st.booleans())
 def test_the_flags_of_a_row_come_back(synced: bool, replaced: bool) -> None:
     before = Reading("d", 1, 2, NOW_MS, (), synced, replaced)
-    assert unpack(pack(1, 1, NOW_MS, before), "d").reading == before
+    assert unpack(pack(LogEntry(1, 1, NOW_MS, before)), "d").reading == before
 
 
 # ---------------------------------------------------------------- offsets

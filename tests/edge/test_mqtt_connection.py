@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.config import MqttSettings, MqttVersion
-from edge.mqtt import ConnectionLost, MqttConnection, Received, connect
+from edge.message import Message
+from edge.mqtt import ConnectionLost, MqttConnection, connect
 from edge.mqtt.framing import TOPIC_ROOM_BYTES, Framer, FramingError, parse_publish
 
 VERSIONS = [MqttVersion.V5, MqttVersion.V311]
@@ -97,11 +98,11 @@ class Taken:
     """What was delivered."""
 
     def __init__(self) -> None:
-        self.messages: list[Received] = []
+        self.messages: list[Message] = []
         self.arrived = asyncio.Event()
 
     def __call__(self, _connection: MqttConnection, messages: object) -> None:
-        self.messages += messages  # type: ignore[arg-type]  # a sequence of Received
+        self.messages += messages  # type: ignore[arg-type]  # a sequence of Message
         self.arrived.set()
 
     async def wait(self, count: int) -> None:
@@ -132,7 +133,7 @@ def test_nothing_is_acknowledged_until_it_is_told_to_and_then_in_order(version: 
         taken = Taken()
         connection = await connect(settings, ["t/#"], taken)
         await taken.wait(3)
-        assert taken.messages == [Received(f"t/{n}", b"x", False, n) for n in (7, 8, 9)]  # noqa: FBT003
+        assert taken.messages == [Message(f"t/{n}", b"x", False, n) for n in (7, 8, 9)]  # noqa: FBT003
         connection.acknowledge([8, 7])
         await connection.close()
 
@@ -188,7 +189,7 @@ def test_a_huge_message_is_cut_short_in_memory_and_the_next_one_is_whole(version
         huge, following = taken.messages
         assert (huge.topic, huge.packet_id) == ("t/huge", 1)
         assert BYTES_MAX < len(huge.payload) <= BYTES_MAX + TOPIC_ROOM_BYTES
-        assert following == Received("t/next", b"n", False, 2)  # noqa: FBT003
+        assert following == Message("t/next", b"n", False, 2)  # noqa: FBT003
         await connection.close()
 
     run(version, script, test)

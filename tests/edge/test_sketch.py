@@ -60,7 +60,7 @@ def test_numbers_of_every_size_take_bounded_room() -> None:
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_one_number_of_any_size_is_its_own_quantile(number: float) -> None:
-    stats = Stats.of("t", None, number, (0, 0, 0), quantiles=True)
+    stats = Stats.of("t", None, [number], number, (0, 0, 0), quantiles=True)
     assert stats.summary((0.5,)).quantiles == ((0.5, number),)
 
 
@@ -90,8 +90,8 @@ def test_rollups_have_quantiles_where_they_are_asked_for(tmp_path: Path) -> None
 
 
 def test_without_quantiles_there_is_no_sketch() -> None:
-    stats = Stats.of("t", None, 1.0, (0, 0, 0))
-    stats.add(2.0, (1, 0, 0))
+    stats = Stats.of("t", None, [1.0], 1.0, (0, 0, 0))
+    stats.merge(Stats.of("t", None, [2.0], 2.0, (1, 0, 0), quantiles=True))
     assert stats.sketch is None
     assert stats.summary((0.5,)).quantiles == ()
     entry = RollupEntry(1, 1, 60, 0, (stats.summary(),))

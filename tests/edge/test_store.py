@@ -16,7 +16,7 @@ from edge.forward.forwarder import Batch
 from edge.forward.lanes import LaneRules, Order
 from edge.forward.outcome import Accepted, Failed, Refused
 from edge.store import Store, StoreFull, StoreLocked, StoreTooNew, StoreUnusable
-from edge.store.rows import RowCorrupt, pack, unpack
+from edge.store.rows import LogEntry, RowCorrupt, pack, unpack
 from edge.windows import WindowRules
 from sensors.reading import Reading, Value
 from tests.edge.kit import T0_MS, message, open_desk, reading
@@ -38,13 +38,13 @@ def test_a_reading_comes_out_of_its_row_as_it_went_in(
     content: tuple[Value, ...], synced: bool, taken_at_ms: int, boot: int, seq: int
 ) -> None:
     before = Reading("d", boot, seq, taken_at_ms, content, synced)
-    entry = unpack(pack(7, 3, T0_MS, before), "d")
-    assert entry == (7, 3, T0_MS, before)
+    entry = LogEntry(7, 3, T0_MS, before)
+    assert unpack(pack(entry), "d") == entry
 
 
 @given(st.integers(0, 8), st.integers(0, 62))
 def test_any_single_flipped_bit_in_a_row_is_noticed(column: int, bit: int) -> None:
-    row: list[Any] = list(pack(7, 3, T0_MS, reading(5)))
+    row: list[Any] = list(pack(LogEntry(7, 3, T0_MS, reading(5))))
     cell = row[column]
     if isinstance(cell, bytes):
         at = bit % (8 * len(cell))

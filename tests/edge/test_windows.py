@@ -167,11 +167,13 @@ def test_rollups_equal_a_recomputation_from_raw_for_any_order_duplicates_and_cra
 @given(st.lists(st.tuples(contents.filter(lambda one: not isinstance(one, str)), st.integers(0, 5)), min_size=1))
 def test_statistics_do_not_depend_on_the_order(found: list[tuple[Any, int]]) -> None:
     def summed(items: list[tuple[int, tuple[Any, int]]]) -> Summary:
-        first, *others = items
-        stats = Stats.of("t", None, first[1][0], (first[1][1], 0, first[0]))
-        for number, (content, taken_at_ms) in others:
-            stats.add(content, (taken_at_ms, 0, number))
-        return stats.summary()
+        first, *others = [
+            Stats.of("t", None, [content], content, (taken_at_ms, 0, number))
+            for number, (content, taken_at_ms) in items
+        ]
+        for other in others:
+            first.merge(other)
+        return first.summary()
 
     numbered = list(enumerate(found))
     assert repr(summed(numbered)) == repr(summed(numbered[::-1]))
@@ -179,9 +181,9 @@ def test_statistics_do_not_depend_on_the_order(found: list[tuple[Any, int]]) -> 
 
 
 def test_a_sum_beyond_a_double_has_no_value_and_hurts_nothing_else() -> None:
-    stats = Stats.of("t", None, 1.7e308, (0, 0, 0))
+    stats = Stats.of("t", None, [1.7e308], 1.7e308, (0, 0, 0))
     for seq in range(1, 4):
-        stats.add(1.7e308, (0, 0, seq))
+        stats.merge(Stats.of("t", None, [1.7e308], 1.7e308, (0, 0, seq)))
     assert (stats.summary().count, stats.summary().total, stats.summary().mean) == (4, None, None)
 
 

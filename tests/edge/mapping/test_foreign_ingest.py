@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from edge.desk import STORE_FILE, Desk
@@ -128,7 +129,7 @@ def test_the_memory_of_repeats_is_bounded_in_store_and_memory_alike(
 
 
 def test_a_retained_message_is_old_news_and_counted(desk: Desk) -> None:
-    assert stored(desk, number()._replace(retained=True)) == (0, 0)
+    assert stored(desk, msgspec.structs.replace(number(), retained=True)) == (0, 0)
     assert desk.ledger.totals["retained"] == 1
 
 

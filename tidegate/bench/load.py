@@ -1,10 +1,11 @@
 """A load generator: publishes QoS 1 messages to a broker as fast as it acknowledges them, window by window.
 
 Run as a process of its own, so that its CPU time is not counted for what is measured:
-    python -m bench.load PORT COUNT [DEVICES]
+    python -m tidegate.bench.load HOST PORT COUNT [ROOT]
 """
 
 import asyncio
+import os
 import sys
 
 import mqtt5
@@ -12,11 +13,12 @@ import mqtt5
 from edge.mqtt.framing import Framer
 from sensors.reading import Reading, Value
 from sensors.senml import encode
-from sensors.topics import Kind, build_topic
+from sensors.topics import DEFAULT_ROOT, Kind, build_topic
 
 WINDOW = 2000  # unacknowledged messages: enough to keep a broker busy, below its queue limit
 T0_MS = 1_700_000_000_000
 SITE = "bench"
+DEVICES = 100
 PUBACK, CONNACK = 4, 2
 
 
@@ -31,9 +33,9 @@ class Publisher(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Say CONNECT."""
-        assert isinstance(transport, asyncio.Transport)
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # what TCP gives
         self._transport = transport
-        transport.write(mqtt5.ConnectPacket("bench-load", clean_start=True, keep_alive=60).write())
+        transport.write(mqtt5.ConnectPacket(f"bench-load-{os.getpid()}", clean_start=True, keep_alive=60).write())
 
     def data_received(self, data: bytes) -> None:
         """Count acknowledgements and refill the window."""
@@ -58,10 +60,10 @@ class Publisher(asyncio.Protocol):
             self._transport.write(b"".join(packets))
 
 
-def readings(count: int, devices: int) -> list[tuple[str, bytes]]:
+def readings(count: int, devices: int, root: str = DEFAULT_ROOT) -> list[tuple[str, bytes]]:
     """`count` messages of one reading each, from `devices` devices in turn."""
     names = [f"d{at}" for at in range(devices)]
-    topics = [build_topic(SITE, name, Kind.READING) for name in names]
+    topics = [build_topic(SITE, name, Kind.READING, root) for name in names]
     return [
         (
             topics[at % devices],
@@ -74,11 +76,12 @@ def readings(count: int, devices: int) -> list[tuple[str, bytes]]:
     ]
 
 
-async def publish(port: int, messages: list[tuple[str, bytes]]) -> None:
+async def publish(host: str, port: int, messages: list[tuple[str, bytes]]) -> None:
     """Publish all of them; returns when the broker has acknowledged all."""
-    _, publisher = await asyncio.get_running_loop().create_connection(lambda: Publisher(messages), "127.0.0.1", port)
+    _, publisher = await asyncio.get_running_loop().create_connection(lambda: Publisher(messages), host, port)
     await publisher.done
 
 
 if __name__ == "__main__":
-    asyncio.run(publish(int(sys.argv[1]), readings(int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 100)))
+    host, port, count, *root = sys.argv[1:]
+    asyncio.run(publish(host, int(port), readings(int(count), DEVICES, *root)))

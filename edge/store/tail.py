@@ -1,0 +1,50 @@
+"""The end of the log in memory: what was appended last need not be decoded again by those who follow closely.
+
+Promises: bounded by what the rows' bodies take (`TAIL_BYTES_MAX`); holds exactly the newest rows of the log, as they
+were appended, in order and without holes; after a failed transaction it is empty, and the file is asked.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+
+from edge.store.rows import LogEntry
+
+TAIL_BYTES_MAX = 768 * 1024  # of bodies: 28,000 readings of one value, which take some 10 MB as objects
+
+
+class Tail:
+    """The newest entries, in the chunks in which they were appended."""
+
+    def __init__(self) -> None:
+        self._chunks: deque[tuple[Sequence[LogEntry], int]] = deque()  # entries, and the bytes of their bodies
+        self._bytes = 0
+
+    def append(self, entries: Sequence[LogEntry], body_bytes: int) -> None:
+        """Add entries that follow the last."""
+        self._chunks.append((entries, body_bytes))
+        self._bytes += body_bytes
+        while self._bytes > TAIL_BYTES_MAX:
+            self._bytes -= self._chunks.popleft()[1]
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._chunks.clear()
+        self._bytes = 0
+
+    def forget_through(self, position: int) -> None:
+        """Forget what lies at or before a position: its rows may be gone."""
+        while self._chunks and self._chunks[0][0][0].id <= position:
+            self._bytes -= self._chunks.popleft()[1]
+
+    def read(self, after_id: int, limit: int) -> list[LogEntry] | None:
+        """At most `limit` entries behind a position; None if it lies before what is remembered."""
+        if not self._chunks or self._chunks[0][0][0].id > after_id + 1:
+            return None
+        found: list[LogEntry] = []
+        for entries, _ in self._chunks:
+            skip = max(0, after_id + 1 - entries[0].id)
+            if skip < len(entries):
+                found += entries[skip : skip + limit - len(found)]
+            if len(found) >= limit:
+                break
+        return found
