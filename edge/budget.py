@@ -79,6 +79,9 @@ class Budget:
 
     def admit(self) -> None:
         """Raises `StoreFull` if nothing more may be taken in."""
+        store = self._store
+        if store.wal.held_up and store.disk_bytes_max is not None and store.size_bytes() >= store.disk_bytes_max:
+            raise StoreFull(f"a reader in another process keeps {store.path}-wal from being cut back: end that one")
         room = self.room()
         if room.used >= ADMIT_SHARE * room.limit:
             what = "disk_bytes_max is reached" if room.reason == "size" else "the volume is at free_bytes_min"

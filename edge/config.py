@@ -11,6 +11,7 @@ from edge.budget import DEFAULT_DISK_BYTES_MAX, DEFAULT_FREE_BYTES_MIN, OnFull, 
 from edge.forward.lanes import LaneRules, Order
 from edge.limits import BURST, DEVICES_MAX, RATE_PER_S, SERIES_MAX
 from edge.mapping.rules import RULES_MAX, MappingRule, check_rules
+from edge.quarantine_bound import DEFAULT_BYTES_MAX, DEFAULT_ROWS_MAX, QuarantineLimits
 from edge.windows import DEFAULT_GRACE_MS, DEFAULT_LATENESS_MS, DEFAULT_SIZES_S, WindowRules
 from sensors.topics import DEFAULT_ROOT, check_root
 
@@ -92,11 +93,18 @@ class StoreSettings(_Section):
     free_bytes_min: Annotated[int, Field(ge=0, le=2**44)] = DEFAULT_FREE_BYTES_MIN
     age_s_max: Annotated[int, Field(ge=60, le=10 * 366 * 86_400)] | None = None
     on_full: OnFull = OnFull.BLOCK
+    wait_for_clock: bool = True
+    quarantine_bytes_max: Annotated[int, Field(ge=64 * 1024, le=2**40)] = DEFAULT_BYTES_MAX
+    quarantine_rows_max: Annotated[int, Field(ge=1, le=10_000_000)] = DEFAULT_ROWS_MAX
 
     def limits(self) -> StoreLimits:
         """What the core goes by."""
         age_ms_max = None if self.age_s_max is None else 1000 * self.age_s_max
         return StoreLimits(self.disk_bytes_max, self.free_bytes_min, age_ms_max, self.on_full)
+
+    def quarantine_limits(self) -> QuarantineLimits:
+        """What the core goes by."""
+        return QuarantineLimits(self.quarantine_bytes_max, self.quarantine_rows_max)
 
 
 class WindowSettings(_Section):

@@ -28,8 +28,10 @@ from edge.ledger_report import LedgerReport, report
 from edge.limits import Throttle
 from edge.mapping.rebirths import Rebirths
 from edge.meter import Meter, seconds_to_catch_up
+from edge.own_clock import OwnClock
 from edge.quarantine import Quarantine
-from edge.store import Salvage, Store, StoreCorrupt
+from edge.quarantine_bound import QuarantineBound
+from edge.store import Salvage, Store, StoreCare, StoreCorrupt
 from edge.store.names import HEAD_CURSOR
 from edge.store.notices import Notices
 from edge.store.outage_log import OutageLog
@@ -71,6 +73,7 @@ class Standing:
     drained_per_s: float
     catch_up_s: float | None
     store_bytes: int
+    care: StoreCare
 
 
 class Desk:
@@ -95,6 +98,7 @@ class Desk:
             limits=limits,
         )
         self.quarantine = Quarantine(self.store, self.ledger, self._ingest)
+        self._quarantine_bound = QuarantineBound(self.store, self.ledger, rules.quarantine)
         self._feedback = Feedback(self.ledger, self._throttle, root=rules.root)
         self._rebirths = Rebirths()
         self._queue = LaneQueue(
@@ -118,6 +122,13 @@ class Desk:
             retry_cap_ms=rules.retry_cap_ms,
         )
         self.budget = Budget(self.store, self.ledger, DESTINATION, rules.budget)
+        self._own_clock = OwnClock(
+            self.store,
+            self.ledger,
+            gateway=rules.gateway,
+            measurement=rules.measurement,
+            waits=rules.wait_for_clock,
+        )
         self._aggregator = Aggregator(self.store, self.ledger, rules.windows)
         self._aggregated_ms: int | None = None
         self.outage_log = OutageLog(self.store)
@@ -128,6 +139,7 @@ class Desk:
     def take_in(self, messages: Sequence[Message], now_ms: int, wall_ms: int) -> tuple[Ingested, list[Downlink]]:
         """Commit a batch; afterwards its messages may be acknowledged, and the downlinks sent. Raises `StoreError`."""
         self.budget.admit()
+        self._own_clock.note(now_ms, wall_ms)
         ingested = self._ingest.process(messages, wall_ms)
         self.latest.note(ingested.rows, wall_ms)
         self._throttle.note(ingested.by_device, now_ms)
@@ -142,6 +154,7 @@ class Desk:
         Raises `NotUnderstood` and `StoreError`; then nothing was kept.
         """
         self.budget.admit()
+        self._own_clock.note(now_ms, wall_ms)
         ingested = self._ingest.accept(topic, payload, wall_ms)
         self.latest.note(ingested.rows, wall_ms)
         self._throttle.note(ingested.by_device, now_ms)
@@ -179,9 +192,10 @@ class Desk:
         Raises `StoreError`.
         """
         self.ledger.refresh()
-        if self.budget.enforce(now_ms):
+        self.store.look_after()
+        if self.budget.enforce(now_ms) or self._quarantine_bound.enforce():
             return True
-        more = self._aggregate(now_ms, wall_ms)
+        more = self._own_clock.correct(now_ms, wall_ms) or self._aggregate(now_ms, wall_ms)
         more = self._queue.retire(DELETE_ROWS_MAX) or more
         if self._ledger_written_ms is None or now_ms - self._ledger_written_ms >= LEDGER_EVERY_MS:
             self._write_ledger()
@@ -195,6 +209,8 @@ class Desk:
         return True
 
     def _aggregate(self, now_ms: int, wall_ms: int | None) -> bool:
+        if self.store.hold_from is not None:
+            return False
         if (
             self._aggregated_ms is not None
             and now_ms - self._aggregated_ms < AGGREGATE_EVERY_MS
@@ -225,6 +241,7 @@ class Desk:
             drained_per_s=drained_per_s,
             catch_up_s=seconds_to_catch_up(balance.held, drained_per_s, received_per_s),
             store_bytes=self.store.size_bytes(),
+            care=self.store.care(),
         )
 
     def held(self) -> int:
@@ -242,8 +259,9 @@ class Desk:
         return salvage
 
     def prove_writable(self) -> None:
-        """One small durable transaction. Raises `StoreError`."""
+        """One small durable transaction, and room for readings. Raises `StoreError`."""
         self.ledger.refresh()
+        self.budget.admit()
         with self.store.transaction():
             self.store.set_cursor(HEAD_CURSOR, self.store.head)
 

@@ -7,6 +7,7 @@ from edge.config import EdgeConfig
 from edge.forward.lanes import LaneRules
 from edge.limits import Limits
 from edge.mapping.mapper import Mapper
+from edge.quarantine_bound import QuarantineLimits
 from edge.windows import WindowRules
 from sensors.topics import DEFAULT_ROOT
 
@@ -33,6 +34,8 @@ class DeskRules:
     mapper: Mapper | None = None
     limits: Limits = field(default_factory=Limits)
     budget: StoreLimits = field(default_factory=StoreLimits)
+    wait_for_clock: bool = True
+    quarantine: QuarantineLimits = field(default_factory=QuarantineLimits)
 
 
 def desk_rules(config: EdgeConfig) -> DeskRules:
@@ -50,4 +53,6 @@ def desk_rules(config: EdgeConfig) -> DeskRules:
         mapper=Mapper(config.mapping),
         limits=Limits(**config.limits.model_dump()),
         budget=config.store.limits(),
+        wait_for_clock=config.store.wait_for_clock,
+        quarantine=config.store.quarantine_limits(),
     )

@@ -25,8 +25,8 @@ class IngestStatus(_Document):
     """What was special at intake, counted over the store's life; `throttled` since the start, `throttled_devices` now.
 
     Messages: `retained` (old news of foreign devices, not stored), `over_devices` and `over_series` (in quarantine for
-    a limit), `retried` and `purged` (out of quarantine). Readings: `restamped` (their time was impossible).
-    Sparkplug metrics: `unsupported` (of a type that is no value).
+    a limit), `retried`, `purged` and `evicted` (out of quarantine; the last for want of room). Readings: `restamped`
+    (their time was impossible). Sparkplug metrics: `unsupported` (of a type that is no value).
     """
 
     retained: int
@@ -36,6 +36,7 @@ class IngestStatus(_Document):
     unsupported: int
     retried: int
     purged: int
+    evicted: int
     throttled: int
     throttled_devices: int
 
@@ -80,11 +81,21 @@ class ForwardStatus(_Document):
 
 
 class StoreStatus(_Document):
-    """The store. `healthy` is false while the disk refuses; nothing is acknowledged then."""
+    """The store. `healthy` is false while the disk refuses; nothing is acknowledged then.
+
+    `wal_bytes` is the write-ahead log's part of `bytes`; `wal_held_up`: a reader in another process keeps it from being
+    cut back, and it grows. `ballast_released` counts since the start how often the disk was full. `waits_for_clock`:
+    readings wait until the gateway's own clock is set.
+    """
 
     bytes: int
     healthy: bool
     error: str | None
+    wal_bytes: int = 0
+    wal_held_up: bool = False
+    ballast_held: bool = False
+    ballast_released: int = 0
+    waits_for_clock: bool = False
 
 
 class RecordedLink(_Document):
@@ -121,7 +132,7 @@ class GatewayStatus(_Document):
 
 def ingest_status(standing: Standing) -> IngestStatus:
     """The intake's part."""
-    names = ("retained", "restamped", "over_devices", "over_series", "unsupported", "retried", "purged")
+    names = ("retained", "restamped", "over_devices", "over_series", "unsupported", "retried", "purged", "evicted")
     counts = {name: standing.totals.get(name, 0) for name in names}
     return IngestStatus(**counts, throttled=standing.throttled, throttled_devices=standing.throttled_devices)
 
@@ -164,4 +175,4 @@ def forward_status(standing: Standing) -> ForwardStatus:
 
 def store_status(standing: Standing, error: str | None) -> StoreStatus:
     """The store's part; `error` is why it refuses, if it does."""
-    return StoreStatus(bytes=standing.store_bytes, healthy=error is None, error=error)
+    return StoreStatus(bytes=standing.store_bytes, healthy=error is None, error=error, **standing.care._asdict())

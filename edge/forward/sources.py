@@ -55,8 +55,8 @@ class ReadingSource:
         self._encoder = encoder
 
     def head(self) -> int:
-        """The highest id."""
-        return self._store.head
+        """The highest id that may be sent."""
+        return self._store.ready_through
 
     def read(self, first: int, last: int, limit: int) -> SourcePage:
         """Rows with ids `first` to `last`."""

@@ -10,7 +10,6 @@ has no row for any more, is in the entry `lost/store`. What came after the ledge
 not known to the new store at all: it shows as a gap in its device's seqs, and is asked for again.
 """
 
-import os
 import sqlite3
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, suppress
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple
 
 from sqlite_utils import Database
 
+from edge.store.files import sync_path
 from edge.store.rebuild import Rebuild
 from edge.store.schema import StoreTooNew, migrate
 
@@ -53,9 +53,21 @@ def salvage(path: Path, why: str, destinations: Iterable[str]) -> Salvage:
                 recovered, lost = _copy(old, new, destinations)
         else:
             recovered, lost = _copy(None, new, destinations)
-    _sync(building)
+    sync_path(building)
     building.rename(_beside(path, ".salvaged"))
     return Salvage(why, finish(path), recovered, lost)
+
+
+def keep_open_copy(db: sqlite3.Connection, path: Path) -> None:
+    """Put what a connection still has open in the place of a file that was deleted under it, at the next `finish`.
+
+    Raises `sqlite3.Error`, `OSError`.
+    """
+    building = _beside(path, ".salvaging")
+    building.unlink(missing_ok=True)
+    db.execute("VACUUM INTO ?", (str(building),))
+    sync_path(building)
+    building.rename(_beside(path, ".salvaged"))
 
 
 def finish(path: Path) -> str:
@@ -72,20 +84,12 @@ def finish(path: Path) -> str:
     complete.rename(path)
     for side in ("", *_SIDE_FILES):
         _beside(path, f".broken-{number - BROKEN_KEPT}{side}").unlink(missing_ok=True)
-    _sync(path.parent)
+    sync_path(path.parent)
     return aside.name
 
 
 def _beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _new(path: Path) -> sqlite3.Connection:

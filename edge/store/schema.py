@@ -137,6 +137,12 @@ def m0007_age_marks(db: Database) -> None:
     db.conn.execute("CREATE TABLE age_marks (at_ms INTEGER PRIMARY KEY, head INTEGER NOT NULL) STRICT")
 
 
+@migrations()
+def m0012_quarantine_by_source(db: Database) -> None:
+    """What was not understood can be summed up and evicted without a look at what a destination refused."""
+    db.conn.execute("CREATE INDEX quarantine_source ON quarantine (source, id)")
+
+
 def migrate(db: Database, path: str) -> list[str]:
     """Bring the file up to date; the names of the migrations that ran. Raises `StoreTooNew`."""
     known = {migration.name for migration in migrations.pending(db)} | {done.name for done in migrations.applied(db)}

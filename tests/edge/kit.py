@@ -12,6 +12,7 @@ from edge.ingest import Message
 from edge.limits import Limits
 from edge.mapping.mapper import Mapper
 from edge.mapping.rules import MappingRule
+from edge.quarantine_bound import QuarantineLimits
 from edge.windows import WindowRules
 from sensors.reading import Reading, Value
 from sensors.senml import encode
@@ -21,6 +22,7 @@ SITE = "office"
 T0_MS = 1_700_000_000_000
 DEVICE_LIMITS = Limits()
 STORE_LIMITS = StoreLimits()
+QUARANTINE_LIMITS = QuarantineLimits()
 
 
 def reading(seq: int, *, device: str = "d1", boot: int = 1, value: float | bool | str | None = None) -> Reading:
@@ -44,6 +46,8 @@ def open_desk(
     mapping: Sequence[MappingRule] = (),
     limits: Limits = DEVICE_LIMITS,
     budget: StoreLimits = STORE_LIMITS,
+    quarantine: QuarantineLimits = QUARANTINE_LIMITS,
+    wait_for_clock: bool = True,
 ) -> Desk:
     """A gateway's core over a store in `data_dir`."""
     rules = DeskRules(
@@ -55,5 +59,7 @@ def open_desk(
         mapper=Mapper(mapping),
         limits=limits,
         budget=budget,
+        quarantine=quarantine,
+        wait_for_clock=wait_for_clock,
     )
     return Desk(data_dir, Random(1), rules)
