@@ -87,6 +87,11 @@ class Budget:
             what = "disk_bytes_max is reached" if room.reason == "size" else "the volume is at free_bytes_min"
             raise StoreFull(f"the store is full ({what}, {room.used} of {room.limit} pages used)")
 
+    def is_pressed(self) -> bool:
+        """Whether the store needs the room of what is kept for convenience only. Raises `StoreError`."""
+        room = self.room()
+        return room.used > KEEP_SHARE * room.limit
+
     def enforce(self, now_ms: int) -> bool:
         """Drop what has to go, one step of it; whether there is more to do. Raises `StoreError`."""
         if self._expire(now_ms):

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, mo
 
 from edge.budget import DEFAULT_DISK_BYTES_MAX, DEFAULT_FREE_BYTES_MIN, OnFull, StoreLimits
 from edge.forward.lanes import LaneRules, Order
+from edge.ledger_lines import DEFAULT_EVERY_MS
 from edge.limits import BURST, DEVICES_MAX, RATE_PER_S, SERIES_MAX
 from edge.mapping.rules import RULES_MAX, MappingRule, check_rules
 from edge.quarantine_bound import DEFAULT_BYTES_MAX, DEFAULT_ROWS_MAX, QuarantineLimits
@@ -93,6 +94,8 @@ class StoreSettings(_Section):
     free_bytes_min: Annotated[int, Field(ge=0, le=2**44)] = DEFAULT_FREE_BYTES_MIN
     age_s_max: Annotated[int, Field(ge=60, le=10 * 366 * 86_400)] | None = None
     on_full: OnFull = OnFull.BLOCK
+    keep_sent_s: Annotated[int, Field(ge=0, le=30 * 86_400)] = 0
+    tell_ledger_every_s: Annotated[int, Field(ge=0, le=86_400)] = DEFAULT_EVERY_MS // 1000
     wait_for_clock: bool = True
     quarantine_bytes_max: Annotated[int, Field(ge=64 * 1024, le=2**40)] = DEFAULT_BYTES_MAX
     quarantine_rows_max: Annotated[int, Field(ge=1, le=10_000_000)] = DEFAULT_ROWS_MAX

@@ -24,6 +24,7 @@ from edge.forward.sources import NoticeSource, ReadingSource, RollupSource
 from edge.ingest import Ingest, Ingested, Message
 from edge.latest import Latest
 from edge.ledger import Balance, Ledger, forward_cursor
+from edge.ledger_lines import LedgerLines
 from edge.ledger_report import LedgerReport, report
 from edge.limits import Throttle
 from edge.mapping.rebirths import Rebirths
@@ -31,6 +32,7 @@ from edge.meter import Meter, seconds_to_catch_up
 from edge.own_clock import OwnClock
 from edge.quarantine import Quarantine
 from edge.quarantine_bound import QuarantineBound
+from edge.resend import Grace, Resend
 from edge.store import Salvage, Store, StoreCare, StoreCorrupt
 from edge.store.names import HEAD_CURSOR
 from edge.store.notices import Notices
@@ -129,6 +131,15 @@ class Desk:
             measurement=rules.measurement,
             waits=rules.wait_for_clock,
         )
+        self._ledger_lines = LedgerLines(
+            self.store,
+            self.ledger,
+            gateway=rules.gateway,
+            measurement=rules.measurement,
+            every_ms=rules.ledger_every_ms,
+        )
+        self.resend = Resend(self.store, self.ledger, DESTINATION)
+        self._grace = Grace(rules.keep_sent_ms)
         self._aggregator = Aggregator(self.store, self.ledger, rules.windows)
         self._aggregated_ms: int | None = None
         self.outage_log = OutageLog(self.store)
@@ -200,7 +211,8 @@ class Desk:
         if self._ledger_written_ms is None or now_ms - self._ledger_written_ms >= LEDGER_EVERY_MS:
             self._write_ledger()
             self._ledger_written_ms = now_ms
-        through = self.ledger.deletable_through()
+        more = self._ledger_lines.tell(now_ms, wall_ms) or more
+        through = self._grace.allowed(self.ledger.deletable_through(), now_ms, is_pressed=self.budget.is_pressed())
         if through == self._deleted_through:
             return more or self.store.shrink()
         if self.store.delete_through(through, DELETE_ROWS_MAX) < DELETE_ROWS_MAX:

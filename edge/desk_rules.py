@@ -35,6 +35,8 @@ class DeskRules:
     limits: Limits = field(default_factory=Limits)
     budget: StoreLimits = field(default_factory=StoreLimits)
     wait_for_clock: bool = True
+    keep_sent_ms: int = 0
+    ledger_every_ms: int = 0
     quarantine: QuarantineLimits = field(default_factory=QuarantineLimits)
 
 
@@ -53,6 +55,8 @@ def desk_rules(config: EdgeConfig) -> DeskRules:
         mapper=Mapper(config.mapping),
         limits=Limits(**config.limits.model_dump()),
         budget=config.store.limits(),
+        keep_sent_ms=1000 * config.store.keep_sent_s,
+        ledger_every_ms=1000 * config.store.tell_ledger_every_s,
         wait_for_clock=config.store.wait_for_clock,
         quarantine=config.store.quarantine_limits(),
     )

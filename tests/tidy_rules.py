@@ -85,6 +85,7 @@ SHELL_MODULES: Final = (
     "firmware_sim/mqtt.py",
     "tidegate/broker.py",
     "tidegate/cli.py",
+    "tidegate/cloud_seqs.py",
     "tidegate/demo/",
     "tidegate/edge_access.py",
     "tidegate/listen.py",

@@ -58,6 +58,9 @@ class Access(Protocol):
     def purge(self, item_ids: Sequence[int] | None) -> Document:
         """`purged`: how many went. None: all."""
 
+    def resend(self, site: str, device: str, boot: int, ranges: Sequence[tuple[int, int]]) -> Document:
+        """`again`: how many readings are sent again; `gone`: how many are no longer in the store."""
+
 
 @contextlib.contextmanager
 def access(config: EdgeConfig) -> Iterator[Access]:
@@ -110,6 +113,10 @@ class _ByHttp:
         return self._ask(
             "POST", "/quarantine/purge", body={"all": True} if item_ids is None else {"ids": list(item_ids)}
         )
+
+    def resend(self, site: str, device: str, boot: int, ranges: Sequence[tuple[int, int]]) -> Document:
+        missing = {"site": site, "device": device, "boot": boot, "ranges": [list(each) for each in ranges]}
+        return self._ask("POST", "/ledger/resend", body=missing)
 
     def _ask(
         self, method: str, path: str, query: dict[str, str] | None = None, *, body: Document | None = None
@@ -188,3 +195,6 @@ class _ByFile:
 
     def purge(self, item_ids: Sequence[int] | None) -> Document:
         return {"purged": self._desk.quarantine.purge(item_ids)}
+
+    def resend(self, site: str, device: str, boot: int, ranges: Sequence[tuple[int, int]]) -> Document:
+        return asdict(self._desk.resend.ask(site, device, boot, ranges))

@@ -360,7 +360,9 @@ class Store:
         return [row[0] for row in rows]
 
     def put_ledger(self, rows: Sequence[tuple[int, int, str, bytes]], totals: dict[str, int]) -> None:
-        """Write (device_key, boot, entry, ranges) rows and the totals, inside a transaction."""
+        """Write (device_key, boot, entry, ranges) rows and the totals, inside a transaction, and that they are news."""
+        changed = dict.fromkeys(row[:2] for row in rows)
+        self._db.executemany("INSERT OR IGNORE INTO ledger_untold (device_key, boot) VALUES (?, ?)", changed)
         self._db.executemany("INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?)", rows)
         self._db.executemany("INSERT OR REPLACE INTO totals VALUES (?, ?)", sorted(totals.items()))
 

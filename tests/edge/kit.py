@@ -48,6 +48,8 @@ def open_desk(
     budget: StoreLimits = STORE_LIMITS,
     quarantine: QuarantineLimits = QUARANTINE_LIMITS,
     wait_for_clock: bool = True,
+    keep_sent_ms: int = 0,
+    ledger_every_ms: int = 0,
 ) -> Desk:
     """A gateway's core over a store in `data_dir`."""
     rules = DeskRules(
@@ -61,5 +63,7 @@ def open_desk(
         budget=budget,
         quarantine=quarantine,
         wait_for_clock=wait_for_clock,
+        keep_sent_ms=keep_sent_ms,
+        ledger_every_ms=ledger_every_ms,
     )
     return Desk(data_dir, Random(1), rules)
