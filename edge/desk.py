@@ -124,20 +124,8 @@ class Desk:
             retry_cap_ms=rules.retry_cap_ms,
         )
         self.budget = Budget(self.store, self.ledger, DESTINATION, rules.budget)
-        self._own_clock = OwnClock(
-            self.store,
-            self.ledger,
-            gateway=rules.gateway,
-            measurement=rules.measurement,
-            waits=rules.wait_for_clock,
-        )
-        self._ledger_lines = LedgerLines(
-            self.store,
-            self.ledger,
-            gateway=rules.gateway,
-            measurement=rules.measurement,
-            every_ms=rules.ledger_every_ms,
-        )
+        self._own_clock = OwnClock(self.store, self.ledger, rules.names, waits=rules.wait_for_clock)
+        self._ledger_lines = LedgerLines(self.store, self.ledger, rules.names, rules.ledger_every_ms)
         self.resend = Resend(self.store, self.ledger, DESTINATION)
         self._grace = Grace(rules.keep_sent_ms)
         self._aggregator = Aggregator(self.store, self.ledger, rules.windows)

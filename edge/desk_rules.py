@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from edge.budget import StoreLimits
 from edge.config import EdgeConfig
 from edge.forward.lanes import LaneRules
+from edge.forward.lines import GatewayNames
 from edge.limits import Limits
 from edge.mapping.mapper import Mapper
 from edge.quarantine_bound import QuarantineLimits
@@ -34,10 +35,15 @@ class DeskRules:
     mapper: Mapper | None = None
     limits: Limits = field(default_factory=Limits)
     budget: StoreLimits = field(default_factory=StoreLimits)
-    wait_for_clock: bool = True
+    wait_for_clock: bool = False
     keep_sent_ms: int = 0
     ledger_every_ms: int = 0
     quarantine: QuarantineLimits = field(default_factory=QuarantineLimits)
+
+    @property
+    def names(self) -> GatewayNames:
+        """What the gateway's own lines are called."""
+        return GatewayNames(self.gateway, self.measurement)
 
 
 def desk_rules(config: EdgeConfig) -> DeskRules:

@@ -15,7 +15,7 @@ Synchronous; lives in the store's thread.
 
 from collections.abc import Iterator
 
-from edge.forward.lines import NS_PER_MS, escape_tag
+from edge.forward.lines import NS_PER_MS, GatewayNames, escape_tag
 from edge.intervals import Intervals
 from edge.ledger import DELIVERED, EXPIRED, QUARANTINED, THINNED, Account, Ledger
 from edge.store import Store
@@ -31,12 +31,12 @@ TIDY_LINES = 100  # of one transaction: some 5 ms
 class LedgerLines:
     """Writes the lines of one gateway into its log of notices. `every_ms` 0: never."""
 
-    def __init__(self, store: Store, ledger: Ledger, *, gateway: str, measurement: str, every_ms: int) -> None:
+    def __init__(self, store: Store, ledger: Ledger, names: GatewayNames, every_ms: int) -> None:
         self._store = store
         self._ledger = ledger
         self._notices = Notices(store)
-        self._measurement = f"{escape_tag(measurement)}_ledger"
-        self._gateway = escape_tag(gateway)
+        self._measurement = f"{escape_tag(names.measurement)}_ledger"
+        self._gateway = escape_tag(names.gateway)
         self._every_ms = every_ms
         self._began_ms: int | None = None
         self._left = 0

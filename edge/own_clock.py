@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import msgspec
 
 from edge.device_clocks import latest_possible_ms, restamp
-from edge.forward.lines import NS_PER_MS, escape_tag
+from edge.forward.lines import NS_PER_MS, GatewayNames, escape_tag
 from edge.ledger import Ledger
 from edge.store import Store
 from edge.store.notices import Notices
@@ -52,11 +52,11 @@ class _Shifts:
 class OwnClock:
     """Of one store. `waits`: whether the clock must be set before readings are sent."""
 
-    def __init__(self, store: Store, ledger: Ledger, *, gateway: str, measurement: str, waits: bool) -> None:
+    def __init__(self, store: Store, ledger: Ledger, names: GatewayNames, *, waits: bool) -> None:
         self._store = store
         self._ledger = ledger
         self._notices = Notices(store)
-        self._notice_head = f"{escape_tag(measurement)}_clock,gateway={escape_tag(gateway)}"
+        self._notice_head = f"{escape_tag(names.measurement)}_clock,gateway={escape_tag(names.gateway)}"
         self._waits = waits
         self._first: _Look | None = None
         self._unset: _Look | None = None

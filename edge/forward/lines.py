@@ -8,6 +8,7 @@ stay two points. A field is named by value and unit (InfluxDB has no units, and 
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from edge.store.rows import LogEntry
 from sensors.reading import Value, column
@@ -39,6 +40,14 @@ def escape_text(text: str) -> str:
 def line_head(measurement: str, site: str, device: str) -> str:
     """The series of a device: measurement and tags."""
     return f"{escape_tag(measurement)},device={escape_tag(device)},site={escape_tag(site)}"
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayNames:
+    """By what a gateway's own lines can be told from another's: its name, and the measurement that they belong to."""
+
+    gateway: str
+    measurement: str
 
 
 class LineEncoder:

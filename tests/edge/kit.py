@@ -47,7 +47,7 @@ def open_desk(
     limits: Limits = DEVICE_LIMITS,
     budget: StoreLimits = STORE_LIMITS,
     quarantine: QuarantineLimits = QUARANTINE_LIMITS,
-    wait_for_clock: bool = True,
+    wait_for_clock: bool = False,
     keep_sent_ms: int = 0,
     ledger_every_ms: int = 0,
 ) -> Desk:

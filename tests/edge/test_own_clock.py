@@ -6,6 +6,7 @@ import pytest
 
 from edge import own_clock
 from edge.desk import DESTINATION, Desk
+from edge.desk_rules import NO_WINDOWS
 from edge.forward.forwarder import Batch, Wait
 from edge.forward.lines import NS_PER_MS
 from edge.forward.outcome import Accepted
@@ -20,6 +21,10 @@ from tests.edge.kit import SITE, message, open_desk
 BOOT_WALL_MS = 12_000  # 1970-01-01T00:00:12
 SET_MS = 1_790_000_000_000  # what NTP says at last
 HOUR_MS = 3_600_000
+
+
+def open_waiting(data_dir: Path, windows: WindowRules = NO_WINDOWS) -> Desk:
+    return open_desk(data_dir, windows=windows, wait_for_clock=True)
 
 
 def synced(seq: int, taken_at_ms: int) -> Message:
@@ -50,7 +55,7 @@ def sent(desk: Desk, now_ms: int) -> list[str]:
 
 
 def test_nothing_is_sent_until_the_clock_is_set_and_then_with_its_true_times(tmp_path: Path) -> None:
-    desk = open_desk(tmp_path)
+    desk = open_waiting(tmp_path)
     desk.take_in([aged(0, 5)], 1_000, BOOT_WALL_MS)
     desk.take_in([aged(1, 0), synced(2, SET_MS + 500)], 3_000, BOOT_WALL_MS + 2_000)
     tidy(desk, 4_000, BOOT_WALL_MS + 3_000)
@@ -76,7 +81,7 @@ def test_nothing_is_sent_until_the_clock_is_set_and_then_with_its_true_times(tmp
 
 
 def test_what_came_before_and_after_is_not_touched(tmp_path: Path) -> None:
-    desk = open_desk(tmp_path)
+    desk = open_waiting(tmp_path)
     desk.take_in([aged(0, 0)], 0, SET_MS)
     desk.take_in([aged(1, 0)], 1_000, BOOT_WALL_MS)  # somebody set it back
     assert len(sent(desk, 1_000)) == 1, "what came before goes on"
@@ -89,7 +94,7 @@ def test_what_came_before_and_after_is_not_touched(tmp_path: Path) -> None:
 
 
 def test_rollups_are_made_of_corrected_times(tmp_path: Path) -> None:
-    desk = open_desk(tmp_path, windows=WindowRules((60,), 0, HOUR_MS))
+    desk = open_waiting(tmp_path, windows=WindowRules((60,), 0, HOUR_MS))
     desk.take_in([aged(0, 5)], 1_000, BOOT_WALL_MS)
     tidy(desk, 2_000, BOOT_WALL_MS + HOUR_MS)
     tidy(desk, 9_000, SET_MS)
@@ -100,11 +105,11 @@ def test_rollups_are_made_of_corrected_times(tmp_path: Path) -> None:
 
 
 def test_readings_of_an_earlier_run_that_never_knew_the_time_are_placed_before_this_one(tmp_path: Path) -> None:
-    desk = open_desk(tmp_path)
+    desk = open_waiting(tmp_path)
     desk.take_in([aged(0, 0)], 1_000, BOOT_WALL_MS)
     desk.take_in([aged(1, 0)], 11_000, BOOT_WALL_MS + 10_000)
     desk.close()
-    desk = open_desk(tmp_path)  # a reboot, in 1970 again
+    desk = open_waiting(tmp_path)  # a reboot, in 1970 again
     assert desk.next_batch(0) == Wait(None)
     desk.take_in([aged(2, 0)], 500, BOOT_WALL_MS)
     tidy(desk, 2_500, SET_MS)
@@ -113,10 +118,10 @@ def test_readings_of_an_earlier_run_that_never_knew_the_time_are_placed_before_t
 
 
 def test_a_run_that_starts_with_the_time_puts_what_waited_right_before_itself(tmp_path: Path) -> None:
-    desk = open_desk(tmp_path)
+    desk = open_waiting(tmp_path)
     desk.take_in([aged(0, 0)], 1_000, BOOT_WALL_MS)
     desk.close()
-    desk = open_desk(tmp_path)
+    desk = open_waiting(tmp_path)
     desk.take_in([aged(1, 0)], 10, SET_MS)
     tidy(desk, 20, SET_MS + 10)
     assert [received for _, _, received in stored(desk)] == [SET_MS, SET_MS]
@@ -125,12 +130,12 @@ def test_a_run_that_starts_with_the_time_puts_what_waited_right_before_itself(tm
 
 def test_a_kill_between_two_steps_moves_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own_clock, "CORRECT_ROWS", 2)
-    desk = open_desk(tmp_path)
+    desk = open_waiting(tmp_path)
     for seq in range(5):
         desk.take_in([aged(seq, 0)], 1_000 * seq, BOOT_WALL_MS + 1_000 * seq)
     assert desk._own_clock.correct(10_000, SET_MS)
     desk.store.close()  # a crash
-    desk = open_desk(tmp_path)
+    desk = open_waiting(tmp_path)
     tidy(desk, 3, SET_MS + 60_000)
     assert [received for _, _, received in stored(desk)] == [SET_MS - 10_000 + 1_000 * seq for seq in range(5)]
     desk.close()
@@ -140,12 +145,12 @@ def test_a_reboot_into_1970_in_the_middle_of_a_correction_mixes_nothing_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(own_clock, "CORRECT_ROWS", 2)
-    desk = open_desk(tmp_path)
+    desk = open_waiting(tmp_path)
     for seq in range(5):
         desk.take_in([aged(seq, 0)], 1_000 * seq, BOOT_WALL_MS + 1_000 * seq)
     assert desk._own_clock.correct(10_000, SET_MS)
     desk.store.close()
-    desk = open_desk(tmp_path)
+    desk = open_waiting(tmp_path)
     desk.take_in([aged(5, 0)], 0, BOOT_WALL_MS)
     tidy(desk, 1_000, SET_MS + 60_000)
     true_ms = [SET_MS - 10_000 + 1_000 * seq for seq in range(5)]
@@ -154,7 +159,7 @@ def test_a_reboot_into_1970_in_the_middle_of_a_correction_mixes_nothing_up(
 
 
 def test_an_impossible_device_time_is_judged_once_the_time_is_known(tmp_path: Path) -> None:
-    desk = open_desk(tmp_path)
+    desk = open_waiting(tmp_path)
     desk.take_in([synced(0, SET_MS + 400 * 24 * HOUR_MS)], 0, BOOT_WALL_MS)
     tidy(desk, 1_000, SET_MS)
     assert stored(desk) == [(0, SET_MS - 1_000, SET_MS - 1_000)]
@@ -162,7 +167,7 @@ def test_an_impossible_device_time_is_judged_once_the_time_is_known(tmp_path: Pa
 
 
 def test_a_damaged_row_does_not_stop_the_others(tmp_path: Path) -> None:
-    desk = open_desk(tmp_path)
+    desk = open_waiting(tmp_path)
     desk.take_in([aged(0, 0), aged(1, 0)], 0, BOOT_WALL_MS)
     with desk.store.transaction():
         desk.store.change("UPDATE readings SET crc = crc + 1 WHERE id = ?", (1,))
@@ -183,7 +188,7 @@ def test_a_site_without_the_time_sends_all_the_same_if_its_operator_says_so(tmp_
 
 
 def test_no_device_clock_is_judged_by_one_that_is_not_set(tmp_path: Path) -> None:
-    desk = open_desk(tmp_path)
+    desk = open_waiting(tmp_path)
     desk.take_in([synced(0, SET_MS)], 0, BOOT_WALL_MS)
     assert desk.devices()[0].clock is None
     desk.close()
