@@ -107,6 +107,15 @@ def _broken(path: Path) -> sqlite3.Connection:
     return db
 
 
+def _has(old: sqlite3.Connection, table: str) -> bool:
+    """Whether there may be rows: in garbage, and in another program's file, every one would be tried in vain."""
+    try:
+        old.execute(f"SELECT 1 FROM {table} LIMIT 0")  # noqa: S608  # a name of our schema
+    except sqlite3.Error as error:
+        return getattr(error, "sqlite_errorname", "") not in ("SQLITE_NOTADB", "SQLITE_ERROR")
+    return True
+
+
 def _refuse_newer(old: sqlite3.Connection, path: Path) -> None:
     with suppress(sqlite3.Error):
         known = _migrations_of(old)
@@ -130,10 +139,11 @@ def _copy(old: sqlite3.Connection | None, new: sqlite3.Connection, destinations:
     new.execute("BEGIN")
     if old is not None:
         for table, sql in new.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall():
-            if table != "readings" and not table.startswith(_PLAIN_TABLES_ARE_NOT):
+            if table != "readings" and not table.startswith(_PLAIN_TABLES_ARE_NOT) and _has(old, table):
                 _insert(new, table, _rows(old, new, table, "WITHOUT ROWID" in sql))
         rebuild.load()
-        _insert(new, "readings", rebuild.sift(_rows(old, new, "readings", without_rowid=False)))
+        if _has(old, "readings"):
+            _insert(new, "readings", rebuild.sift(_rows(old, new, "readings", without_rowid=False)))
     lost = rebuild.write()
     new.execute("COMMIT")
     return rebuild.recovered, lost
