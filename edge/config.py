@@ -7,8 +7,10 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from edge.access.settings import AccessSettings
 from edge.budget import DEFAULT_DISK_BYTES_MAX, DEFAULT_FREE_BYTES_MIN, OnFull, StoreLimits
 from edge.forward.lanes import LaneRules, Order
+from edge.home_assistant.settings import HomeAssistantSettings
 from edge.ledger_lines import DEFAULT_EVERY_MS
 from edge.limits import BURST, DEVICES_MAX, RATE_PER_S, SERIES_MAX
 from edge.mapping.rules import RULES_MAX, MappingRule, check_rules
@@ -189,11 +191,8 @@ class OutageSettings(_Section):
     keep_bytes: Annotated[int, Field(ge=100_000, le=1_000_000_000)] = 32_000_000
 
 
-class ApiSettings(_TokenSettings):
-    """Where the gateway answers questions about itself; its token is what a request must carry to change anything."""
-
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+class ApiSettings(AccessSettings, _TokenSettings):
+    """Where the gateway answers questions about itself, and to whom; its token may ingest and operate."""
 
 
 class LimitSettings(_Section):
@@ -215,6 +214,7 @@ class EdgeConfig(_Section):
     outages: OutageSettings = OutageSettings()
     api: ApiSettings = ApiSettings()
     limits: LimitSettings = LimitSettings()
+    home_assistant: HomeAssistantSettings = HomeAssistantSettings()
     mapping: Annotated[tuple[MappingRule, ...], Field(max_length=RULES_MAX)] = ()
 
     @model_validator(mode="after")

@@ -16,9 +16,13 @@ from typing import ParamSpec, TypeVar
 
 import structlog
 
+from edge.access.records import FILE_NAME as ACCESS_FILE
+from edge.access.service import AccessService
 from edge.api import serve_api
 from edge.api_data import DataApi
 from edge.api_outages import outage_router
+from edge.api_settings import maintenance_status, settings_router
+from edge.certificate_watch import CertificateWatch
 from edge.config import EdgeConfig
 from edge.dashboard import Dashboard
 from edge.desk import STORE_FILE, Desk
@@ -26,15 +30,20 @@ from edge.desk_rules import desk_rules
 from edge.feedback import Downlink
 from edge.forward.forwarder import Batch
 from edge.forward.outcome import Accepted, Failed, Outcome
+from edge.home_assistant.discovery import Discovery
+from edge.home_assistant.publisher import Publisher
 from edge.inbox import Inbox
 from edge.influx import InfluxSender
 from edge.ingest import Message
 from edge.link_recorder import LinkRecorder
+from edge.maintenance import Maintenance
 from edge.mapping.rules import subscriptions
 from edge.mqtt import ConnectionLost, MqttConnection, Received, connect
 from edge.retry import Backoff
 from edge.status import GatewayStatus, LinkStatus, forward_status, ingest_status, ledger_status, store_status
 from edge.store import StoreError, StoreFailed, StoreFull
+from edge.topics.api import topics_router
+from edge.topics.watch import TopicWatch
 from sensors.clock import Clock
 
 HOUSEKEEPING_S = 0.25  # the resolution of owed acks, and how soon new data is looked for when the uplink idles
@@ -60,9 +69,12 @@ class Gateway:
         self._rng = rng
         self._sender = InfluxSender(config.influx, clock)
         self._recorder = LinkRecorder(config.outages, clock, desk, self._in_store)
+        self._maintenance = Maintenance()
+        self._certificates = CertificateWatch(config, clock)
         self._inbox: Inbox[tuple[MqttConnection, Received]] = Inbox()
         self._connection: MqttConnection | None = None
         self._new_data = asyncio.Event()
+        self._version = version("tidegate")  # once: it opens a file, and descriptors may run out
         self._unsaid: list[Downlink] = []
         self._store_error: str | None = None
         self._sessions_lost = 0
@@ -73,25 +85,38 @@ class Gateway:
     async def run(self, ready: Callable[[], None] | None = None) -> None:
         """Run until cancelled."""
         await self._recorder.start()
+        access = AccessService(self._config.api, self._config.store.data_dir / ACCESS_FILE, self._clock)
         try:
             async with asyncio.TaskGroup() as group:
                 listening = asyncio.Event()
                 dashboard = Dashboard(self.status, self._in_store, self._desk, self._clock)
-                routers = self._data_api().router(), outage_router(self._config.store.data_dir / STORE_FILE)
-                group.create_task(serve_api(self._config.api, self.status, listening.set, dashboard, *routers))
+                topics = TopicWatch(self._config.mqtt, self._clock)
+                routers = (
+                    self._data_api().router(),
+                    outage_router(self._config.store.data_dir / STORE_FILE),
+                    topics_router(topics, self._config, self._clock),
+                    settings_router(self._config, self._maintenance, self._clock),
+                )
+                tls = self._certificates.context
+                group.create_task(serve_api(access, self.status, listening.set, dashboard, *routers, context=tls))
                 await listening.wait()
                 group.create_task(dashboard.run())
+                group.create_task(topics.run())
                 group.create_task(self._recorder.run())
+                group.create_task(self._certificates.run())
                 group.create_task(self._device_link())
                 group.create_task(self._intake())
                 group.create_task(self._uplink())
                 group.create_task(self._housekeeping())
+                if self._config.home_assistant.enabled:
+                    group.create_task(self._home_assistant().run())
                 if ready is not None:
                     ready()
         finally:
             if self._connection is not None:
                 await self._connection.close()
             await asyncio.to_thread(self._sender.close)
+            await access.close()
             with suppress(StoreError):
                 await self._recorder.flush()
 
@@ -101,7 +126,7 @@ class Gateway:
         return GatewayStatus(
             at_ms=self._clock.wall_ms(),
             started_ms=self._started_ms,
-            version=version("tidegate"),
+            version=self._version,
             devices=standing.devices,
             waiting_messages=len(self._inbox),
             sessions_lost=self._sessions_lost,
@@ -112,6 +137,8 @@ class Gateway:
             forward=forward_status(standing),
             store=store_status(standing, self._store_error),
             recorded=self._recorder.status(),
+            certificates=self._certificates.status(),
+            maintenance=maintenance_status(self._maintenance, self._clock),
         )
 
     def _committed(self, downlinks: list[Downlink]) -> None:
@@ -120,9 +147,12 @@ class Gateway:
 
     def _data_api(self) -> DataApi:
         config = self._config
-        return DataApi(
-            self._desk, self._in_store, self._clock, config.api, config.mqtt.message_bytes_max, self._committed
-        )
+        return DataApi(self._desk, self._in_store, self._clock, config.mqtt.message_bytes_max, self._committed)
+
+    def _home_assistant(self) -> Publisher:
+        settings, mqtt = self._config.home_assistant, self._config.mqtt
+        discovery = Discovery(settings, mqtt.client_id, version("tidegate"))
+        return Publisher(mqtt, settings.publish_every_s, discovery, self._desk, self._in_store, self.status, self._rng)
 
     # -- devices
 

@@ -270,7 +270,7 @@ class House:
 
     def get_gateway(self, path: str) -> bytes:
         """GET from the gateway. Raises `urllib.error.HTTPError`."""
-        return _get(f"http://127.0.0.1:{self.api_port}/{path}")
+        return _get(f"http://127.0.0.1:{self.api_port}/{path}", {})
 
     def truth(self) -> list[TruthLine]:
         """What was measured so far."""
@@ -304,7 +304,7 @@ class House:
         return prove(truth, self.points())
 
     def _cloud(self, what: str) -> bytes:
-        return _get(f"http://127.0.0.1:{self.cloud_port}/api/v1/{what}")
+        return _get(f"http://127.0.0.1:{self.cloud_port}/api/v1/{what}", {"Authorization": f"Token {TOKEN}"})
 
 
 @contextmanager
@@ -325,8 +325,8 @@ def _named_broker() -> dict[str, Any]:
     return {key: unquote(value) if isinstance(value, str) else value for key, value in named.items() if value}
 
 
-def _get(url: str) -> bytes:
-    request = urllib.request.Request(url, headers={"Authorization": f"Token {TOKEN}"})
+def _get(url: str, headers: dict[str, str]) -> bytes:
+    request = urllib.request.Request(url, headers=headers)
     with urllib.request.urlopen(request, timeout=10) as answer:
         return bytes(answer.read())
 
