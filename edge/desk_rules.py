@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from edge.alerts.alerts import AlertRules
+from edge.alerts.operations import DAY_MS, OperationLimits
 from edge.budget import StoreLimits
 from edge.config import EdgeConfig
 from edge.forward.lanes import LaneRules
@@ -35,6 +37,7 @@ class DeskRules:
     mapper: Mapper | None = None
     limits: Limits = field(default_factory=Limits)
     budget: StoreLimits = field(default_factory=StoreLimits)
+    alerts: AlertRules = field(default_factory=AlertRules)
     wait_for_clock: bool = False
     keep_sent_ms: int = 0
     ledger_every_ms: int = 0
@@ -65,4 +68,16 @@ def desk_rules(config: EdgeConfig) -> DeskRules:
         ledger_every_ms=1000 * config.store.tell_ledger_every_s,
         wait_for_clock=config.store.wait_for_clock,
         quarantine=config.store.quarantine_limits(),
+        alerts=_alert_rules(config),
     )
+
+
+def _alert_rules(config: EdgeConfig) -> AlertRules:
+    settings, tls = config.alerts, config.mqtt.tls
+    limits = OperationLimits(
+        uplink_down_ms=1000 * settings.uplink_down_s,
+        quarantine_per_hour=settings.quarantine_per_hour,
+        certificate_ms=DAY_MS * settings.certificate_days,
+        certificates=(tls.cert_file,) if tls is not None and tls.cert_file is not None else (),
+    )
+    return AlertRules(config.rules, limits, settings.kept)
