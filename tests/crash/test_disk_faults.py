@@ -72,7 +72,7 @@ def is_ready(lab: House) -> bool:
     "inject",
     [
         "fdatasync:error=EIO:when=20..21",
-        "pwrite64:error=ENOSPC:when=150..152",
+        "pwrite64:error=ENOSPC:when=300..302",
         "fdatasync:delay_enter=300000:when=10..20",
     ],
 )
