@@ -17,11 +17,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cloud import errors
 from cloud.bodies import BodyTooLargeError, read_body
 from cloud.lineprotocol import PRECISION_NS, TIME_NS_MAX, TIME_NS_MIN, PrecisionError
-from cloud.queries import PAGE_LIMIT_MAX, Selection, count_series, read_last, read_points
+from cloud.queries import PAGE_LIMIT_MAX, Selection, count_series, read_last, read_points, read_seqs
 from cloud.service import CloudService
 
 EXPORT_PAGE_POINTS: Final = 1_000  # small enough that writes get their turn in the worker thread between two pages
 PAGE_LIMIT_DEFAULT: Final = 1_000
+SEQS_SERIES_MAX: Final = 10  # series of one answer: a million points of one series are read in about a second
 _JSON: Final = "application/json; charset=utf-8"
 
 
@@ -179,6 +180,18 @@ async def series(
     """Return how many points each series has."""
     rows, following = await service.run(count_series, service.store, selected, limit=limit, after=after)
     return _json({"series": rows, "next": following})
+
+
+@_read_routes.get("/seqs")
+async def seqs(
+    service: Authorized,
+    selected: Selected,
+    limit: Annotated[int, Query(ge=1, le=SEQS_SERIES_MAX)] = SEQS_SERIES_MAX,
+    after: str | None = None,
+) -> Response:
+    """Return which readings each series has, by their fields boot and seq."""
+    rows, following = await service.run(read_seqs, service.store, selected, limit=limit, after=after)
+    return _json({"seqs": rows, "next": following})
 
 
 @_read_routes.get("/export")

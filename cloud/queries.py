@@ -1,4 +1,4 @@
-"""Reading the point store: pages of points, the last point and the count of each series.
+"""Reading the point store: pages of points, the last point, the count and the seqs of each series.
 
 Promises: the order is stable and the same for any two stores that hold the same points: series by their canonical tag
 text, then time. A page is bounded by its `limit`; `after` carries on behind a page's last row, also while writes go on.
@@ -10,6 +10,8 @@ Synchronous; takes the store's connection, one thread at a time. Times are integ
 import base64
 import binascii
 from collections.abc import Iterator, Mapping
+from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
 import msgspec
@@ -18,6 +20,7 @@ from cloud.lineprotocol import TIME_NS_MAX, TIME_NS_MIN
 from cloud.points import PointStore
 
 PAGE_LIMIT_MAX: Final = 10_000  # rows in one answer: some 3 MB of JSON, well under a second of work
+SEQ_RANGES_MAX: Final = 10_000  # of one boot: a reading lost every other time for a day at one every five seconds
 _START: Final = ("", TIME_NS_MIN - 1)
 
 
@@ -46,6 +49,20 @@ class SeriesCount(msgspec.Struct, frozen=True):
     first_ns: int
     last_ns: int
     changed: int
+
+
+class BootSeqs(msgspec.Struct, frozen=True):
+    """The readings of one boot of one series: how many points, and which seqs as ranges, both ends included.
+
+    At most `SEQ_RANGES_MAX` ranges: `truncated` if there are more.
+    """
+
+    measurement: str
+    tags: dict[str, str]
+    boot: int
+    points: int
+    seqs: list[tuple[int, int]]
+    truncated: bool
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -117,6 +134,43 @@ def count_series(
         if len(rows) >= limit:
             return rows, _encode_cursor(tags_text, 0)
     return rows, None
+
+
+def read_seqs(
+    store: PointStore, selection: Selection, *, limit: int, after: str | None = None
+) -> tuple[list[BootSeqs], str | None]:
+    """Return which readings (fields `boot` and `seq`) up to `limit` series have, and the next page's cursor.
+
+    Raises as above.
+    """
+    rows: list[BootSeqs] = []
+    for read, (series_id, tags_text, tags) in enumerate(_series_behind(store, selection, after), start=1):
+        found = store.connection.execute(
+            "SELECT boot, seq FROM (SELECT json_extract(CAST(fields AS TEXT), '$.boot') AS boot,"
+            " json_extract(CAST(fields AS TEXT), '$.seq') AS seq FROM point"
+            " WHERE series_id = ? AND time_ns >= ? AND time_ns < ?)"
+            " WHERE typeof(boot) = 'integer' AND typeof(seq) = 'integer' ORDER BY boot, seq",
+            (series_id, selection.start_ns, selection.stop_ns),
+        )
+        for boot, numbered in groupby(found, key=itemgetter(0)):
+            rows.append(_boot_seqs(selection.measurement, tags, boot, (seq for _, seq in numbered)))
+        if read >= limit:
+            return rows, _encode_cursor(tags_text, 0)
+    return rows, None
+
+
+def _boot_seqs(measurement: str, tags: dict[str, str], boot: int, seqs: Iterator[int]) -> BootSeqs:
+    ranges: list[tuple[int, int]] = []
+    points, truncated = 0, False
+    for seq in seqs:
+        points += 1
+        if ranges and seq <= ranges[-1][1] + 1:
+            ranges[-1] = ranges[-1][0], seq
+        elif len(ranges) < SEQ_RANGES_MAX:
+            ranges.append((seq, seq))
+        else:
+            truncated = True
+    return BootSeqs(measurement, tags, boot, points, ranges, truncated)
 
 
 def _series_behind(

@@ -7,6 +7,7 @@
     POST /api/v1/destinations/forget         {"name": "archive"}: one that is not configured any more
     GET  /api/v1/clocks[?after=KEY]          devices, and what is known of their clocks
     GET  /api/v1/ledger[?site=S&device=D&open=true]
+    POST /api/v1/ledger/resend               {"site": "S", "device": "D", "boot": 3, "ranges": [[0, 9], [12, 12]]}
 
 Promises: posting readings needs the scope `ingest`, any other change an operator's rights; an
 answer of 200 means committed; the same readings may be sent again (they count as duplicates); errors are problem
@@ -17,7 +18,7 @@ A shell: it decides nothing.
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -28,11 +29,12 @@ from edge.desk import Desk, DeviceStanding
 from edge.destinations import UnknownDestination
 from edge.feedback import Downlink
 from edge.ingest import NotUnderstood
-from edge.ledger_report import LedgerReport
+from edge.ledger_report import RANGES_MAX, LedgerReport
 from edge.problems import Problem, read_body
 from edge.quarantine import LIST_MAX, Retried, item_document
 from edge.store import StoreError
 from sensors.clock import Clock
+from sensors.reading import SEQ_MAX
 from sensors.topics import Kind, Topic, TopicError, check_level
 
 RETRY_IDS_MAX = 100  # of one request: each is a transaction of its own, and the store thread has other work
@@ -40,6 +42,7 @@ PURGE_IDS_MAX = 10_000
 IDS_BODY_BYTES_MAX = 256 * 1024
 STORE_RETRY_AFTER_S = 5  # what a sender is told while the disk refuses
 Answer = dict[str, Any]
+Body = TypeVar("Body")
 
 
 class InStore(Protocol):
@@ -56,6 +59,13 @@ class _Ids(msgspec.Struct, forbid_unknown_fields=True):
 
 class _Name(msgspec.Struct, forbid_unknown_fields=True):
     name: str
+
+
+class _Missing(msgspec.Struct, forbid_unknown_fields=True):
+    site: str
+    device: str
+    boot: int
+    ranges: list[tuple[int, int]]
 
 
 class DataApi:
@@ -86,6 +96,7 @@ class DataApi:
             ("POST", "/quarantine/purge", self._purge),
             ("GET", "/ledger", self._ledger),
             ("POST", "/destinations/forget", self._forget),
+            ("POST", "/ledger/resend", self._resend),
             ("GET", "/clocks", self._devices),
         ):
             router.add_api_route(path, _answering(handler), methods=[method])
@@ -153,17 +164,29 @@ class DataApi:
             raise Problem(HTTPStatus.CONFLICT, str(error)) from None
         return {"forgotten": name, "released": released}
 
+    async def _resend(self, request: Request) -> Answer:
+        asked = await self._body(request, _Missing)
+        ranges = asked.ranges
+        if len(ranges) > RANGES_MAX or not all(0 <= first <= last <= SEQ_MAX for first, last in ranges):
+            raise Problem(HTTPStatus.BAD_REQUEST, f"ranges: expected at most {RANGES_MAX} of [first, last] seqs")
+        resent = await self._in_store(self._desk.resend.ask, asked.site, asked.device, asked.boot, ranges)
+        self._committed([])
+        return asdict(resent)
+
     async def _devices(self, request: Request) -> Answer:
         found: list[DeviceStanding] = await self._in_store(self._desk.devices, _number(request, "after", 0))
         return {"devices": [asdict(each) for each in found]}
 
-    async def _ids(self, request: Request, count_max: int) -> _Ids:
+    async def _body(self, request: Request, kind: type[Body]) -> Body:
         requires(Role.OPERATOR)(request)
         body = await read_body(request, IDS_BODY_BYTES_MAX)
         try:
-            ids = msgspec.json.decode(body, type=_Ids)
+            return msgspec.json.decode(body, type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Problem(HTTPStatus.BAD_REQUEST, f"body: {error}") from None
+
+    async def _ids(self, request: Request, count_max: int) -> _Ids:
+        ids = await self._body(request, _Ids)
         if len(ids.ids) > count_max or not all(0 < each < 2**63 for each in ids.ids):
             raise Problem(HTTPStatus.BAD_REQUEST, f"ids: expected at most {count_max} whole numbers over 0")
         return ids

@@ -109,10 +109,18 @@ class Budget:
 
     def admit(self) -> None:
         """Raises `StoreFull` if nothing more may be taken in."""
+        store = self._store
+        if store.wal.held_up and store.disk_bytes_max is not None and store.size_bytes() >= store.disk_bytes_max:
+            raise StoreFull(f"a reader in another process keeps {store.path}-wal from being cut back: end that one")
         room = self.room()
         if room.used >= ADMIT_SHARE * room.limit:
             what = "disk_bytes_max is reached" if room.reason == "size" else "the volume is at free_bytes_min"
             raise StoreFull(f"the store is full ({what}, {room.used} of {room.limit} pages used)")
+
+    def is_pressed(self) -> bool:
+        """Whether the store needs the room of what is kept for convenience only. Raises `StoreError`."""
+        room = self.room()
+        return room.used > KEEP_SHARE * room.limit
 
     def enforce(self, now_ms: int) -> bool:
         """Drop what has to go, one step of it; whether there is more to do. Raises `StoreError`."""

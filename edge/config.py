@@ -16,8 +16,10 @@ from edge.config_parts import TlsSettings as TlsSettings
 from edge.destination_config import DESTINATIONS_MAX, DestinationSettings, InfluxTarget, check_destinations
 from edge.forward.rollup_lines import quantile_field
 from edge.home_assistant.settings import HomeAssistantSettings
+from edge.ledger_lines import DEFAULT_EVERY_MS
 from edge.limits import BURST, DEVICES_MAX, RATE_PER_S, SERIES_MAX
 from edge.mapping.rules import RULES_MAX, MappingRule, check_rules
+from edge.quarantine_bound import DEFAULT_BYTES_MAX, DEFAULT_ROWS_MAX, QuarantineLimits
 from edge.windows import DEFAULT_GRACE_MS, DEFAULT_LATENESS_MS, DEFAULT_SIZES_S, WindowRules
 from sensors.firmware import check_public_key
 from sensors.topics import DEFAULT_ROOT, check_root
@@ -73,11 +75,20 @@ class StoreSettings(Section):
     free_bytes_min: Annotated[int, Field(ge=0, le=2**44)] = DEFAULT_FREE_BYTES_MIN
     age_s_max: Annotated[int, Field(ge=60, le=10 * 366 * 86_400)] | None = None
     on_full: OnFull = OnFull.BLOCK
+    keep_sent_s: Annotated[int, Field(ge=0, le=30 * 86_400)] = 0
+    tell_ledger_every_s: Annotated[int, Field(ge=0, le=86_400)] = DEFAULT_EVERY_MS // 1000
+    wait_for_clock: bool = True
+    quarantine_bytes_max: Annotated[int, Field(ge=64 * 1024, le=2**40)] = DEFAULT_BYTES_MAX
+    quarantine_rows_max: Annotated[int, Field(ge=1, le=10_000_000)] = DEFAULT_ROWS_MAX
 
     def limits(self) -> StoreLimits:
         """What the core goes by."""
         age_ms_max = None if self.age_s_max is None else 1000 * self.age_s_max
         return StoreLimits(self.disk_bytes_max, self.free_bytes_min, age_ms_max, self.on_full)
+
+    def quarantine_limits(self) -> QuarantineLimits:
+        """What the core goes by."""
+        return QuarantineLimits(self.quarantine_bytes_max, self.quarantine_rows_max)
 
 
 class WindowSettings(Section):

@@ -23,12 +23,16 @@ from edge.forward.outcome import Outcome
 from edge.ingest import Ingest, Ingested, Message
 from edge.latest import Latest
 from edge.ledger import RECEIVED, Balance, forward_cursor
+from edge.ledger_lines import LedgerLines
 from edge.ledger_report import LedgerReport, report
 from edge.limits import Throttle
 from edge.mapping.rebirths import Rebirths
 from edge.meter import Meter, seconds_to_catch_up
+from edge.own_clock import OwnClock
 from edge.quarantine import Quarantine
-from edge.store import Salvage, Store, StoreCorrupt
+from edge.quarantine_bound import QuarantineBound
+from edge.resend import Grace, Resend
+from edge.store import Salvage, Store, StoreCare, StoreCorrupt
 from edge.store.names import FIRST_DESTINATION, HEAD_CURSOR
 from edge.store.outage_log import OutageLog
 from edge.windows import READ_ROWS, WINDOWS_CURSOR, Aggregator
@@ -82,6 +86,7 @@ class Standing:
     catch_up_s: float | None
     store_bytes: int
     full_in_s: float | None
+    care: StoreCare
     alerts: AlertStanding
 
 
@@ -118,10 +123,15 @@ class Desk:
             downlinks=self.downlinks,
         )
         self.quarantine = Quarantine(self.store, self.ledger, self._ingest)
+        self._quarantine_bound = QuarantineBound(self.store, self.ledger, rules.quarantine)
         self._feedback = Feedback(self.ledger, self._throttle, root=rules.root)
         self._rebirths = Rebirths()
         policies = {each.name: each.choices.on_full for each in asked if each.choices.on_full is not None}
         self.budget = Budget(self.store, self.ledger, rules.budget, policies, rules.alerts.readers())
+        self._own_clock = OwnClock(self.store, self.ledger, rules.names, waits=rules.wait_for_clock)
+        self._ledger_lines = LedgerLines(self.store, self.ledger, rules.names, rules.ledger_every_ms)
+        self.resend = Resend(self.store, self.ledger, self.destination)
+        self._grace = Grace(rules.keep_sent_ms)
         self._aggregator = Aggregator(self.store, self.ledger, rules.windows)
         self._aggregated_ms: int | None = None
         self.outage_log = OutageLog(self.store)
@@ -133,6 +143,7 @@ class Desk:
     def take_in(self, messages: Sequence[Message], now_ms: int, wall_ms: int) -> tuple[Ingested, list[Downlink]]:
         """Commit a batch; afterwards its messages may be acknowledged, and the downlinks sent. Raises `StoreError`."""
         self.budget.admit()
+        self._own_clock.note(now_ms, wall_ms)
         ingested = self._ingest.process(messages, wall_ms)
         self.latest.note(ingested.rows, wall_ms)
         self._throttle.note(ingested.by_device, now_ms)
@@ -148,6 +159,7 @@ class Desk:
         Raises `NotUnderstood` and `StoreError`; then nothing was kept.
         """
         self.budget.admit()
+        self._own_clock.note(now_ms, wall_ms)
         ingested = self._ingest.accept(topic, payload, wall_ms)
         self.latest.note(ingested.rows, wall_ms)
         self._throttle.note(ingested.by_device, now_ms)
@@ -219,18 +231,20 @@ class Desk:
         """
         self.ledger.refresh()
         self.downlinks.tidy(now_ms, wall_ms or 0)
-        if self.budget.enforce(now_ms):
+        self.store.look_after()
+        if self.budget.enforce(now_ms) or self._quarantine_bound.enforce():
             return True
         if wall_ms is not None:
             self.destinations.keep_accounts(now_ms, wall_ms)
-        more = self._aggregate(now_ms, wall_ms)
+        more = self._own_clock.correct(now_ms, wall_ms) or self._aggregate(now_ms, wall_ms)
         more = self.destinations.sift() or more
         more = self.alerts.tend(self.forwarder.state, now_ms, wall_ms) or more
         more = self.destinations.retire(DELETE_ROWS_MAX) or more
         if self._ledger_written_ms is None or now_ms - self._ledger_written_ms >= LEDGER_EVERY_MS:
             self._write_ledger()
             self._ledger_written_ms = now_ms
-        through = self.ledger.deletable_through()
+        more = self._ledger_lines.tell(now_ms, wall_ms) or more
+        through = self._grace.allowed(self.ledger.deletable_through(), now_ms, is_pressed=self.budget.is_pressed())
         if through == self._deleted_through:
             return more or self.store.shrink()
         if self.store.delete_through(through, DELETE_ROWS_MAX) < DELETE_ROWS_MAX:
@@ -239,6 +253,8 @@ class Desk:
         return True
 
     def _aggregate(self, now_ms: int, wall_ms: int | None) -> bool:
+        if self.store.hold_from is not None:
+            return False
         if (
             self._aggregated_ms is not None
             and now_ms - self._aggregated_ms < AGGREGATE_EVERY_MS
@@ -276,6 +292,7 @@ class Desk:
             catch_up_s=first.catch_up_s,
             store_bytes=self.store.size_bytes(),
             full_in_s=self._full_in_s(received_per_s, told),
+            care=self.store.care(),
             alerts=self.alerts.standing(),
         )
 
@@ -322,8 +339,9 @@ class Desk:
         return salvage
 
     def prove_writable(self) -> None:
-        """One small durable transaction. Raises `StoreError`."""
+        """One small durable transaction, and room for readings. Raises `StoreError`."""
         self.ledger.refresh()
+        self.budget.admit()
         with self.store.transaction():
             self.store.set_cursor(HEAD_CURSOR, self.store.head)
 

@@ -8,8 +8,10 @@ from edge.budget import StoreLimits
 from edge.config import EdgeConfig
 from edge.forward.destination import Choices, DestinationRules
 from edge.forward.lanes import LaneRules
+from edge.forward.lines import GatewayNames
 from edge.limits import Limits
 from edge.mapping.mapper import Mapper
+from edge.quarantine_bound import QuarantineLimits
 from edge.store.names import FIRST_DESTINATION
 from edge.windows import WindowRules
 from sensors.topics import DEFAULT_ROOT
@@ -43,6 +45,15 @@ class DeskRules:
     more: tuple[DestinationRules, ...] = ()
     alerts: AlertRules = field(default_factory=AlertRules)
     firmware_public_key: str | None = None
+    wait_for_clock: bool = False
+    keep_sent_ms: int = 0
+    ledger_every_ms: int = 0
+    quarantine: QuarantineLimits = field(default_factory=QuarantineLimits)
+
+    @property
+    def names(self) -> GatewayNames:
+        """What the gateway's own lines are called."""
+        return GatewayNames(self.gateway, self.measurement)
 
     def destinations(self) -> tuple[DestinationRules, ...]:
         """All destinations, the first one first."""
@@ -76,6 +87,10 @@ def desk_rules(config: EdgeConfig) -> DeskRules:
         with_influx=config.influx.enabled,
         choices=config.influx.choices(),
         more=tuple(each.rules(config.mqtt.client_id) for each in config.destinations),
+        keep_sent_ms=1000 * config.store.keep_sent_s,
+        ledger_every_ms=1000 * config.store.tell_ledger_every_s,
+        wait_for_clock=config.store.wait_for_clock,
+        quarantine=config.store.quarantine_limits(),
         alerts=_alert_rules(config),
         firmware_public_key=config.firmware.public_key,
     )

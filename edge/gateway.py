@@ -61,6 +61,7 @@ from sensors.clock import Clock
 
 HOUSEKEEPING_S = 0.25  # the resolution of owed acks, and how soon new data is looked for when the uplink idles
 STORE_RETRY_S = 1.0  # a full or failing disk is tried again this often; nothing is acknowledged meanwhile
+UNSAID_MAX = 20_000  # acks and resends that wait for room in flight: one for every device that there may be
 HEALTHY_AFTER_S = 60.0  # a connection that held this long starts the back-off over
 
 log = structlog.get_logger("gateway")
@@ -86,6 +87,8 @@ class Gateway:
         self._inbox: Inbox[MqttConnection, Message] = Inbox()
         self._connection: MqttConnection | None = None
         self._alerts = AlertPublisher(desk.alerts.book, self._in_store)
+        self._version = version("tidegate")  # once: it opens a file, and descriptors may run out
+        self._unsaid: list[Downlink] = []
         self._store_error: str | None = None
         self._sessions_lost = 0
         self._started_ms = clock.wall_ms()
@@ -139,7 +142,7 @@ class Gateway:
         return GatewayStatus(
             at_ms=self._clock.wall_ms(),
             started_ms=self._started_ms,
-            version=version("tidegate"),
+            version=self._version,
             devices=standing.devices,
             waiting_messages=len(self._inbox),
             sessions_lost=self._sessions_lost,
@@ -250,11 +253,18 @@ class Gateway:
             return downlinks
 
     def _send_down(self, downlinks: Sequence[Downlink]) -> None:
-        """Said again at the device's next contact if the connection cannot take it now."""
+        """What the connection cannot take now is said as soon as it can; without one, at the device's next contact."""
         connection = self._connection
-        for downlink in downlinks:
-            if connection is None or not connection.publish(*downlink):
-                return
+        if connection is None:
+            self._unsaid = []
+            return
+        self._unsaid += downlinks
+        sent = 0
+        for downlink in self._unsaid:
+            if not connection.publish(*downlink):
+                break
+            sent += 1
+        self._unsaid = self._unsaid[sent : sent + UNSAID_MAX]
 
     # -- store
 

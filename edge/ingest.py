@@ -24,6 +24,7 @@ from edge.mapping.recent import Recent
 from edge.mapping.sparkplug import AliasUnknown, Nodes
 from edge.message import Message as Message
 from edge.store import Store
+from edge.store.rows import CLOCK_SET_MS
 from sensors.alerts import decode_device_alert
 from sensors.messages import MessageError, decode_state
 from sensors.reading import FOREIGN_BOOT, Reading
@@ -276,14 +277,19 @@ class Ingest:
         batch.touched_ledger = True
 
     def _restamped(self, reading: Reading, now_ms: int) -> Reading:
-        """A reading of an impossible time at one that can be: decided once, so that a resend is the same line."""
+        """A reading of an impossible time at one that can be: decided once, so that a resend is the same line.
+
+        A time reckoned from a gateway's clock that is not set stays: it is corrected with it (`edge.own_clock`).
+        """
+        if now_ms < CLOCK_SET_MS and not reading.synced:
+            return reading
         self._ledger.count(RESTAMPED)
         return restamp(reading, now_ms)
 
     def _note_clock(self, batch: _Batch, key: int, now_ms: int) -> None:
         """Of a message's readings the last says most: the others waited for it."""
         last = batch.rows[-1][1]
-        if last.synced:
+        if last.synced and now_ms >= CLOCK_SET_MS:
             self.clocks.note(key, last.taken_at_ms, now_ms)
 
     def _take_foreign(self, mapper: Mapper, topic: str, message: Message, now_ms: int, batch: _Batch) -> None:

@@ -241,6 +241,21 @@ class Ledger:
         self.totals[name] += count
         self._uncovered += count
 
+    def take_back(self, destination: str, entries: Iterable[LogEntry]) -> int:
+        """Note that a destination turns out not to have these entries after all; how many it was believed to have."""
+        name, back = f"{DELIVERED}/{destination}", dict[tuple[int, int], Intervals]()
+        for entry in entries:
+            back.setdefault((entry.device_key, entry.reading.boot), Intervals()).add(entry.reading.seq)
+        count = 0
+        for (device_key, boot), seqs in back.items():
+            account = self._account(device_key, boot)
+            delivered = account.entry(name)
+            account.entries[name] = left = delivered.minus(seqs)
+            count += delivered.count() - left.count()
+            self._touch(device_key, boot)
+        self.totals[name] -= count
+        return count
+
     def quarantine(self, destination: str, device_key: int, boot: int, seq: int) -> None:
         """Note that this reading went to quarantine. The names of a damaged row may be wrong; the count is not."""
         account, name = self._account(device_key, boot), entry_of(QUARANTINED, destination)
@@ -374,6 +389,10 @@ class Ledger:
         held = self._store.head - self._store.ranges(done_ranges(destination)).count()
         received = self.totals[RECEIVED] - before
         return Balance(destination, received, delivered, held, quarantined, thinned, expired, suppressed)
+
+    def account(self, device_key: int, boot: int) -> Account:
+        """One account; an empty one if it was never heard of."""
+        return self._seen(device_key, boot)
 
     def accounts(self) -> Iterator[tuple[int, int, Account]]:
         """Every (device_key, boot, account), in order."""

@@ -27,8 +27,8 @@ class IngestStatus(_Document):
     """What was special at intake, counted over the store's life; `throttled` since the start, `throttled_devices` now.
 
     Messages: `retained` (old news of foreign devices, not stored), `over_devices` and `over_series` (in quarantine for
-    a limit), `retried` and `purged` (out of quarantine). Readings: `restamped` (their time was impossible).
-    Sparkplug metrics: `unsupported` (of a type that is no value).
+    a limit), `retried`, `purged` and `evicted` (out of quarantine; the last for want of room). Readings: `restamped`
+    (their time was impossible). Sparkplug metrics: `unsupported` (of a type that is no value).
     """
 
     retained: int
@@ -38,6 +38,7 @@ class IngestStatus(_Document):
     unsupported: int
     retried: int
     purged: int
+    evicted: int
     throttled: int
     throttled_devices: int
 
@@ -134,12 +135,20 @@ class StoreStatus(_Document):
     """The store. `healthy` is false while the disk refuses; nothing is acknowledged then.
 
     `full_in_s`: until intake stops, or the oldest readings give way, at the rates of now; None: it does not fill up.
+    `wal_bytes` is the write-ahead log's part of `bytes`; `wal_held_up`: a reader in another process keeps it from being
+    cut back, and it grows. `ballast_released` counts since the start how often the disk was full. `waits_for_clock`:
+    readings wait until the gateway's own clock is set.
     """
 
     bytes: int
     healthy: bool
     error: str | None
     full_in_s: int | None = None
+    wal_bytes: int = 0
+    wal_held_up: bool = False
+    ballast_held: bool = False
+    ballast_released: int = 0
+    waits_for_clock: bool = False
 
 
 class AlertStatus(_Document):
@@ -211,7 +220,7 @@ class GatewayStatus(_Document):
 
 def ingest_status(standing: Standing) -> IngestStatus:
     """The intake's part."""
-    names = ("retained", "restamped", "over_devices", "over_series", "unsupported", "retried", "purged")
+    names = ("retained", "restamped", "over_devices", "over_series", "unsupported", "retried", "purged", "evicted")
     counts = {name: standing.totals.get(name, 0) for name in names}
     return IngestStatus(**counts, throttled=standing.throttled, throttled_devices=standing.throttled_devices)
 
@@ -286,7 +295,8 @@ def forward_status(standing: Standing) -> ForwardStatus:
 def store_status(standing: Standing, error: str | None) -> StoreStatus:
     """The store's part; `error` is why it refuses, if it does."""
     full_in_s = None if standing.full_in_s is None else round(standing.full_in_s)
-    return StoreStatus(bytes=standing.store_bytes, healthy=error is None, error=error, full_in_s=full_in_s)
+    care = standing.care._asdict()
+    return StoreStatus(bytes=standing.store_bytes, healthy=error is None, error=error, full_in_s=full_in_s, **care)
 
 
 def alert_status(standing: Standing) -> AlertStatus:

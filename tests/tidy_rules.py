@@ -103,6 +103,7 @@ SHELL_MODULES: Final = (
     "tidegate/bench/",
     "tidegate/broker.py",
     "tidegate/cli.py",
+    "tidegate/cloud_seqs.py",
     "tidegate/demo/",
     "tidegate/edge_access.py",
     "tidegate/edge_accounts.py",

@@ -75,6 +75,9 @@ class Access(Protocol):
     def forget(self, name: str) -> Document:
         """`released`: readings that a destination, configured no more, had coming. Raises `GatewayError`."""
 
+    def resend(self, site: str, device: str, boot: int, ranges: Sequence[tuple[int, int]]) -> Document:
+        """`again`: how many readings are sent again; `gone`: how many are no longer in the store."""
+
     def alerts(self, state: str, severity: Severity | None, limit: int) -> Document:
         """`total`, and `items`, the newest first."""
 
@@ -192,6 +195,10 @@ class _ByHttp:
     def forget(self, name: str) -> Document:
         return self.ask("POST", "/destinations/forget", body={"name": name})
 
+    def resend(self, site: str, device: str, boot: int, ranges: Sequence[tuple[int, int]]) -> Document:
+        missing = {"site": site, "device": device, "boot": boot, "ranges": [list(each) for each in ranges]}
+        return self.ask("POST", "/ledger/resend", body=missing)
+
     def alerts(self, state: str, severity: Severity | None, limit: int) -> Document:
         wanted = {"state": state, "limit": str(limit)} | ({"severity": severity.value} if severity else {})
         return self.ask("GET", "/alerts", wanted)
@@ -282,6 +289,9 @@ class _ByFile:
             return {"forgotten": name, "released": self._desk.forget_destination(name)}
         except UnknownDestination as error:
             raise GatewayError(str(error)) from None
+
+    def resend(self, site: str, device: str, boot: int, ranges: Sequence[tuple[int, int]]) -> Document:
+        return asdict(self._desk.resend.ask(site, device, boot, ranges))
 
     def alerts(self, state: str, severity: Severity | None, limit: int) -> Document:
         page = alert_page(self._desk.alerts.book, Listed(state, severity, limit=limit))

@@ -3,6 +3,7 @@
     explain TOPIC PAYLOAD                  what a message would become, and which rule takes it
     status [--watch]                       how things stand
     ledger                                 is everything that was ever acknowledged in the cloud
+    audit [--resend]                       does the cloud have what the ledger says it was given
     alerts list|ack                        what needs somebody
     quarantine list|show|retry|purge       what could not be accepted
     destination list|forget                where readings go, and where they went once
@@ -22,6 +23,7 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
+from edge.desk import DESTINATION
 from edge.mapping.explain import explain as explain_message
 from sensors.clock import SystemClock
 from tidegate import downlink_cli, edge_accounts, edge_tables
@@ -101,6 +103,26 @@ def ledger(
         told = gateway.ledger(site, device, only_open)
     _answer(told, edge_tables.print_ledger, as_json=as_json)
     if not all(told["complete"].values()):
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def audit(
+    config: ConfigOption = None,
+    site: Annotated[str | None, typer.Option("--site", help="Only devices of this site.")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="Only devices of this name.")] = None,
+    resend: Annotated[bool, typer.Option("--resend", help="Send again what is missing and still here.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare the ledger with what the cloud holds, reading by reading."""
+    from tidegate.edge_audit import audit as run_audit
+    from tidegate.edge_audit import print_audit
+
+    settings = _settings(config)
+    with access(settings) as gateway:
+        told = run_audit(gateway, settings, site, device, destination=DESTINATION, resend=resend)
+    _answer(told, print_audit, as_json=as_json)
+    if not told["agrees"]:
         raise typer.Exit(EXIT_FAILED)
 
 

@@ -55,6 +55,19 @@ def _of_the_store(status: GatewayStatus) -> Verdict | None:
             headline="The ledger does not balance.",
             detail="Received is not delivered + held + quarantined. Keep the store's file and report this.",
         )
+    if status.store.wal_held_up:
+        return Verdict(
+            level="warn",
+            headline="Another program holds up the store.",
+            detail="It reads the store's file without an end, so that its write-ahead log grows. End that program.",
+        )
+    if status.store.waits_for_clock:
+        return Verdict(
+            level="warn",
+            headline="The gateway's clock is not set. Readings wait for it.",
+            detail="They are kept here, and get their true times as soon as it is set, by NTP or by hand.",
+            stuck_at="gateway",
+        )
     return None
 
 

@@ -8,6 +8,7 @@ stay two points. A field is named by value and unit (InfluxDB has no units, and 
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from edge.store.notices import Notice
 from edge.store.rows import LogEntry
@@ -40,6 +41,14 @@ def escape_text(text: str) -> str:
 def line_head(measurement: str, site: str, device: str) -> str:
     """The series of a device: measurement and tags."""
     return f"{escape_tag(measurement)},device={escape_tag(device)},site={escape_tag(site)}"
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayNames:
+    """By what a gateway's own lines can be told from another's: its name, and the measurement that they belong to."""
+
+    gateway: str
+    measurement: str
 
 
 class LineEncoder:

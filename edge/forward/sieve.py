@@ -69,7 +69,7 @@ class Sieve:
     def advance(self) -> bool:
         """Judge the next readings, in one transaction; whether there is more. Raises `StoreError`."""
         position = self._store.cursor(self._cursor)
-        if position >= self._store.head:
+        if position >= self._store.head or self._store.hold_from is not None:
             return False
         page = self._store.read(position, SIEVE_ROWS)
         if page.damaged is not None:

@@ -62,7 +62,8 @@ class ReadingSource:
 
     def head(self) -> int:
         """The highest id that may be sent."""
-        return self._store.head if self._sieve_cursor is None else self._store.cursor(self._sieve_cursor)
+        ready = self._store.ready_through
+        return ready if self._sieve_cursor is None else min(ready, self._store.cursor(self._sieve_cursor))
 
     def read(self, first: int, last: int, limit: int) -> SourcePage:
         """Rows with ids `first` to `last`."""

@@ -4,12 +4,13 @@ from edge.store.errors import StoreCorrupt, StoreError, StoreFailed, StoreFull, 
 from edge.store.rows import LogEntry
 from edge.store.salvage import Salvage
 from edge.store.schema import StoreTooNew
-from edge.store.store import Store
+from edge.store.store import Store, StoreCare
 
 __all__ = [
     "LogEntry",
     "Salvage",
     "Store",
+    "StoreCare",
     "StoreCorrupt",
     "StoreError",
     "StoreFailed",

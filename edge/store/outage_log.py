@@ -6,7 +6,8 @@ the file of a running gateway without writing to it or holding it up.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,6 +29,10 @@ TRIM_ROWS_MAX = 5_000
 TRIM_TO_PERCENT = 90
 """At the limit a tenth goes at once, so that trimming is rare."""
 READ_TIMEOUT_S = 5.0
+READ_STEPS_MAX = 100_000_000
+"""SQLite's own steps in which an archive must be read, some seconds: far more than the largest one takes. Until it
+ends, the write-ahead log of the running gateway cannot be cut back."""
+_STEPS_PER_LOOK = 100_000
 _US_PER_MS = 1_000
 _DAY_US = 86_400_000_000
 
@@ -129,6 +134,7 @@ def read_archive(path: Path, links: Sequence[Link], *, events: bool = True) -> A
     """What a store's file keeps of these links, read without a lock while a gateway may be writing.
 
     Without `events`, only the first of them and the gaps are read: enough to say what the outages were out of.
+    A reader is cut off after `READ_STEPS_MAX`.
 
     Raises `StoreUnusable` when there is no such file, or it is no store.
     """
@@ -137,6 +143,7 @@ def read_archive(path: Path, links: Sequence[Link], *, events: bool = True) -> A
     try:
         db = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, timeout=READ_TIMEOUT_S)
         try:
+            db.set_progress_handler(_steps_left(READ_STEPS_MAX), _STEPS_PER_LOOK)
             db.execute("BEGIN")  # one snapshot for all three
             alive = db.execute("SELECT alive_us, alive_wall_ms FROM recorder").fetchone()
             lines = db.execute(_EVENTS if events else _EVENTS_FRAME).fetchall()
@@ -146,6 +153,12 @@ def read_archive(path: Path, links: Sequence[Link], *, events: bool = True) -> A
     except sqlite3.Error as error:
         raise StoreUnusable(str(path), str(error)) from error
     return _archive(path, tuple(links), alive, [line for (line,) in lines], [document for (document,) in documents])
+
+
+def _steps_left(steps: int) -> Callable[[], bool]:
+    """A progress handler that interrupts a reader after so many steps."""
+    looks = count(1)
+    return lambda: next(looks) * _STEPS_PER_LOOK > steps
 
 
 def _archive(path: Path, links: tuple[Link, ...], alive: Any, lines: list[bytes], documents: list[bytes]) -> Archive:

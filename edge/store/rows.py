@@ -17,6 +17,12 @@ FLAG_UNSYNCED = 1
 FLAG_TIME_REPLACED = 2
 """The device's time was impossible; `taken_at_ms` is when the gateway received it."""
 
+FLAG_BEFORE_CLOCK = 4
+"""It came before the gateway's own clock was set; see `edge.own_clock`."""
+
+CLOCK_SET_MS = 1_577_836_800_000
+"""2020-01-01: a gateway whose clock says less has not been told the time; boards without one start in 1970 or 2000."""
+
 _head = struct.Struct("<qqqqqqq")
 _body_encoder = msgspec.msgpack.Encoder()
 _body_decoder = msgspec.msgpack.Decoder(tuple[Value, ...])
@@ -42,10 +48,12 @@ class LogEntry(msgspec.Struct, frozen=True, gc=False):
     reading: Reading
 
 
-def pack(entry: LogEntry) -> StoredRow:
-    """The row of one reading."""
+def pack(entry: LogEntry, *, before_clock: bool = False) -> StoredRow:
+    """The row of one reading. `before_clock`: it came before the gateway's own clock was set."""
     row_id, device_key, received_at_ms, reading = entry.id, entry.device_key, entry.received_at_ms, entry.reading
     flags = (0 if reading.synced else FLAG_UNSYNCED) | (FLAG_TIME_REPLACED if reading.time_replaced else 0)
+    if before_clock or received_at_ms < CLOCK_SET_MS:
+        flags |= FLAG_BEFORE_CLOCK
     body = _body_encoder.encode(reading.values)
     boot, seq, taken_at_ms = reading.boot, reading.seq, reading.taken_at_ms
     crc = zlib.crc32(_head.pack(row_id, device_key, boot, seq, taken_at_ms, received_at_ms, flags) + body)

@@ -10,7 +10,6 @@ has no row for any more, is in the entry `lost/store`. What came after the ledge
 not known to the new store at all: it shows as a gap in its device's seqs, and is asked for again.
 """
 
-import os
 import sqlite3
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, suppress
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple
 
 from sqlite_utils import Database
 
+from edge.store.files import sync_path
 from edge.store.rebuild import Rebuild
 from edge.store.schema import StoreTooNew, migrate
 
@@ -53,9 +53,21 @@ def salvage(path: Path, why: str, destinations: Iterable[str]) -> Salvage:
                 recovered, lost = _copy(old, new, destinations)
         else:
             recovered, lost = _copy(None, new, destinations)
-    _sync(building)
+    sync_path(building)
     building.rename(_beside(path, ".salvaged"))
     return Salvage(why, finish(path), recovered, lost)
+
+
+def keep_open_copy(db: sqlite3.Connection, path: Path) -> None:
+    """Put what a connection still has open in the place of a file that was deleted under it, at the next `finish`.
+
+    Raises `sqlite3.Error`, `OSError`.
+    """
+    building = _beside(path, ".salvaging")
+    building.unlink(missing_ok=True)
+    db.execute("VACUUM INTO ?", (str(building),))
+    sync_path(building)
+    building.rename(_beside(path, ".salvaged"))
 
 
 def finish(path: Path) -> str:
@@ -72,20 +84,12 @@ def finish(path: Path) -> str:
     complete.rename(path)
     for side in ("", *_SIDE_FILES):
         _beside(path, f".broken-{number - BROKEN_KEPT}{side}").unlink(missing_ok=True)
-    _sync(path.parent)
+    sync_path(path.parent)
     return aside.name
 
 
 def _beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _new(path: Path) -> sqlite3.Connection:
@@ -101,6 +105,15 @@ def _broken(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
     db.text_factory = lambda raw: raw.decode("utf-8", "replace")
     return db
+
+
+def _has(old: sqlite3.Connection, table: str) -> bool:
+    """Whether there may be rows: in garbage, and in another program's file, every one would be tried in vain."""
+    try:
+        old.execute(f"SELECT 1 FROM {table} LIMIT 0")  # noqa: S608  # a name of our schema
+    except sqlite3.Error as error:
+        return getattr(error, "sqlite_errorname", "") not in ("SQLITE_NOTADB", "SQLITE_ERROR")
+    return True
 
 
 def _refuse_newer(old: sqlite3.Connection, path: Path) -> None:
@@ -126,10 +139,11 @@ def _copy(old: sqlite3.Connection | None, new: sqlite3.Connection, destinations:
     new.execute("BEGIN")
     if old is not None:
         for table, sql in new.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall():
-            if table != "readings" and not table.startswith(_PLAIN_TABLES_ARE_NOT):
+            if table != "readings" and not table.startswith(_PLAIN_TABLES_ARE_NOT) and _has(old, table):
                 _insert(new, table, _rows(old, new, table, "WITHOUT ROWID" in sql))
         rebuild.load()
-        _insert(new, "readings", rebuild.sift(_rows(old, new, "readings", without_rowid=False)))
+        if _has(old, "readings"):
+            _insert(new, "readings", rebuild.sift(_rows(old, new, "readings", without_rowid=False)))
     lost = rebuild.write()
     new.execute("COMMIT")
     return rebuild.recovered, lost

@@ -219,6 +219,22 @@ def m0011_commands_and_firmware(db: Database) -> None:
     )
 
 
+@migrations()
+def m0012_ledger_untold(db: Database) -> None:
+    """Accounts of the ledger that changed since the cloud was last told (edge.ledger_lines): at first, all of them."""
+    db.conn.execute(
+        "CREATE TABLE ledger_untold (id INTEGER PRIMARY KEY AUTOINCREMENT, device_key INTEGER NOT NULL,"
+        " boot INTEGER NOT NULL, UNIQUE (device_key, boot)) STRICT"
+    )
+    db.conn.execute("INSERT INTO ledger_untold (device_key, boot) SELECT DISTINCT device_key, boot FROM ledger")
+
+
+@migrations()
+def m0012_quarantine_by_source(db: Database) -> None:
+    """What was not understood can be summed up and evicted without a look at what a destination refused."""
+    db.conn.execute("CREATE INDEX quarantine_source ON quarantine (source, id)")
+
+
 def migrate(db: Database, path: str, wanted: Migrations = migrations) -> list[str]:
     """Bring the file up to date; the names of the migrations that ran. Raises `StoreTooNew`."""
     known = {migration.name for migration in wanted.pending(db)} | {done.name for done in wanted.applied(db)}

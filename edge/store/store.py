@@ -16,22 +16,25 @@ from typing import Any, NamedTuple
 from sqlite_utils import Database
 
 from edge.intervals import Intervals, IntervalsError
+from edge.store.ballast import Ballast
 from edge.store.check import Damaged, check_content, check_files, is_corruption, is_damage
 from edge.store.errors import StoreCorrupt, StoreFailed, StoreFull, StoreUnusable
-from edge.store.lock import StoreLock
+from edge.store.files import OpenFiles, check_access
+from edge.store.lock import Left, StoreLock
 from edge.store.names import HEAD_CURSOR
 from edge.store.rows import LogEntry, RowCorrupt, StoredRow, pack, unpack
-from edge.store.salvage import Salvage, finish, salvage
+from edge.store.salvage import Salvage, finish, keep_open_copy, salvage
 from edge.store.schema import StoreTooNew, migrate
 from edge.store.tail import Tail
+from edge.store.wal import WalWatch, cut_back, wal_bytes_max
 from sensors.reading import Reading
 
 WAL_AUTOCHECKPOINT_PAGES = 1000  # about 4 MB: SQLite's own default, written down because WAL growth is a promise
-WAL_BYTES_MAX = 16 * 1024 * 1024  # the WAL file is cut back to this after a burst; counts within disk_bytes_max
 KEPT_PAGES = 256  # 1 MiB: giving back and taking again costs writes
 SHRINK_PAGES = 500  # of one transaction: 2 MB of writes, about 20 ms in which ingest waits
 BUSY_TIMEOUT_MS = 5000  # readers of ours hold the file for a second at most
 _SYNCHRONOUS_FULL = 2
+_NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR")  # on a full disk the log's index cannot grow: an I/O error
 UNKNOWN_DEVICE = ("", "")
 
 
@@ -50,6 +53,19 @@ class Pages(NamedTuple):
     size_bytes: int
 
 
+class StoreCare(NamedTuple):
+    """What surrounds the file: the write-ahead log, and whether a reader keeps it from being cut back; the ballast.
+
+    `waits_for_clock`: whether readings wait for the gateway's own clock.
+    """
+
+    wal_bytes: int
+    wal_held_up: bool
+    ballast_held: bool
+    ballast_released: int
+    waits_for_clock: bool
+
+
 class Store:
     """The open store. Use as a context manager, or call `close`.
 
@@ -60,16 +76,22 @@ class Store:
     def __init__(self, path: Path, destinations: Sequence[str] = (), *, disk_bytes_max: int | None = None) -> None:
         """`destinations`: whom the log is for; a salvage says for each of them what it is done with.
 
-        `disk_bytes_max`: what file and write-ahead log may take together; beyond it `StoreFull` is raised.
+        `disk_bytes_max`: what file and write-ahead log may take together; beyond it `StoreFull` is raised. Such a store
+        has a ballast beside it.
         """
-        self._disk_bytes_max = disk_bytes_max
+        self.disk_bytes_max = disk_bytes_max
         self.pages_max: int | None = None
+        self.hold_from: int | None = None
+        """The first reading that nobody may send or roll up yet, see `edge.own_clock`; None: there is none."""
         self.path = path
         self.salvaged: Salvage | None = None
         self._destinations = tuple(destinations)
         self._corrupt: str | None = None
         if not path.parent.is_dir():
             raise StoreUnusable(str(path), f"{path.parent} is not a directory")
+        self.wal = WalWatch(path, wal_bytes_max(disk_bytes_max))
+        self.ballast = None if disk_bytes_max is None else Ballast(path, disk_bytes_max)
+        self._files = OpenFiles(path)
         self._lock = StoreLock(path)
         try:
             self._open()
@@ -79,20 +101,35 @@ class Store:
 
     def _open(self) -> None:
         try:
-            finish(self.path)
-            why = self._corrupt or self._connect()
+            if finish(self.path):
+                self._lock.mark(Left.CLOSED)
+            why = self._corrupt or self._gone() or self._connect()
             if why is not None:
+                self._lock.mark(Left.DAMAGED)
                 self.salvaged = salvage(self.path, why, self._destinations)
                 self._corrupt = None
+                self._lock.mark(Left.CLOSED)
                 why = self._connect()
         except (sqlite3.Error, StoreFailed, OSError) as error:
             raise StoreUnusable(str(self.path), str(error)) from error
         if why is not None:
             raise StoreUnusable(str(self.path), why)
 
+    def _gone(self) -> str | None:
+        """What somebody has deleted since the store was last used, as a reason to salvage the rest; None: nothing."""
+        left = self._lock.left
+        if left is Left.DAMAGED:
+            return "a salvage of it was interrupted"
+        if not self.path.exists():
+            return None if left is Left.UNKNOWN else "the file is gone, and there was one"
+        if left is Left.OPEN and not self.path.with_name(self.path.name + "-wal").exists():
+            return "its write-ahead log is gone, with what was committed last"
+        return None
+
     def _connect(self) -> str | None:
         """Open the file; or why it is to be salvaged."""
         try:
+            check_access(self.path)
             check_files(self.path)
             self._db = sqlite3.connect(
                 self.path, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000, check_same_thread=False
@@ -108,6 +145,8 @@ class Store:
                 self._keys = {name: key for key, name in self._names.items()}
                 self.head = self.cursor(HEAD_CURSOR)
                 self._in_doubt = False
+                self._files.note()
+                self._lock.mark(Left.OPEN)
             except BaseException:
                 self._db.close()
                 raise
@@ -120,23 +159,61 @@ class Store:
         return None
 
     def _limit_pages(self) -> None:
-        if self._disk_bytes_max is not None:
-            wal_bytes = min(WAL_BYTES_MAX, self._disk_bytes_max // 4)
-            pages_max = (self._disk_bytes_max - wal_bytes) // self.pages().size_bytes
+        self._db.execute(f"PRAGMA journal_size_limit = {self.wal.bytes_max}")  # what it is cut back to after a burst
+        if self.disk_bytes_max is not None:
+            pages_max = (self.disk_bytes_max - self.wal.bytes_max) // self.pages().size_bytes
             self.pages_max = self._db.execute(f"PRAGMA max_page_count = {pages_max}").fetchone()[0]
 
     def reopen(self) -> None:
         """Close and open again: after a failed fsync the connection's view of the file is not to be trusted.
 
-        A file that was found to be damaged is salvaged.
+        A file that was found to be damaged is salvaged; one that was deleted is written again from what is still open.
         """
-        self._db.close()
+        if self._files.strayed() == str(self.path):
+            with suppress(sqlite3.Error, OSError):  # without room, say: opening tells that the file is gone
+                keep_open_copy(self._db, self.path)
+        self._disconnect()
         self._open()
 
     def close(self) -> None:
         """Close the file and let the next gateway in. Closing twice is harmless."""
-        self._db.close()
+        self._disconnect()
         self._lock.release()
+
+    def _disconnect(self) -> None:
+        """Close the file, and say first that it needs no write-ahead log, if all of that is in the file."""
+        with suppress(sqlite3.Error, OSError):
+            if cut_back(self._db, 0):
+                self._lock.mark(Left.CLOSED)
+        self._db.close()
+        with suppress(OSError):
+            if not self.path.with_name(self.path.name + "-wal").exists():
+                self._lock.mark(Left.CLOSED)
+
+    def look_after(self) -> None:
+        """To be called now and then: the files are there, the write-ahead log is within its bar, the ballast is made.
+
+        Raises `StoreFailed` if somebody has deleted a file: reopening mends that.
+        """
+        self._check_files()
+        try:
+            self.wal.look(self._db, BUSY_TIMEOUT_MS)
+        except sqlite3.Error as error:
+            raise self._named(error) from error
+        if self.ballast is not None:
+            self.ballast.make(_free_bytes(self.path))
+
+    def care(self) -> StoreCare:
+        """How `look_after` found things."""
+        ballast = self.ballast
+        held, released = (False, 0) if ballast is None else (ballast.is_held, ballast.released)
+        return StoreCare(self.wal.size_bytes(), self.wal.held_up, held, released, self.hold_from is not None)
+
+    def _check_files(self) -> None:
+        strayed = self._files.strayed()
+        if strayed is not None:
+            self._in_doubt = True
+            raise StoreFailed(f"{strayed} was deleted or replaced while it was in use: the store must be reopened")
 
     def __enter__(self) -> "Store":
         return self
@@ -164,6 +241,7 @@ class Store:
                 self.set_cursor(HEAD_CURSOR, self.head)
             self._in_doubt = True
             self._db.execute("COMMIT")
+            self._check_files()
             self._in_doubt = False
         except BaseException as error:
             self._roll_back(head, devices)
@@ -223,6 +301,11 @@ class Store:
         self.head += len(rows)
         self._tail.append(entries, sum([len(row[7]) for row in rows]))
 
+    @property
+    def ready_through(self) -> int:
+        """The highest id that may be sent and rolled up."""
+        return self.head if self.hold_from is None else self.hold_from - 1
+
     def read(self, after_id: int, limit: int) -> Page:
         """The next entries behind a position, oldest first, up to the first damaged row."""
         recent = self._tail.read(after_id, limit)
@@ -257,6 +340,14 @@ class Store:
         """Delete every entry up to `position`, inside a transaction."""
         self._db.execute("DELETE FROM readings WHERE id <= ?", (position,))
         self._tail.forget_through(position)
+
+    def rewrite_times(self, rows: Sequence[StoredRow]) -> None:
+        """Give rows of the log other times, inside a transaction."""
+        self._db.executemany(
+            "UPDATE readings SET taken_at_ms = ?, received_at_ms = ?, flags = ?, crc = ? WHERE id = ?",
+            [(row[4], row[5], row[6], row[8], row[0]) for row in rows],
+        )
+        self._tail.clear()
 
     # -- positions, ledger, quarantine
 
@@ -312,7 +403,9 @@ class Store:
         return [row[0] for row in rows]
 
     def put_ledger(self, rows: Sequence[tuple[int, int, str, bytes]], totals: dict[str, int]) -> None:
-        """Write (device_key, boot, entry, ranges) rows and the totals, inside a transaction."""
+        """Write (device_key, boot, entry, ranges) rows and the totals, inside a transaction, and that they are news."""
+        changed = dict.fromkeys(row[:2] for row in rows)
+        self._db.executemany("INSERT OR IGNORE INTO ledger_untold (device_key, boot) VALUES (?, ?)", changed)
         self._db.executemany("INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?)", rows)
         self._db.executemany("INSERT OR REPLACE INTO totals VALUES (?, ?)", sorted(totals.items()))
 
@@ -369,9 +462,9 @@ class Store:
         return self.pages().total < pages.total
 
     def volume_free_bytes(self) -> int:
-        """What the volume has left for us."""
-        volume = os.statvfs(self.path.parent)
-        return volume.f_bavail * volume.f_frsize
+        """What the volume has left for readings: not what the ballast takes back."""
+        owed = 0 if self.ballast is None else self.ballast.owed_bytes
+        return max(0, _free_bytes(self.path) - owed)
 
     # -- for the modules of this folder that have tables of their own
 
@@ -403,12 +496,22 @@ class Store:
 
     def _named(self, error: sqlite3.Error) -> StoreFull | StoreFailed:
         name = getattr(error, "sqlite_errorname", "")
+        if name.startswith(_NO_ROOM) and self.ballast is not None and _free_bytes(self.path) < self.ballast.size_bytes:
+            self.ballast.release()
         if name == "SQLITE_FULL":
             return StoreFull(f"the store is full: {error}")
         if is_corruption(error):
             self._corrupt = str(error)
             return StoreCorrupt(f"the store is damaged ({name}): {error}")
         return StoreFailed(f"the store failed ({name or 'no code'}): {error}")
+
+
+def _free_bytes(path: Path) -> int:
+    try:
+        volume = os.statvfs(path.parent)
+    except OSError:  # the folder itself is gone
+        return 0
+    return volume.f_bavail * volume.f_frsize
 
 
 def _configure(db: sqlite3.Connection) -> None:
@@ -419,7 +522,6 @@ def _configure(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA cell_size_check = ON")  # notice a page that makes no sense when it is read
     db.execute(f"PRAGMA wal_autocheckpoint = {WAL_AUTOCHECKPOINT_PAGES}")
-    db.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_MAX}")
     synchronous = db.execute("PRAGMA synchronous").fetchone()[0]
     if mode != "wal" or synchronous != _SYNCHRONOUS_FULL:
         raise StoreFailed(
@@ -427,4 +529,4 @@ def _configure(db: sqlite3.Connection) -> None:
         )
 
 
-__all__ = ["HEAD_CURSOR", "Store", "StoreTooNew"]
+__all__ = ["HEAD_CURSOR", "Store", "StoreCare", "StoreTooNew"]

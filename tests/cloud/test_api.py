@@ -14,7 +14,7 @@ import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
 
-from cloud import bodies
+from cloud import bodies, queries
 from cloud.api import create_app
 from cloud.bodies import BodyTooLargeError, BodyTooSlowError, inflate, read_body
 from cloud.config import BucketConfig, CloudConfig
@@ -353,3 +353,27 @@ def test_stats_count_points_requests_bytes_and_answers(cloud: Cloud) -> None:
     }
     assert stats["answers"] == {"204": 3, "400": 1}
     assert stats["points_max"] == 5000
+
+
+def test_seqs_tells_which_readings_each_series_has(cloud: Cloud) -> None:
+    lines = [f"m,device=d boot=1i,seq={seq}i,x=1 {seq}" for seq in (0, 1, 2, 5)]
+    lines += ["m,device=d boot=2i,seq=7i 100", "m,device=e boot=1i,seq=0i 1", "m,device=e x=1 2"]
+    cloud.write("\n".join(lines))
+    found = cloud.get("/api/v1/seqs", tag="device=d")
+    assert found["next"] is None
+    assert [(each["boot"], each["points"], each["seqs"]) for each in found["seqs"]] == [
+        (1, 4, [[0, 2], [5, 5]]),
+        (2, 1, [[7, 7]]),
+    ]
+    first = cloud.get("/api/v1/seqs", limit=1)
+    second = cloud.get("/api/v1/seqs", limit=1, after=first["next"])
+    assert [each["tags"]["device"] for each in (*first["seqs"], *second["seqs"])] == ["d", "d", "e"]
+
+
+def test_more_ranges_of_seqs_than_an_answer_holds_are_cut_and_counted(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "SEQ_RANGES_MAX", 2)
+    cloud.write("\n".join(f"m boot=1i,seq={seq}i {seq}" for seq in range(0, 10, 2)))
+    (found,) = cloud.get("/api/v1/seqs")["seqs"]
+    assert (found["points"], found["seqs"], found["truncated"]) == (5, [[0, 0], [2, 2]], True)

@@ -58,8 +58,15 @@ class Load:
         """Publish no more, and wait until the broker has taken all."""
         self._stop.set()
         self._thread.join()
+        self._wait_for_pubacks()
+        self.leave()
+
+    def _wait_for_pubacks(self) -> None:
         with self._changed:
             assert self._changed.wait_for(lambda: not self._unanswered, PUBACK_S), f"{self._unanswered} without PUBACK"
+
+    def leave(self) -> None:
+        """Disconnect."""
         self._client.disconnect()
         self._client.loop_stop()
         assert not self._refused, self._refused[:3]
@@ -90,10 +97,16 @@ class Load:
         while not self._stop.wait(TICK_S):
             budget += self._per_tick
             while budget > 0:
-                budget -= self._publish()
+                budget -= self.publish(self._rng.choice(list(self._next_seq)))
 
-    def _publish(self) -> int:
-        device = self._rng.choice(list(self._next_seq))
+    def publish_all(self) -> None:
+        """Instead of `start` and `finish`: every device publishes once, all at the same time."""
+        for device in list(self._next_seq):
+            self.publish(device)
+        self._wait_for_pubacks()
+
+    def publish(self, device: str) -> int:
+        """One message of the next readings of a device; how many there are in it."""
         count = self._rng.randint(1, READINGS_PER_MESSAGE_MAX)
         first = self._next_seq[device]
         self._next_seq[device] += count

@@ -18,6 +18,7 @@ from tests.crash.kill_loop import strace_works
 from tests.live.house import House, house, needs_broker, wait_until
 
 STRUCK = {"(INJECTED)", "(DELAYED)"}  # strace's words
+MIB = 1024**2
 OPERATIONS_MIN = 200  # of the script: fewer would mean that the shim no longer sees what SQLite does
 
 
@@ -71,7 +72,7 @@ def is_ready(lab: House) -> bool:
     "inject",
     [
         "fdatasync:error=EIO:when=20..21",
-        "pwrite64:error=ENOSPC:when=150..152",
+        "pwrite64:error=ENOSPC:when=300..302",
         "fdatasync:delay_enter=300000:when=10..20",
     ],
 )
@@ -113,6 +114,35 @@ def test_a_full_disk_stops_the_acknowledgements_and_a_freed_one_starts_them_agai
         assert is_ready(lab)
         proof = lab.prove()
         assert proof.holds, proof
+
+
+@pytest.mark.live
+@needs_broker
+@needs_mount
+def test_a_disk_that_somebody_else_fills_drains_by_the_ballast_which_is_made_again(tmp_path: Path) -> None:
+    with house(tmp_path) as lab:
+        on_a_small_disk(lab, "size=16m")
+        lab.gateway.start()
+        lab.fleet.start()
+        wait_until(lambda: lab.status().ledger.held > 100, "readings wait for a cloud that is not there")
+        assert lab.status().store.ballast_held
+        inside = Path(f"/proc/{lab.gateway.pid}/root{tmp_path}/edge")
+        subprocess.run(["fallocate", "-l", str(free_bytes(inside) - MIB), inside / "filler"], check=True)
+        fill(inside / "rest")
+        lab.gateway.wait_for("store refuses: nothing is acknowledged until it works again")
+        lab.cloud.start()
+        wait_until(lambda: lab.status().ledger.held == 0, "a full disk drains")
+        assert lab.status().store.ballast_released > 0
+        for name in ("filler", "rest"):
+            (inside / name).unlink()
+        wait_until(lambda: lab.status().store.ballast_held, "the ballast is made again")
+        proof = lab.prove()
+        assert proof.holds, proof
+
+
+def free_bytes(folder: Path) -> int:
+    volume = os.statvfs(folder)
+    return volume.f_bavail * volume.f_frsize
 
 
 @pytest.mark.live

@@ -14,6 +14,7 @@ from edge.ingest import Message
 from edge.limits import Limits
 from edge.mapping.mapper import Mapper
 from edge.mapping.rules import MappingRule
+from edge.quarantine_bound import QuarantineLimits
 from edge.windows import WindowRules
 from sensors.reading import Reading, Value
 from sensors.senml import encode
@@ -24,6 +25,7 @@ T0_MS = 1_700_000_000_000
 DEVICE_LIMITS = Limits()
 STORE_LIMITS = StoreLimits()
 CHOICES = Choices()
+QUARANTINE_LIMITS = QuarantineLimits()
 NO_ALERT_RULES = AlertRules()
 
 
@@ -51,6 +53,10 @@ def open_desk(
     choices: Choices = CHOICES,
     more: Sequence[DestinationRules] = (),
     with_influx: bool = True,
+    quarantine: QuarantineLimits = QUARANTINE_LIMITS,
+    wait_for_clock: bool = False,
+    keep_sent_ms: int = 0,
+    ledger_every_ms: int = 0,
     alerts: AlertRules = NO_ALERT_RULES,
 ) -> Desk:
     """A gateway's core over a store in `data_dir`."""
@@ -66,6 +72,10 @@ def open_desk(
         choices=choices,
         more=tuple(more),
         with_influx=with_influx,
+        quarantine=quarantine,
+        wait_for_clock=wait_for_clock,
+        keep_sent_ms=keep_sent_ms,
+        ledger_every_ms=ledger_every_ms,
         alerts=alerts,
     )
     return Desk(data_dir, Random(1), rules)

@@ -213,3 +213,22 @@ def test_the_ledger_is_told(api: Api) -> None:
     assert told["complete"] == {"influx": False}
     assert told["accounts"][0]["missing"] == {"count": 1, "ranges": [[1, 1]]}
     assert api.ask("GET", "/api/v1/ledger?site=nowhere").json()["accounts"] == []
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"site": SITE, "device": "d1", "boot": 1, "ranges": [[0, 3]]}, 200),
+        ({"site": SITE, "device": "d1", "boot": 1, "ranges": [[3, 0]]}, 400),
+        ({"site": SITE, "device": "d1", "boot": 1, "ranges": [[0, 2**62]]}, 400),
+        ({"site": SITE, "device": "d1", "boot": 1, "ranges": [[0, 1]] * 1001}, 400),
+        ({"site": SITE, "device": "d1", "ranges": [[0, 1]]}, 400),
+        ({"site": SITE, "device": "d1", "boot": 1, "ranges": [[0, 1]], "more": 1}, 400),
+    ],
+)
+def test_a_resend_is_asked_for_with_the_token_and_whole_ranges(api: Api, body: dict[str, Any], status: int) -> None:
+    assert api.ask("POST", "/api/v1/ledger/resend", json=body).status_code == 401
+    answer = api.ask("POST", "/api/v1/ledger/resend", json=body, headers=BEARER)
+    assert answer.status_code == status, answer.text
+    if status == 200:
+        assert answer.json() == {"again": 0, "gone": 4}

@@ -11,7 +11,7 @@ from edge.outages.export import PLAUSIBLE_MS, Archive, NothingRecorded, to_recor
 from edge.outages.observations import LINKS, Failure, Observation
 from edge.outages.recorder import Recorder, Resume
 from edge.outages.timeline import OutageEnd
-from edge.store import Store, StoreUnusable
+from edge.store import Store, StoreUnusable, outage_log
 from edge.store.outage_log import ROW_OVERHEAD_BYTES, OutageLog, read_archive
 
 S = 1_000_000
@@ -214,3 +214,13 @@ def test_reading_leaves_the_file_alone(path: Path) -> None:
     with sqlite3.connect(path) as db:
         assert db.execute("SELECT count(*) FROM outages").fetchone() == (3,)
     db.close()
+
+
+def test_a_reader_that_takes_too_long_is_cut_off(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Store(path) as store:
+        record_hour(OutageLog(store), Recorder(LINKS), 0)
+        assert read_archive(path, LINKS).outages
+        monkeypatch.setattr(outage_log, "_STEPS_PER_LOOK", 1)
+        monkeypatch.setattr(outage_log, "READ_STEPS_MAX", 10)
+        with pytest.raises(StoreUnusable, match="interrupted"):
+            read_archive(path, LINKS)

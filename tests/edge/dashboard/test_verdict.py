@@ -27,6 +27,8 @@ BEHIND = {"backlog": 9, "oldest_unsent_ms": 60_000}
         ({"devices_link": DOWN, "uplink": DOWN}, "bad", "devices", "Neither"),
         ({"store": BROKEN, "devices_link": DOWN}, "bad", "gateway", "cannot be written"),
         ({"ledger": {"balances": False}}, "bad", None, "does not balance"),
+        ({"store": {"wal_held_up": True}}, "warn", None, "holds up the store"),
+        ({"store": {"waits_for_clock": True}}, "warn", "gateway", "clock is not set"),
         ({"forward": {"paused": True, "last_error": "401"}}, "bad", "cloud", "refuses"),
         ({"forward": {"backlog": 9, "last_error": "429"}}, "warn", "cloud", "haltingly"),
         ({"forward": BEHIND | {"catch_up_s": 3.0}}, "busy", None, "Catching up"),
