@@ -194,6 +194,19 @@ class Desk:
             return more
         return True
 
+    def rollups_due_ms(self) -> int | None:
+        """When the wall clock gives `tidy` a window to serve, 0 for at once, None for not before new readings.
+
+        For a driver that does not ask every quarter of a second. Raises `StoreError`.
+        """
+        if self.store.cursor(WINDOWS_CURSOR) < self.store.head:
+            return 0
+        return self._aggregator.next_ms()
+
+    def rollups_pending(self) -> bool:
+        """Whether anything in the log is not yet in an emitted rollup. Raises `StoreError`."""
+        return self.store.cursor(WINDOWS_CURSOR) < self.store.head or self._aggregator.has_open()
+
     def _aggregate(self, now_ms: int, wall_ms: int | None) -> bool:
         if (
             self._aggregated_ms is not None

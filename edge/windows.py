@@ -88,6 +88,14 @@ class Aggregator:
                 self._serve(due)
         return behind or len(due) == EMIT_WINDOWS
 
+    def next_ms(self) -> int | None:
+        """When the next window is due to be emitted or forgotten, by the gateway's clock. Raises `StoreError`."""
+        return self._tables.next_ms()
+
+    def has_open(self) -> bool:
+        """Whether any window holds what no rollup says yet. Raises `StoreError`."""
+        return self._tables.has_dirty()
+
     def _skip_log(self, wall_ms: int | None) -> bool:
         """Nothing is to be rolled up: hold no row back, and finish the windows of an earlier configuration."""
         due = [] if wall_ms is None else self._due(wall_ms)

@@ -7,7 +7,7 @@ Synchronous and for one thread: the shell owns that thread. A second process is 
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +29,7 @@ WAL_AUTOCHECKPOINT_PAGES = 1000  # about 4 MB: SQLite's own default, written dow
 WAL_BYTES_MAX = 16 * 1024 * 1024  # the WAL file is cut back to this after a burst; counts within disk_bytes_max
 KEPT_PAGES = 256  # 1 MiB: giving back and taking again costs writes
 SHRINK_PAGES = 500  # of one transaction: 2 MB of writes, about 20 ms in which ingest waits
+PAGES_MAX = 2**32 - 2  # SQLite's own limit
 BUSY_TIMEOUT_MS = 5000  # readers of ours hold the file for a second at most
 _SYNCHRONOUS_FULL = 2
 UNKNOWN_DEVICE = ("", "")
@@ -64,6 +65,9 @@ class Store:
         self._disk_bytes_max = disk_bytes_max
         self.pages_max: int | None = None
         self.path = path
+        self.free_bytes: Callable[[Path], int] = free_bytes
+        """Asks the volume; a simulated disk puts its own answer here."""
+        self._heard: Callable[[str], None] | None = None
         self.salvaged: Salvage | None = None
         self._destinations = tuple(destinations)
         self._corrupt: str | None = None
@@ -117,11 +121,25 @@ class Store:
             return str(error)
         return None
 
+    def limit_pages(self, pages_max: int | None) -> None:
+        """Let the file have so many pages, or as many as it has now if those are more; None: as `disk_bytes_max` says.
+
+        Holds until the file is opened again. Raises `StoreError`.
+        """
+        if pages_max is None:
+            pages_max = self.pages_max or PAGES_MAX
+        self._execute(f"PRAGMA max_page_count = {pages_max}")
+
     def _limit_pages(self) -> None:
         if self._disk_bytes_max is not None:
             wal_bytes = min(WAL_BYTES_MAX, self._disk_bytes_max // 4)
             pages_max = (self._disk_bytes_max - wal_bytes) // self.pages().size_bytes
             self.pages_max = self._db.execute(f"PRAGMA max_page_count = {pages_max}").fetchone()[0]
+
+    def trace(self, heard: Callable[[str], None] | None) -> None:
+        """Tell each statement before it is carried out, also over `reopen`; None: no longer. What it raises is lost."""
+        self._heard = heard
+        self._db.set_trace_callback(heard)
 
     def reopen(self) -> None:
         """Close and open again: after a failed fsync the connection's view of the file is not to be trusted.
@@ -130,6 +148,7 @@ class Store:
         """
         self._db.close()
         self._open()
+        self._db.set_trace_callback(self._heard)
 
     def close(self) -> None:
         """Close the file and let the next gateway in. Closing twice is harmless."""
@@ -334,8 +353,7 @@ class Store:
 
     def volume_free_bytes(self) -> int:
         """What the volume has left for us."""
-        volume = os.statvfs(self.path.parent)
-        return volume.f_bavail * volume.f_frsize
+        return self.free_bytes(self.path.parent)
 
     # -- for the modules of this folder that have tables of their own
 
@@ -373,6 +391,12 @@ class Store:
             self._corrupt = str(error)
             return StoreCorrupt(f"the store is damaged ({name}): {error}")
         return StoreFailed(f"the store failed ({name or 'no code'}): {error}")
+
+
+def free_bytes(folder: Path) -> int:
+    """What the volume of a folder has left for us."""
+    volume = os.statvfs(folder)
+    return volume.f_bavail * volume.f_frsize
 
 
 def _configure(db: sqlite3.Connection) -> None:

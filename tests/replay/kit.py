@@ -16,7 +16,7 @@ from tidegate.replay.devices import OUTBOX_BYTES_MAX
 from tidegate.replay.faults import BrokerRestart, ClockStep, DevicePowerCut, DeviceReset, Fault, GatewayCrash
 from tidegate.replay.gateway import open_desk
 from tidegate.replay.links import scripted
-from tidegate.replay.run import Fleet, Scenario
+from tidegate.replay.scenario import Fleet, Scenario
 from tidegate.replay.world import US_PER_MS, US_PER_S
 
 CAUSES = (Cause.TIMEOUT, Cause.RESET, Cause.REFUSED, Cause.DNS, Cause.UNREACHABLE, Cause.TLS)

@@ -27,6 +27,14 @@ def test_the_page_names_every_field_of_a_verdict() -> None:
 
 
 def test_the_page_names_every_fault() -> None:
-    for name in ("GatewayCrash", "BrokerRestart", "DeviceReset", "DevicePowerCut", "ClockStep"):
+    for name in (
+        "GatewayCrash",
+        "StoreCrash",
+        "DiskFull",
+        "BrokerRestart",
+        "DeviceReset",
+        "DevicePowerCut",
+        "ClockStep",
+    ):
         assert hasattr(faults, name)
         assert f"`{name}(" in PAGE

@@ -87,6 +87,7 @@ class Cloud:
     ) -> None:
         self.points = Points(observer)
         self.acts = 0  # how often a rule applied
+        self.lane = ""  # the gateway's, of the request that is being stored: for the witness
         self._world = world
         self._rng = world.rng("cloud")
         self._rules = [(rule, [rule.times]) for rule in rules]
@@ -104,8 +105,9 @@ class Cloud:
                 return rule.act
         return None
 
-    def write(self, body: bytes, act: Act | None) -> Reply:
+    def write(self, body: bytes, act: Act | None, lane: str = "") -> Reply:
         """A whole request arrived; `act` is what `choose` said of it."""
+        self.lane = lane
         if isinstance(act, Answer):
             if act.stores:
                 self._store(body)

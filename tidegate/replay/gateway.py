@@ -1,36 +1,40 @@
 """The gateway of a world: the real desk over the real store, driven as edge/gateway.py drives it, event by event.
 
-Promises: the desk is asked and answered in the order and with the waits of the real shell (group commit, PUBACK behind
-the commit, one batch in flight, housekeeping on a grid of 250 ms); a crash is that of `kill -9`: the next life opens a
-copy of the very files, write-ahead log included, that the last one left, and nothing of its memory.
+Promises: the desk is the configured one (windows, lanes, budgets), and is asked and answered in the order and with the
+waits of the real shell (group commit, PUBACK behind the commit, one batch in flight, housekeeping on a grid of 250 ms);
+a crash is that of `kill -9`: the next life opens a copy of the very files, write-ahead log included, that the last one
+left, and nothing of its memory. What it holds in memory is bounded, and the bounds are checked.
 Left out: housekeeping turns in which nothing could be due. What a commit takes is a number (`commit_us`), so that a
-crash can fall between a commit and its PUBACK.
+crash can fall between a commit and its PUBACK; a crash inside a transaction is a `tidegate.replay.failpoint`.
 """
 
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import ParamSpec, TypeVar
 from zlib import crc32
 
+from edge.budget import AGE_STEPS
 from edge.config import EdgeConfig
-from edge.desk import DESTINATION, LEDGER_EVERY_MS, STORE_FILE, Desk
-from edge.desk_rules import IN_ORDER, NO_WINDOWS, DeskRules, desk_rules
+from edge.desk import DESTINATION, LEDGER_EVERY_MS, Desk
+from edge.desk_rules import desk_rules
 from edge.feedback import ACK_EVERY_MS, Downlink
 from edge.forward.forwarder import Batch
 from edge.forward.outcome import Outcome
 from edge.ingest import Ingested
 from edge.ingest import Message as Taken
-from edge.ledger import forward_cursor
+from edge.ledger import DELIVERED, EXPIRED, QUARANTINED, RECEIVED, THINNED, done_ranges, forward_cursor
 from edge.outages.events import Cause
 from edge.store import StoreError, StoreFailed, StoreFull
+from edge.store.windows import rollup_head_cursor
 from sensors.messages import decode_ack
 from sensors.topics import Kind, parse_topic, subscription
 from tidegate.replay.broker import Broker, Delivery, Login, Message
 from tidegate.replay.connections import Client, ClientHooks, Wire
-from tidegate.replay.history import History
+from tidegate.replay.failpoint import Failpoint, Killed, copy_files
+from tidegate.replay.history import History, Promise
 from tidegate.replay.links import Link
 from tidegate.replay.uplink import Uplink
 from tidegate.replay.world import US_PER_MS, US_PER_S, World
@@ -40,16 +44,20 @@ STORE_RETRY_US = 1 * US_PER_S  # STORE_RETRY_S of edge/gateway.py
 COMMIT_US = 2_000  # an fsync of a fair SD card or a small SSD
 
 MakeDesk = Callable[[EdgeConfig, Path, Random], Desk]
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
+_SETTLED = (f"{DELIVERED}/{DESTINATION}", QUARANTINED, THINNED, EXPIRED)
 
-
-def replay_rules(config: EdgeConfig) -> DeskRules:
-    """The rules of `tidegate edge run`, without rollups and in one lane."""
-    return replace(desk_rules(config), windows=NO_WINDOWS, lanes=IN_ORDER)
+DISK_BYTES = 2**40
+"""What a simulated disk has left, unless a fault says otherwise: the machine's own disk must not change a run."""
+STAGE_PRAGMAS = ("synchronous = OFF", "locking_mode = EXCLUSIVE")
+"""Of the store on the stage only. A crash here is a copy of the files as the process wrote them, so an fsync changes
+nothing that can be seen; and nobody else reads the file, so it needs no locks. Everything else is as in the field."""
 
 
 def open_desk(config: EdgeConfig, data_dir: Path, rng: Random) -> Desk:
-    """The desk as a replay opens it. Raises `StoreError`."""
-    return Desk(data_dir, rng, replay_rules(config))
+    """The desk as `tidegate edge run` opens it. Raises `StoreError`."""
+    return Desk(data_dir, rng, desk_rules(config))
 
 
 def _ignore_up(_wire: Wire, _session_present: bool) -> None:
@@ -94,13 +102,12 @@ class Life:
         self._ledger_due_ms = 0
         self._owes_until_ms = 0
         self._untidy = True
-        self._cursor = 0
+        self._tidy_again_us: int | None = None
 
     def start(self) -> None:
         """Begin all loops."""
-        self._cursor = self.desk.store.cursor(forward_cursor(DESTINATION))
         self._client.start()
-        self._pump()
+        self._later(0, self._pump)
         self._tick_within(0)
 
     def end(self) -> None:
@@ -112,12 +119,30 @@ class Life:
     @property
     def backlog(self) -> int:
         """Readings in the store that the cloud has not accepted."""
-        return self.desk.store.head - self._cursor
+        totals = self.desk.ledger.totals
+        return totals[RECEIVED] - sum(totals[name] for name in _SETTLED)
 
     @property
     def cursor(self) -> int:
-        """How far the cloud has accepted the log."""
-        return self._cursor
+        """How far the cloud has accepted the log, without a hole."""
+        return self.desk.store.cursor(forward_cursor(DESTINATION))
+
+    def rollups_done(self) -> dict[str, tuple[int, int]]:
+        """For each log of rollups: how far it reaches, and how far the cloud has accepted it without a hole."""
+        store = self.desk.store
+        names = {f"rollups/{size_s}": size_s for size_s in self._config.windows.sizes_s}
+        return {
+            name: (
+                store.cursor(rollup_head_cursor(size_s)),
+                store.ranges(done_ranges(DESTINATION, name)).end_of_run(1),
+            )
+            for name, size_s in names.items()
+        }
+
+    def clock_was_set(self) -> None:
+        """Windows go by the wall clock: look at them anew."""
+        self._untidy = True
+        self._tick_within(0)
 
     # -- devices (`_device_link` and `_intake` of the shell)
 
@@ -128,6 +153,8 @@ class Life:
         if not self.alive:
             return
         self._inbox.append((wire, delivery))
+        if len(self._inbox) > self._config.mqtt.receive_max:
+            self._site.history.broken(Promise.BOUNDED, f"{len(self._inbox)} messages wait in the inbox")
         if not self._taking:
             self._taking = True
             self._wait_for_group()
@@ -150,7 +177,11 @@ class Life:
     def _commit(self, received: Sequence[tuple[Wire, Delivery]]) -> None:
         messages = [Taken(item.message.topic, item.message.payload, item.message.retain) for _, item in received]
         try:
-            ingested, downlinks = self.desk.take_in(messages, self._world.now_ms, self._site.wall_ms)
+            ingested, downlinks = self._ask(self.desk.take_in, messages, self._world.now_ms, self._site.wall_ms)
+        except Killed:
+            for _, item in received:
+                self._site.history.doubtful(item.message.readings)
+            raise
         except StoreError as error:
             self._refused(error, lambda: self._commit(received))
             return
@@ -195,28 +226,30 @@ class Life:
     def _pump(self) -> None:
         self._idle = False
         try:
-            plan = self.desk.next_batch(self._world.now_ms)
+            plan = self._ask(self.desk.next_batch, self._world.now_ms)
         except StoreError as error:
             self._refused(error, self._pump)
             return
         if isinstance(plan, Batch):
-            self._world.note(f"gateway posts {plan.after_id + 1} to {plan.through_id}, {crc32(plan.body):08x}")
-            self._site.uplink.post(plan.body, lambda outcome: self._settle(plan, outcome))
+            rows = f"{plan.lane} {plan.after_id + 1} to {plan.through_id}"
+            self._world.note(f"gateway posts {rows}, {crc32(plan.body):08x}")
+            if len(plan.rows) > self._config.influx.batch_rows:
+                self._site.history.broken(Promise.BOUNDED, f"{len(plan.rows)} rows in one batch")
+            self._site.uplink.post(
+                plan.body, lambda outcome: self._guard(lambda: self._settle(plan, outcome)), plan.lane
+            )
         elif plan.for_ms is None:
             self._idle = True
         else:
             self._later(plan.for_ms * US_PER_MS, self._pump)
 
     def _settle(self, batch: Batch, outcome: Outcome) -> None:
-        if not self.alive:
-            return
         self._world.note(f"gateway hears {type(outcome).__name__}")
         try:
-            self.desk.settle(batch, outcome, self._world.now_ms, self._site.wall_ms)
+            self._ask(self.desk.settle, batch, outcome, self._world.now_ms, self._site.wall_ms)
         except StoreError as error:
             self._refused(error, self._pump)
             return
-        self._cursor = self.desk.store.cursor(forward_cursor(DESTINATION))
         self._site.moved(self)
         self._untidy = True
         self._tick_within(HOUSEKEEPING_US)
@@ -232,19 +265,20 @@ class Life:
             at_us += HOUSEKEEPING_US
         if self._tick_at_us is None or at_us < self._tick_at_us:
             self._tick_at_us = at_us
-            self._world.at(at_us, lambda: self._tick(at_us))
+            self._world.at(at_us, lambda: self._guard(lambda: self._tick(at_us)))
 
     def _tick(self, at_us: int) -> None:
-        if not self.alive or self._tick_at_us != at_us:
+        if self._tick_at_us != at_us:
             return
         self._tick_at_us = None
         now_ms = self._world.now_ms
         try:
-            self._send_down(self.desk.owed(now_ms))
-            if self._untidy or now_ms >= self._ledger_due_ms:
+            self._send_down(self._ask(self.desk.owed, now_ms))
+            due = self._tidy_again_us is not None and at_us >= self._tidy_again_us
+            if self._untidy or due or now_ms >= self._ledger_due_ms:
                 self._tidy(now_ms)
             if self._store_refuses:
-                self.desk.prove_writable()
+                self._ask(self.desk.prove_writable)
                 self._store_refuses = False
         except StoreError as error:
             self._refused(error, lambda: self._tick_within(HOUSEKEEPING_US))
@@ -253,29 +287,64 @@ class Life:
             self._tick_within(HOUSEKEEPING_US)
         elif self.desk.ledger.has_changes():
             self._tick_within(max(HOUSEKEEPING_US, (self._ledger_due_ms - now_ms) * US_PER_MS + HOUSEKEEPING_US - 1))
+        if self._tidy_again_us is not None:
+            self._tick_within(self._tidy_again_us - self._world.now_us + HOUSEKEEPING_US - 1)
 
     def _tidy(self, now_ms: int) -> None:
-        while self.desk.tidy(now_ms):
+        while self._ask(self.desk.tidy, now_ms, self._site.wall_ms):
             pass
         self._untidy = False
         if now_ms >= self._ledger_due_ms:
             self._ledger_due_ms = now_ms + LEDGER_EVERY_MS
+        self._tidy_again_us = self._next_tidy_us()
+        if self._idle:
+            self._pump()  # rollups and notices are new data, too
+
+    def _next_tidy_us(self) -> int | None:
+        """When housekeeping has something to do although nothing comes: a window is over, or readings grow too old."""
+        now_us, due_us = self._world.now_us, []
+        rollups_ms = self.desk.rollups_due_ms()
+        if rollups_ms is not None:
+            due_us.append(now_us + (rollups_ms - self._site.wall_ms) * US_PER_MS)
+        age_s_max = self._config.store.age_s_max
+        if age_s_max is not None and self.backlog:
+            due_us.append(now_us + age_s_max * US_PER_S // AGE_STEPS)
+        return max(now_us + HOUSEKEEPING_US, min(due_us)) if due_us else None
 
     def _refused(self, error: StoreError, again: Callable[[], None]) -> None:
         """The store refuses: nothing is acknowledged; look again in a second."""
         self._store_refuses = True
+        self._site.refuses(error)
         self._world.note(f"store refuses: {type(error).__name__}")
 
         def retry() -> None:
             if isinstance(error, StoreFailed | StoreFull):
                 with suppress(StoreError):
-                    self.desk.reopen()
+                    self._ask(self.desk.reopen)
+                    self._site.stage(self.desk)
             again()
 
         self._later(STORE_RETRY_US, retry)
 
+    def _ask(self, call: Callable[Arguments, Answer], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
+        """Ask the desk. Raises `Killed` if the process died meanwhile."""
+        failpoint = self._site.failpoint
+        if failpoint is None:
+            return call(*args, **kwargs)
+        with failpoint.watching(self.desk.store, self._site.folder_of(self._site.lives + 1)):
+            return call(*args, **kwargs)
+
     def _later(self, delay_us: int, action: Callable[[], None]) -> None:
-        self._world.after(delay_us, lambda: action() if self.alive else None)
+        self._world.after(delay_us, lambda: self._guard(action))
+
+    def _guard(self, action: Callable[[], None]) -> None:
+        """Do something, unless this life is over; if the process dies of it, it is over."""
+        if not self.alive:
+            return
+        try:
+            action()
+        except Killed:
+            self._site.crash()
 
 
 class Gateway:
@@ -309,6 +378,9 @@ class Gateway:
         self.backlog_peak = 0
         self.disk_peak_bytes = 0
         self.clock_off_ms = 0
+        self.failpoint: Failpoint | None = None
+        self.refusals: dict[str, int] = {}
+        self._disk_free_bytes = DISK_BYTES
         self._folder = folder
         self._make_desk = make_desk
 
@@ -322,28 +394,63 @@ class Gateway:
         if self.life is not None:
             return
         self.lives += 1
-        data_dir = self._folder / str(self.lives)
+        data_dir = self.folder_of(self.lives)
         if self.lives == 1:
             data_dir.mkdir()
         desk = self._make_desk(self.config, data_dir, self.world.rng("gateway", str(self.lives)))
+        self.stage(desk)
         self.world.note(f"gateway starts: life {self.lives}, log at {desk.store.head}")
         self.life = Life(self, desk)
         self.life.start()
 
+    def folder_of(self, life: int) -> Path:
+        """Where a life has its files."""
+        return self._folder / str(life)
+
+    def stage(self, desk: Desk) -> None:
+        """Put a store that was just opened on the stage."""
+        for pragma in STAGE_PRAGMAS:
+            desk.store.run(f"PRAGMA {pragma}")
+        desk.store.free_bytes = lambda _folder: self._disk_free_bytes
+
     def crash(self) -> None:
-        """Be killed. The next life gets the files as they lie on the disk now."""
+        """Be killed. The next life gets the files as they lie on the disk now, or as a failpoint has copied them."""
         life, self.life = self.life, None
         if life is None:
             return
         self.world.note("gateway is killed")
         life.end()
-        left, following = self._folder / str(self.lives), self._folder / str(self.lives + 1)
-        following.mkdir()
-        for name in (STORE_FILE, f"{STORE_FILE}-wal"):
-            if (left / name).exists():
-                shutil.copyfile(left / name, following / name)
+        left, following = self.folder_of(self.lives), self.folder_of(self.lives + 1)
+        if not following.exists():
+            copy_files(left, following)
         life.desk.store.close()
         shutil.rmtree(left)
+
+    def set_clock(self, by_ms: int) -> None:
+        """Set the wall clock off by so much more."""
+        self.clock_off_ms += by_ms
+        self.world.note(f"gateway's clock is {self.clock_off_ms} ms off")
+        if self.life is not None:
+            self.life.clock_was_set()
+
+    def fill_disk(self) -> None:
+        """Somebody takes all that the disk has left: no page can be added, and the volume says so when it is asked."""
+        self._disk_free_bytes = 0
+        self.world.note("disk is full")
+        if self.life is not None:
+            self.life.desk.store.limit_pages(1)
+
+    def free_disk(self) -> None:
+        """There is room again."""
+        self._disk_free_bytes = DISK_BYTES
+        self.world.note("disk has room")
+        if self.life is not None:
+            self.life.desk.store.limit_pages(None)
+
+    def refuses(self, error: StoreError) -> None:
+        """Count what the store refuses, by kind."""
+        kind = type(error).__name__
+        self.refusals[kind] = self.refusals.get(kind, 0) + 1
 
     def close(self) -> None:
         """End the run in good order. Raises `StoreError`."""

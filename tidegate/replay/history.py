@@ -5,6 +5,7 @@ ranges, so a month of readings takes little room; a reading's values are kept un
 when it happens (a changed rewrite, an invented point, a wrong value, live data out of order) is noted at once.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -36,6 +37,8 @@ class Promise(StrEnum):
     BACKLOG_RETURNS = "the backlog returns to zero"
     NOTHING_MISSING = "nothing measured is missing"
     QUARANTINE_IS_DESERVED = "only what the cloud refuses for ever is in quarantine"
+    ROLLUPS_TRUE = "rollups equal a recomputation from the readings"
+    BOUNDED = "memory and disk stay within their bounds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,8 @@ class Account:
     """Committed behind a later one: a filled gap, which may arrive out of order."""
     acknowledged: Intervals = field(default_factory=Intervals)
     arrived: Intervals = field(default_factory=Intervals)
+    live_through: int = -1
+    """The highest seq that arrived by the live lane."""
     acked_through: int = -1
 
 
@@ -95,9 +100,14 @@ class History:
         self.poison = poison
         self.rewrites = 0
         self.out_of_order = 0
+        self.rollups = 0
+        self.corrections = 0
+        self.late_marks = 0
         self._now_us = now_us
         self._site = site
         self._measurement = measurement
+        self._rollup = re.compile(re.escape(measurement) + r"_[1-9][0-9]*s")
+        self._late_mark = f"{measurement}_late"
         self._tolerance_ns = time_tolerance_ms * NS_PER_MS
 
     def measured(self, reading: Reading, at_ms: int) -> None:
@@ -113,6 +123,11 @@ class History:
             if account.committed.add(seq) and highest is not None and seq < highest:
                 account.late.add(seq)
 
+    def doubtful(self, readings: Iterable[Identity]) -> None:
+        """The gateway died while it took these in: nobody knows whether, and so in which order, they are in its log."""
+        for device, boot, seq in readings:
+            self._account(device, boot).late.add(seq)
+
     def acknowledged(self, readings: Iterable[Identity]) -> None:
         """The gateway sends the PUBACKs of messages that hold these."""
         for device, boot, seq in readings:
@@ -123,8 +138,11 @@ class History:
         account = self._account(device, boot)
         account.acked_through = max(account.acked_through, through)
 
-    def stored(self, point: Point, met: Met) -> None:
-        """The cloud stored a point."""
+    def stored(self, point: Point, met: Met, *, live: bool = True) -> None:
+        """The cloud stored a point; `live`: it came by the live lane."""
+        if point.series.measurement != self._measurement:
+            self._beside(point, met)
+            return
         identity = identity_of(point)
         account = None if identity is None else self.accounts.get(AccountKey(identity.device, identity.boot))
         if identity is None or account is None or identity.seq not in account.measured:
@@ -136,14 +154,36 @@ class History:
         elif not account.arrived.add(identity.seq):
             self.broken(Promise.ONE_POINT, f"a second point of one reading, at {point.time_ns} ns", identity)
         else:
-            self._first(point, identity, account)
+            self._first(point, identity, account, live=live)
 
-    def _first(self, point: Point, identity: Identity, account: Account) -> None:
-        highest = account.arrived.highest
+    def _beside(self, point: Point, met: Met) -> None:
+        """A rollup or a late mark. Whether a rollup is right is asked in the end: until then it may be corrected."""
+        measurement, fields = point.series.measurement, point.fields
+        if self._rollup.fullmatch(measurement):
+            if met is Met.ITSELF:
+                self.rewrites += 1
+            elif met is Met.ANOTHER:
+                self.corrections += 1
+            else:
+                self.rollups += 1
+        elif measurement == self._late_mark:
+            self.late_marks += met is Met.NOTHING
+            count, until_ms = fields.get("readings"), fields.get("until_ms")
+            is_sane = isinstance(count, int) and isinstance(until_ms, int) and count > 0
+            if not is_sane or int(str(until_ms)) * NS_PER_MS < point.time_ns:
+                self.broken(Promise.NOTHING_INVENTED, f"a late mark that marks nothing: {fields} at {point.time_ns}")
+        else:
+            self.broken(Promise.NOTHING_INVENTED, f"a point of a measurement that nobody knows: {measurement}")
+
+    def _first(self, point: Point, identity: Identity, account: Account, *, live: bool) -> None:
+        highest = account.arrived.highest  # it has just arrived itself
         if highest is not None and identity.seq < highest:
             self.out_of_order += 1
-            if identity.seq not in account.late:
-                self.broken(Promise.LIVE_ORDER, f"arrived behind seq {highest}, was committed before it", identity)
+        if live and identity.seq < account.live_through and identity.seq not in account.late:
+            what = f"arrived live behind seq {account.live_through}, was committed before it"
+            self.broken(Promise.LIVE_ORDER, what, identity)
+        if live:
+            account.live_through = max(account.live_through, identity.seq)
         reading, at_ms = self.waiting.pop(identity)
         expected: dict[str, FieldValue] = {column(value): value.value for value in reading.values}
         expected |= {"boot": reading.boot, "seq": reading.seq}

@@ -6,7 +6,7 @@ is dropped and the conflict named. In memory because a replay writes a month of 
 point.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 
 import msgspec
@@ -14,8 +14,13 @@ import msgspec
 from cloud.lineprotocol import FieldValue, Point, Series, field_type
 from cloud.points import RESERVED_NAME, WriteReport
 
-_encoder = msgspec.json.Encoder(enc_hook=int, order="sorted")  # equal fields are equal bytes
+_encoder = msgspec.json.Encoder(enc_hook=int, order="sorted")
 _decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def encode_fields(fields: Mapping[str, FieldValue]) -> bytes:
+    """Fields as JSON; equal fields are equal bytes."""
+    return _encoder.encode(fields)
 
 
 class Met(Enum):
@@ -38,6 +43,8 @@ class Points:
         self._series: dict[Series, dict[int, bytes]] = {}
         self._types: dict[str, dict[str, str]] = {}
         self.count = 0
+        self._written = 0
+        self._changed = 0
 
     def write(self, points: Sequence[Point]) -> WriteReport:
         """Store points in order; what became of them."""
@@ -52,8 +59,18 @@ class Points:
                 continue
             met = self._store(point, fields)
             counts[met] += 1
+            self._written += 1
+            self._changed += met is not Met.ITSELF
             self._observer(point, met)
         return WriteReport(counts[Met.NOTHING], counts[Met.ITSELF], counts[Met.ANOTHER], dropped, reason)
+
+    def counts(self) -> tuple[int, int]:
+        """(points written so far, those of them that changed anything)."""
+        return self._written, self._changed
+
+    def of(self, measurement: str) -> Iterator[tuple[Series, Mapping[int, bytes]]]:
+        """Every series of a measurement, with its points: time in ns -> fields as JSON, names in order."""
+        return ((series, held) for series, held in self._series.items() if series.measurement == measurement)
 
     def fields(self, series: Series, time_ns: int) -> dict[str, FieldValue] | None:
         """The fields of a point as JSON has them, or None where there is no point."""
