@@ -19,6 +19,7 @@ from edge.store import Store
 
 WAL_FILE = f"{STORE_FILE}-wal"
 COMMIT = "COMMIT"
+PAGE_BYTES = 4096
 WHOLE_SHARE = 0.25  # of torn commits: all of it is written, and nobody was told
 
 
@@ -65,8 +66,16 @@ class Failpoint:
             return  # it went on to a checkpoint, which overwrites pages: dead before it is as good
         before, after = (folder / WAL_FILE for folder in (following, left))
         old, new = (file.read_bytes() if file.exists() else b"" for file in (before, after))
-        cut = len(new) if self._rng.random() < WHOLE_SHARE else self._rng.randint(0, len(new))
+        same = _same(old, new)
+        cut = len(new) if self._rng.random() < WHOLE_SHARE else self._rng.randint(same, len(new))
         before.write_bytes(new[:cut] + old[cut:])
+
+
+def _same(old: bytes, new: bytes) -> int:
+    """Up to where, within a page, two files are the same."""
+    starts = range(0, min(len(old), len(new)), PAGE_BYTES)
+    changed = (at for at in starts if old[at : at + PAGE_BYTES] != new[at : at + PAGE_BYTES])
+    return next(changed, min(len(old), len(new)))
 
 
 def copy_files(left: Path, following: Path) -> None:
