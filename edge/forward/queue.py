@@ -177,6 +177,7 @@ class LaneQueue:
             since_ms = self._store.oldest_received_ms(gaps[0][0] - 1)
             until_ms = self._store.oldest_received_ms(position - 1)
             if since_ms is not None and until_ms is not None:
+                since_ms, until_ms = sorted((since_ms, until_ms))  # the clock may have been put back in between
                 fields = f"readings={count - self._batch_rows}i,until_ms={until_ms}i"
                 self._notices.append(f"{self._notice_head} {fields} {since_ms * NS_PER_MS}")
         backfill.parts += live.parts

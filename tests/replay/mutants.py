@@ -7,11 +7,12 @@ from random import Random
 
 from edge.config import EdgeConfig
 from edge.desk import Desk
-from edge.desk_rules import desk_rules
+from edge.desk_rules import DeskRules, desk_rules
 from edge.feedback import Downlink
 from edge.forward.forwarder import Batch, Wait
 from edge.forward.outcome import Accepted, Outcome, Refused, Throttled
 from edge.ingest import Ingested, Message
+from edge.store.windows import Window, WindowKey
 from tidegate.replay.gateway import MakeDesk
 
 
@@ -96,3 +97,18 @@ class SendsNewestFirst(Desk):
         if not isinstance(plan, Batch):
             return plan
         return replace(plan, body=b"\n".join(reversed(plan.body.splitlines())) + b"\n")
+
+
+class NeverCorrectsAWindow(Desk):
+    """Emits each window once: a reading that comes late changes its state, and no rollup."""
+
+    def __init__(self, data_dir: Path, rng: Random, rules: DeskRules) -> None:
+        super().__init__(data_dir, rng, rules)
+        tables = self._aggregator._tables
+        emit, emitted = tables.append, set[WindowKey]()
+
+        def once(windows: Sequence[tuple[WindowKey, Window]]) -> None:
+            emit([(key, window) for key, window in windows if key not in emitted])
+            emitted.update(key for key, _ in windows)
+
+        tables.append = once  # type: ignore[method-assign]

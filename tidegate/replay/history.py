@@ -77,6 +77,10 @@ class Account:
     acked_through: int = -1
 
 
+def _tell_nobody(_what: str) -> None:
+    """For a history that nobody reads."""
+
+
 class History:
     """The witness of one run. Seqs of an account are measured in order, from 0."""
 
@@ -88,11 +92,14 @@ class History:
         measurement: str = "reading",
         time_tolerance_ms: int = 0,
         poison: frozenset[Identity] = frozenset(),
+        focus: Identity | None = None,
+        tell: Callable[[str], None] = _tell_nobody,
     ) -> None:
         """`time_tolerance_ms`: how far a point's time may be off the true one, by the devices' clocks.
 
         The time of a reading that was taken before its device had wall time is not judged: what a device slept through
         without power, and what a message waited on its way, nobody can know. `poison`: what the cloud refuses for ever.
+        `tell` is told the first broken promise, or, with a `focus`, all that happens to this reading.
         """
         self.accounts: dict[AccountKey, Account] = {}
         self.waiting: dict[Identity, tuple[Reading, int]] = {}
@@ -104,6 +111,8 @@ class History:
         self.corrections = 0
         self.late_marks = 0
         self._now_us = now_us
+        self._focus = focus
+        self._tell = tell
         self._site = site
         self._measurement = measurement
         self._rollup = re.compile(re.escape(measurement) + r"_[1-9][0-9]*s")
@@ -112,12 +121,14 @@ class History:
 
     def measured(self, reading: Reading, at_ms: int) -> None:
         """A device took a reading and holds it in its flash; `at_ms` is true time since 1970."""
+        if reading.identity == self._focus:
+            self._tell(f"{reading.device} measures {reading.boot}/{reading.seq}")
         self._account(reading.device, reading.boot).measured.add(reading.seq)
         self.waiting[reading.identity] = (reading, at_ms)
 
     def committed(self, readings: Iterable[Identity]) -> None:
         """The gateway took these in, in this order, and says that they are durable."""
-        for device, boot, seq in readings:
+        for device, boot, seq in self._seen(readings, "is committed by the gateway"):
             account = self._account(device, boot)
             highest = account.committed.highest
             if account.committed.add(seq) and highest is not None and seq < highest:
@@ -125,16 +136,23 @@ class History:
 
     def doubtful(self, readings: Iterable[Identity]) -> None:
         """The gateway died while it took these in: nobody knows whether, and so in which order, they are in its log."""
-        for device, boot, seq in readings:
+        for device, boot, seq in self._seen(readings, "is being committed as the gateway dies"):
             self._account(device, boot).late.add(seq)
 
     def acknowledged(self, readings: Iterable[Identity]) -> None:
         """The gateway sends the PUBACKs of messages that hold these."""
-        for device, boot, seq in readings:
+        for device, boot, seq in self._seen(readings, "is acknowledged by the gateway"):
             self._account(device, boot).acknowledged.add(seq)
 
     def freed(self, device: str, boot: int, through: int) -> None:
         """The gateway tells a device that it may forget everything of this boot up to `through`."""
+        focus = self._focus
+        if (
+            focus is not None
+            and (device, boot) == focus[:2]
+            and self._account(device, boot).acked_through < focus.seq <= through
+        ):
+            self._tell(f"the gateway tells {device} to forget {boot}/{focus.seq}")
         account = self._account(device, boot)
         account.acked_through = max(account.acked_through, through)
 
@@ -144,6 +162,8 @@ class History:
             self._beside(point, met)
             return
         identity = identity_of(point)
+        if identity is not None and identity == self._focus:
+            self._tell(f"the cloud stores {identity.device} {identity.boot}/{identity.seq}: meets {met.value}")
         account = None if identity is None else self.accounts.get(AccountKey(identity.device, identity.boot))
         if identity is None or account is None or identity.seq not in account.measured:
             self.broken(Promise.NOTHING_INVENTED, f"nobody measured {point.fields} at {point.time_ns}", identity)
@@ -197,6 +217,8 @@ class History:
     def broken(self, promise: Promise, what: str, *readings: Identity | None) -> None:
         """Note a broken promise."""
         named = tuple(reading for reading in readings[:IDENTITIES_SHOWN] if reading is not None)
+        if not self.violations and self._focus is None:
+            self._tell(f"broken: {promise}: {what}")
         if len(self.violations) < VIOLATIONS_MAX:
             self.violations.append(Violation(promise, self._now_us(), what, named))
 
@@ -208,6 +230,15 @@ class History:
             Identity(*key, seq) for first, last in seqs for seq in range(first, min(last + 1, first + IDENTITIES_SHOWN))
         ]
         self.broken(promise, f"{seqs.count()} {what}", *named)
+
+    def _seen(self, readings: Iterable[Identity], what: str) -> Iterable[Identity]:
+        """The same readings; that one of them which the story is about is told."""
+        if self._focus is None:
+            return readings
+        known = tuple(readings)
+        if self._focus in known:
+            self._tell(f"{self._focus.device} {self._focus.boot}/{self._focus.seq} {what}")
+        return known
 
     def count(self, kind: str) -> int:
         """How many readings were `measured`, `committed`, `acknowledged` or `arrived`."""

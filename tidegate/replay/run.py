@@ -7,7 +7,7 @@ same event log, byte for byte. A run whose faults never met traffic proves nothi
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from cloud.lineprotocol import Point
 from edge.forward.lanes import LaneName
 from edge.ledger import DUPLICATES, NOT_ROLLED_UP
 from edge.windows import WindowRules
+from sensors.reading import Identity
 from tidegate.replay.broker import Broker
 from tidegate.replay.checkers import check_bounds, check_complete, check_rollups, check_safety, ledger_entries
 from tidegate.replay.cloud import Cloud
@@ -39,13 +40,21 @@ CONVERGED_LOOK_US = 1 * US_PER_S  # how exactly the end is found
 MOMENTS = 1_000  # of the course of a run: one for each pixel of a wide plot
 
 
-def run(scenario: Scenario, *, make_desk: MakeDesk = open_desk, parent: Path | None = None) -> Verdict:
+def run(
+    scenario: Scenario, *, make_desk: MakeDesk = open_desk, parent: Path | None = None, tell: bool = True
+) -> Verdict:
     """Live a scenario. `parent` is where the gateway's files go for that time; by default into memory, where that is.
 
+    A run that breaks a promise to a reading is lived a second time, to tell the story of that reading, if `tell`.
     Raises what a fault of this program raises; what the gateway does wrong is in the verdict.
     """
     with _folder(parent) as folder:
-        return Run(scenario, make_desk, folder).live()
+        verdict = Run(scenario, make_desk, folder).live()
+    if not tell or not verdict.violations or not verdict.violations[0].readings:
+        return verdict
+    with _folder(parent) as folder:
+        again = Run(scenario, make_desk, folder, focus=verdict.violations[0].readings[0]).live()
+    return replace(verdict, story=again.story)
 
 
 @contextmanager
@@ -59,7 +68,8 @@ def _folder(parent: Path | None) -> Iterator[Path]:
 class Run:
     """The world of one scenario, being lived. Tests that need to reach into it use it in place of `run`."""
 
-    def __init__(self, scenario: Scenario, make_desk: MakeDesk, folder: Path) -> None:
+    def __init__(self, scenario: Scenario, make_desk: MakeDesk, folder: Path, *, focus: Identity | None = None) -> None:
+        """`focus`: the reading whose story is told, if promises are broken; None: the first broken promise."""
         self.scenario = scenario
         self.world = world = World(scenario.seed)
         self._end_us = scenario.faults_s * US_PER_S
@@ -69,6 +79,8 @@ class Run:
             site=scenario.fleet.site,
             measurement=config.influx.measurement,
             poison=frozenset() if scenario.poison is None else scenario.poison.readings,
+            focus=focus,
+            tell=world.tell,
         )
         self.broker = Broker(world, scenario.broker)
         self.cloud = Cloud(
