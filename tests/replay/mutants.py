@@ -111,4 +111,4 @@ class NeverCorrectsAWindow(Desk):
             emit([(key, window) for key, window in windows if key not in emitted])
             emitted.update(key for key, _ in windows)
 
-        tables.append = once  # type: ignore[method-assign]
+        tables.append = once  # type: ignore[method-assign, assignment]

@@ -38,7 +38,7 @@ OUTAGES_SHOWN = 50
 """Rows of `show` on a terminal; `--json` has them all."""
 
 app = typer.Typer(help="Record, import, generate, look at and replay outages of links.", no_args_is_help=True)
-for command in (replay_cli.replay, replay_cli.swarm):
+for command in (replay_cli.replay, replay_cli.swarm, replay_cli.shrink):
     app.command()(command)
 
 RecordingPath = Annotated[Path, typer.Argument(help="A recording, .outage.jsonl or .outage.jsonl.gz")]

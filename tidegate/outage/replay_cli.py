@@ -6,6 +6,7 @@ one was broken, 2 if a run proves nothing (its faults met no traffic) or the inp
 
 import json
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,13 +14,16 @@ from typing import Annotated
 
 import typer
 
-from edge.outages.recording import read_recording
+from edge.outages.recording import Recording, read_recording, write_recording
 from tidegate.outage.replay_plot import write_plot
 from tidegate.outage.replay_report import verdict_lines
 from tidegate.outage.said import BadInputError, one_line_errors
 from tidegate.outage.swarm import SeedResult, live_seed, run_swarm
-from tidegate.replay import read_site
+from tidegate.replay import make_scenario, read_site
 from tidegate.replay import replay as live_through
+from tidegate.replay.run import run
+from tidegate.replay.shrink import TRIES_MAX
+from tidegate.replay.shrink import shrink as make_small
 from tidegate.replay.verdict import Verdict
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings, .outage.jsonl or .outage.jsonl.gz")]
@@ -29,6 +33,19 @@ SitePath = Annotated[
 Seed = Annotated[int, typer.Option(help="The same seed gives the same run, byte for byte")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON")]
 SPEED_MAX = "max"
+REGRESSION_TEST = '''"""A replay of {recording} once broke a promise: {promise}."""
+
+from pathlib import Path
+
+from tidegate.replay import replay
+
+HERE = Path(__file__).parent
+
+
+def test_the_promise_is_kept() -> None:
+    verdict = replay(HERE / "{recording}", {site}, seed={seed})
+    assert verdict.passed, "\\n".join([*map(str, verdict.violations), *verdict.story])
+'''
 
 
 def replay(
@@ -72,7 +89,7 @@ def swarm(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Live random fleets over random links with random crashes, full disks and clock steps; name the seeds that fail."""
+    """Live random fleets over random links with random crashes, full disks and clock steps; name seeds that fail."""
     if seeds == 1:
         verdict = live_seed(first, tell=True)
         name = f"seed {first}"
@@ -90,6 +107,46 @@ def swarm(
     else:
         typer.echo(swarm_line(results))
     raise typer.Exit(int(any(not result.passed for result in results)))
+
+
+def shrink(
+    file: Annotated[Path, typer.Argument(help="A recording whose replay fails")],
+    out: Annotated[Path, typer.Option(help="Where to write the minimal recording; its test goes beside it")],
+    site: SitePath = None,
+    seed: Seed = 1,
+    tries: Annotated[int, typer.Option(min=1, help="Replays at most")] = TRIES_MAX,
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the files")] = False,
+) -> None:
+    """Make a failing recording small, and write it with a test that replays it."""
+    test = out.with_name(f"test_{re.sub('[^a-z0-9]+', '_', out.name.split('.')[0].lower())}.py")
+    with one_line_errors():
+        for path in (out, test):
+            if path.exists() and not force:
+                raise BadInputError(f"{path}: expected a name that is free (or --force)")
+        config, recording = read_site(site), read_recording(file)
+        before = live_through(recording, config, seed=seed)
+        if before.passed:
+            raise BadInputError(f"{file}: expected a recording whose replay fails, this one passes with seed {seed}")
+        promise = before.violations[0].promise
+
+        def fails(candidate: Recording) -> bool:
+            verdict = run(make_scenario(candidate, config, seed=seed), tell=False)
+            return any(violation.promise is promise for violation in verdict.violations)
+
+        found = make_small(recording, fails, tries_max=tries)
+        write_recording(out, found.recording)
+        test.write_text(regression_test(out, site, seed, promise), encoding="utf-8")
+    minimal = "minimal" if found.is_minimal else "as small as the tries allowed"
+    sizes = f"{len(recording.events)} events to {len(found.recording.events)}"
+    typer.echo(f"{out}: {sizes}, {minimal}, after {found.tries} replays; broken: {promise}")
+    typer.echo(f"{test}: the test, red until it is mended")
+
+
+def regression_test(recording: Path, site: Path | None, seed: int, promise: str) -> str:
+    """The text of a test that replays a recording that stands beside it."""
+    where = "None" if site is None else f'HERE / "{Path(os.path.relpath(site, recording.parent)).as_posix()}"'
+    return REGRESSION_TEST.format(recording=recording.name, site=where, seed=seed, promise=promise)
 
 
 def swarm_line(results: Sequence[SeedResult]) -> str:
