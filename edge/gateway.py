@@ -26,6 +26,8 @@ from edge.desk_rules import desk_rules
 from edge.feedback import Downlink
 from edge.forward.forwarder import Batch
 from edge.forward.outcome import Accepted, Failed, Outcome
+from edge.home_assistant.discovery import Discovery
+from edge.home_assistant.publisher import Publisher
 from edge.inbox import Inbox
 from edge.influx import InfluxSender
 from edge.ingest import Message
@@ -35,6 +37,8 @@ from edge.mqtt import ConnectionLost, MqttConnection, Received, connect
 from edge.retry import Backoff
 from edge.status import GatewayStatus, LinkStatus, forward_status, ingest_status, ledger_status, store_status
 from edge.store import StoreError, StoreFailed, StoreFull
+from edge.topics.api import topics_router
+from edge.topics.watch import TopicWatch
 from sensors.clock import Clock
 
 HOUSEKEEPING_S = 0.25  # the resolution of owed acks, and how soon new data is looked for when the uplink idles
@@ -75,15 +79,23 @@ class Gateway:
             async with asyncio.TaskGroup() as group:
                 listening = asyncio.Event()
                 dashboard = Dashboard(self.status, self._in_store, self._desk, self._clock)
-                routers = self._data_api().router(), outage_router(self._config.store.data_dir / STORE_FILE)
+                topics = TopicWatch(self._config.mqtt, self._clock)
+                routers = (
+                    self._data_api().router(),
+                    outage_router(self._config.store.data_dir / STORE_FILE),
+                    topics_router(topics, self._config, self._clock),
+                )
                 group.create_task(serve_api(self._config.api, self.status, listening.set, dashboard, *routers))
                 await listening.wait()
                 group.create_task(dashboard.run())
+                group.create_task(topics.run())
                 group.create_task(self._recorder.run())
                 group.create_task(self._device_link())
                 group.create_task(self._intake())
                 group.create_task(self._uplink())
                 group.create_task(self._housekeeping())
+                if self._config.home_assistant.enabled:
+                    group.create_task(self._home_assistant().run())
                 if ready is not None:
                     ready()
         finally:
@@ -121,6 +133,11 @@ class Gateway:
         return DataApi(
             self._desk, self._in_store, self._clock, config.api, config.mqtt.message_bytes_max, self._committed
         )
+
+    def _home_assistant(self) -> Publisher:
+        settings, mqtt = self._config.home_assistant, self._config.mqtt
+        discovery = Discovery(settings, mqtt.client_id, version("tidegate"))
+        return Publisher(mqtt, settings.publish_every_s, discovery, self._desk, self._in_store, self.status, self._rng)
 
     # -- devices
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict
 
+from edge.outages.events import Gap
 from edge.outages.export import Archive, to_recording
 from edge.outages.recorder import RecordedOutage
 from edge.outages.recording import encode_recording
@@ -41,21 +42,44 @@ class OutageDocument(BaseModel):
     catch_up_us: int | None
 
 
-class OutageList(BaseModel):
-    """Outages, the newest first; `alive_us` is until when the recorder's clock is known, `total` how many are kept."""
+class GapDocument(BaseModel):
+    """A span in which nobody recorded, because the gateway was off: not an outage, and not its absence either."""
 
     model_config = ConfigDict(frozen=True)
 
+    start_us: int
+    end_us: int
+
+
+class OutageList(BaseModel):
+    """Outages, the newest first, of `total` that are kept, and the spans that nobody recorded.
+
+    `start_us` to `alive_us`: what is kept, on the recorder's clock; `alive` is the same end in UTC, null if the
+    gateway's clock was never set.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    start_us: int
     alive_us: int
+    alive: str | None
     total: int
     outages: tuple[OutageDocument, ...]
+    gaps: tuple[GapDocument, ...]
 
 
 def outage_list(archive: Archive, limit: int) -> OutageList:
-    """The newest outages of an archive."""
+    """The newest outages of an archive, and its newest gaps, as many of each."""
     newest = archive.outages[::-1][:limit]
-    documents = tuple(outage_document(archive, outage) for outage in newest)
-    return OutageList(alive_us=archive.alive_us, total=len(archive.outages), outages=documents)
+    gaps = [event for event in archive.events if isinstance(event, Gap)]
+    return OutageList(
+        start_us=archive.start_us,
+        alive_us=archive.alive_us,
+        alive=_utc(archive.unix_us(archive.alive_us)),
+        total=len(archive.outages),
+        outages=tuple(outage_document(archive, outage) for outage in newest),
+        gaps=tuple(GapDocument(start_us=gap.since_us, end_us=gap.at_us) for gap in gaps[::-1][:limit]),
+    )
 
 
 def outage_document(archive: Archive, outage: RecordedOutage) -> OutageDocument:

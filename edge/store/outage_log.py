@@ -31,6 +31,8 @@ READ_TIMEOUT_S = 5.0
 _US_PER_MS = 1_000
 _DAY_US = 86_400_000_000
 
+_EVENTS = "SELECT line FROM link_events ORDER BY id"
+_EVENTS_FRAME = "SELECT line FROM link_events WHERE kind = 'Gap' OR id = (SELECT min(id) FROM link_events) ORDER BY id"
 _encoder = msgspec.json.Encoder()
 _events: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 _outages = msgspec.json.Decoder(RecordedOutage)
@@ -126,9 +128,9 @@ class OutageLog:
 def read_archive(path: Path, links: Sequence[Link], *, events: bool = True) -> Archive:
     """What a store's file keeps of these links, read without a lock while a gateway may be writing.
 
-    Without `events`, only the outages are read.
+    Without `events`, only the first of them and the gaps are read: enough to say what the outages were out of.
 
-    Raises `StoreUnusable` when there is no such file, it is no store, or its gateway has never recorded.
+    Raises `StoreUnusable` when there is no such file, or it is no store.
     """
     if not path.is_file():
         raise StoreUnusable(str(path), "there is no such file")
@@ -137,7 +139,7 @@ def read_archive(path: Path, links: Sequence[Link], *, events: bool = True) -> A
         try:
             db.execute("BEGIN")  # one snapshot for all three
             alive = db.execute("SELECT alive_us, alive_wall_ms FROM recorder").fetchone()
-            lines = db.execute("SELECT line FROM link_events WHERE ? ORDER BY id", (events,)).fetchall()
+            lines = db.execute(_EVENTS if events else _EVENTS_FRAME).fetchall()
             documents = db.execute("SELECT document FROM outages ORDER BY seen_us, link").fetchall()
         finally:
             db.close()
@@ -148,7 +150,7 @@ def read_archive(path: Path, links: Sequence[Link], *, events: bool = True) -> A
 
 def _archive(path: Path, links: tuple[Link, ...], alive: Any, lines: list[bytes], documents: list[bytes]) -> Archive:
     if alive is None:
-        raise StoreUnusable(str(path), "its gateway has not recorded anything yet")
+        return Archive(links, (), (), alive_us=0, alive_wall_ms=0)
     try:
         events = tuple(_events.decode(line) for line in lines)
         outages = tuple(_outages.decode(document) for document in documents)

@@ -86,11 +86,13 @@ def test_a_wall_clock_that_went_back_makes_a_gap_without_length(path: Path, wall
         assert log.resume(wall_ms).now_us == 50 * S
 
 
-def test_a_store_without_records_starts_at_zero_and_says_so(path: Path) -> None:
+def test_a_store_without_records_starts_at_zero_and_has_no_outage(path: Path) -> None:
     with Store(path) as store:
         assert OutageLog(store).resume(WALL_MS) == Resume()
-        with pytest.raises(StoreUnusable, match="not recorded anything yet"):
-            read_archive(path, LINKS)
+        archive = read_archive(path, LINKS)
+        assert (archive.events, archive.outages, archive.unix_us(0)) == ((), (), None)
+        with pytest.raises(NothingRecorded):
+            to_recording(archive)
     with pytest.raises(StoreUnusable, match="no such file"):
         read_archive(path.with_name("other"), LINKS)
     path.with_name("old").write_bytes(b"not a database at all" * 100)

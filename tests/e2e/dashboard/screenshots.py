@@ -22,6 +22,7 @@ SITES = ("north-hall", "south-hall", "water-works")
 ROLES = ("climate", "pump", "meter", "door")
 DEVICES = 36
 STEP_S = 1.0
+RECOVERY_MS = 15_000  # back-off, catching up, and the recorder's next write
 
 
 class Fleet:
@@ -129,13 +130,16 @@ def main() -> None:
         base = scene.gateway.url
         waiting = browser.new_page()
         themes = ("light", "dark")
-        pages = {"now": "/", "devices": "/devices", "device": "/devices/10", "store": "/store"}
+        pages = {"now": "/", "devices": "/devices", "device": "/devices/10", "topics": "/topics", "store": "/store"}
         with _speaking(Fleet(scene)):
             waiting.wait_for_timeout(1000 * seconds)
             _shoot(browser, base, pages, themes)
             scene.cloud.stop()
             waiting.wait_for_timeout(500 * seconds)
             _shoot(browser, base, {"now-outage": "/"}, themes)
+            scene.cloud.start()
+            waiting.wait_for_timeout(RECOVERY_MS)
+            _shoot(browser, base, {"outages": "/outages"}, themes)
 
 
 if __name__ == "__main__":

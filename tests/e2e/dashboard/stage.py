@@ -148,9 +148,9 @@ class Devices:
         if wait:
             info.wait_for_publish(READY_S)
 
-    def publish_raw(self, topic: str, payload: bytes) -> None:
+    def publish_raw(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Any bytes."""
-        self._client.publish(topic, payload, qos=1).wait_for_publish(READY_S)
+        self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(READY_S)
 
     def close(self) -> None:
         """Disconnect."""

@@ -10,16 +10,17 @@ from typing import Any
 import pytest
 from playwright.sync_api import Dialog, expect
 
+from edge.outages.recording import read_recording
 from sensors.clock import SystemClock
 from sensors.reading import Reading, Value
-from tests.e2e.dashboard.conftest import Watched
+from tests.e2e.dashboard.conftest import PATIENCE_MS, Watched
 from tests.e2e.dashboard.stage import Stage
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
 
 AXE = Path(__file__).parent / "axe" / "axe.min.js"
 SITE = "hall"
-PAGES = ("/", "/devices", "/devices/1", "/store")
+PAGES = ("/", "/devices", "/devices/1", "/topics", "/outages", "/store")
 HOSTILE = (
     "<script>alert(1)",
     "<img src=x onerror=alert(1)>",
@@ -129,6 +130,50 @@ def test_a_device_page_draws_what_arrives(scene: Stage, watched: Watched) -> Non
     expect(watched.page.locator(".chart").first).to_have_attribute("aria-label", re.compile(r"Last 33\.25"))
 
 
+def test_the_topics_page_shows_who_takes_a_message_and_suggests_a_rule(scene: Stage, watched: Watched) -> None:
+    scene.devices.publish_raw("zigbee/kitchen", b'{"temperature": 21.5}', retain=True)
+    scene.devices.publish_raw("zigbee/<b>x\u202e", b"\xff\x00", retain=True)
+    watched.go("/topics")
+    watched.text_becomes(".found", "2 topics.")
+    expect(watched.page.locator(".leaf .topic").first).to_have_text("<b>x\u202e")
+    _send(scene, "pump", [0])
+    expect(watched.page.locator(".leaf", has_text="ack").locator(".who")).to_have_text("gateway", timeout=PATIENCE_MS)
+    native = watched.page.locator(".leaf", has_text="reading")
+    expect(native.locator(".who")).to_have_text("native", timeout=PATIENCE_MS)
+    scene.devices.publish_raw("tidegate/v1/hall/pump/reading", b"nonsense")
+    expect(native.locator(".who")).to_have_text("native: not understood", timeout=PATIENCE_MS)
+    watched.page.get_by_role("button", name="kitchen").click()
+    one = watched.page.get_by_role("region", name="One topic")
+    expect(one).to_contain_text("No rule takes it")
+    expect(one.locator("pre").last).to_contain_text('topic = "zigbee/{device}"')
+    assert _serious(watched) == []
+    watched.page.get_by_label("Search").fill("PUMP/R")
+    watched.text_becomes(".found", "1 topic.")
+    expect(watched.page.locator(".leaf")).to_have_count(1)
+
+
+def test_the_outages_page_tells_of_each_outage_and_gives_the_recording(scene: Stage, watched: Watched) -> None:
+    _send(scene, "pump", range(3))
+    watched.go("/outages")
+    watched.text_becomes(".found", "No outage.")
+    scene.cloud.stop()
+    _send(scene, "pump", range(3, 20))
+    watched.text_becomes(".outages tbody td:nth-child(3)", "connection refused")
+    expect(watched.page.locator(".outages tbody td:nth-child(4)")).to_contain_text("so far")
+    scene.cloud.start()
+    expect(watched.page.locator(".outages tbody td:nth-child(6)")).to_have_text(
+        re.compile(r"^[\d.]+ "), timeout=PATIENCE_MS
+    )
+    outage = _api(scene, "/api/v1/outages")["outages"][0]
+    assert watched.page.inner_text(".outages tbody td:nth-child(5)") == str(outage["held_max"])
+    expect(watched.page.locator(".strip rect.down")).to_have_count(1)
+    watched.page.get_by_label("Of the last").select_option("7")
+    with watched.page.expect_download() as waiting:
+        watched.page.get_by_role("link", name="Download the recording").click()
+    recording = read_recording(Path(waiting.value.path()))
+    assert len(recording.timeline("uplink").outages()) == 1
+
+
 def test_the_store_page_says_what_the_api_says(scene: Stage, watched: Watched) -> None:
     _send(scene, "pump", range(5))
     watched.go("/store")
@@ -185,7 +230,7 @@ def test_axe_finds_nothing_serious(scene: Stage, watched: Watched, path: str, th
     _send(scene, "pump", (0, 1, 4), battery_level=3.0)
     watched.page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
     watched.go(path)
-    expect(watched.page.locator("main")).to_contain_text(re.compile("pump|delivered|Delivered"))
+    expect(watched.page.locator("main")).to_contain_text(re.compile("pump|delivered|Delivered|No outage|topic"))
     assert _serious(watched) == []
 
 

@@ -6,6 +6,8 @@ import { Live } from "/static/js/live.js";
 import { NowPage } from "/static/js/now.js";
 import { DevicesPage } from "/static/js/devices.js";
 import { DevicePage } from "/static/js/device.js";
+import { OutagesPage } from "/static/js/outages.js";
+import { TopicsPage } from "/static/js/topics.js";
 import { StorePage } from "/static/js/store.js";
 
 const main = document.getElementById("main");
@@ -15,6 +17,8 @@ const banner = document.getElementById("banner");
 const ROUTES = [
   [/^#\/devices\/(\d+)$/, DevicePage, "devices"],
   [/^#\/devices$/, DevicesPage, "devices"],
+  [/^#\/outages$/, OutagesPage, "outages"],
+  [/^#\/topics$/, TopicsPage, "topics"],
   [/^#\/store$/, StorePage, "store"],
   [/^(#\/?)?$/, NowPage, "now"],
 ];
