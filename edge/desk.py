@@ -39,7 +39,10 @@ from sensors.topics import Topic
 
 STORE_FILE = "gateway.sqlite"
 DELETE_ROWS_MAX = 5000  # of one transaction, so that tidying never holds up an ingest commit for long
-LEDGER_EVERY_MS = 5_000  # how much of the ledger a restart reads again, in time; in rows, see the ledger
+LEDGER_EVERY_MS = (
+    5_000  # how much of the ledger a restart reads again, in time (in rows, see the ledger); and how often
+)
+# what is delivered is deleted: with every answer it would be an fsync for each
 AGGREGATE_EVERY_MS = 1_000  # one fsync a second for the windows while little comes; a full page does not wait
 DESTINATION = "influx"
 REMEMBER_ROWS = 2000  # of the log's end, read at the start so that the pages are not empty: some 10 ms
@@ -124,6 +127,7 @@ class Desk:
         self._received, self._drained = Meter(), Meter()
         self._ledger_written_ms: int | None = None
         self._deleted_through = 0
+        self._deleting = False
 
     def take_in(self, messages: Sequence[Message], now_ms: int, wall_ms: int) -> tuple[Ingested, list[Downlink]]:
         """Commit a batch; afterwards its messages may be acknowledged, and the downlinks sent. Raises `StoreError`."""
@@ -182,10 +186,17 @@ class Desk:
         if self.budget.enforce(now_ms):
             return True
         more = self._aggregate(now_ms, wall_ms)
-        more = self._queue.retire(DELETE_ROWS_MAX) or more
         if self._ledger_written_ms is None or now_ms - self._ledger_written_ms >= LEDGER_EVERY_MS:
             self._write_ledger()
             self._ledger_written_ms = now_ms
+        elif not self._deleting:
+            return more  # what is delivered is deleted when the ledger is written, not with every answer
+        self._deleting = self._delete()
+        return more or self._deleting
+
+    def _delete(self) -> bool:
+        """Delete some of what everybody has passed; whether there is more."""
+        more = self._queue.retire(DELETE_ROWS_MAX)
         through = self.ledger.deletable_through()
         if through == self._deleted_through:
             return more or self.store.shrink()

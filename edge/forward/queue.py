@@ -112,7 +112,8 @@ class LaneQueue:
         return waiting[self._schedule.choose(waiting)] if waiting else None
 
     def _is_owed(self, lane: Lane) -> bool:
-        return any(self.done(lane.source).gaps(*self._region(lane)))
+        first, last = self._region(lane)
+        return first <= last and self.done(lane.source).end_of_run(first) < last
 
     def _region(self, lane: Lane) -> tuple[int, int]:
         """The first and the last id that is this lane's to send."""

@@ -251,8 +251,7 @@ class Life:
             self._refused(error, self._pump)
             return
         self._site.moved(self)
-        self._untidy = True
-        self._tick_within(HOUSEKEEPING_US)
+        self._tick_when_ledger_is_due()
         self._pump()
 
     # -- store (`_housekeeping` of the shell)
@@ -266,6 +265,10 @@ class Life:
         if self._tick_at_us is None or at_us < self._tick_at_us:
             self._tick_at_us = at_us
             self._world.at(at_us, lambda: self._guard(lambda: self._tick(at_us)))
+
+    def _tick_when_ledger_is_due(self) -> None:
+        wait_us = (self._ledger_due_ms - self._world.now_ms) * US_PER_MS
+        self._tick_within(max(HOUSEKEEPING_US, wait_us + HOUSEKEEPING_US - 1))
 
     def _tick(self, at_us: int) -> None:
         if self._tick_at_us != at_us:
@@ -286,7 +289,7 @@ class Life:
         if now_ms < self._owes_until_ms:
             self._tick_within(HOUSEKEEPING_US)
         elif self.desk.ledger.has_changes():
-            self._tick_within(max(HOUSEKEEPING_US, (self._ledger_due_ms - now_ms) * US_PER_MS + HOUSEKEEPING_US - 1))
+            self._tick_when_ledger_is_due()
         if self._tidy_again_us is not None:
             self._tick_within(self._tidy_again_us - self._world.now_us + HOUSEKEEPING_US - 1)
 

@@ -116,6 +116,7 @@ class History:
         self._site = site
         self._measurement = measurement
         self._rollup = re.compile(re.escape(measurement) + r"_[1-9][0-9]*s")
+        self._rollups: set[str] = set()
         self._late_mark = f"{measurement}_late"
         self._tolerance_ns = time_tolerance_ms * NS_PER_MS
 
@@ -179,7 +180,8 @@ class History:
     def _beside(self, point: Point, met: Met) -> None:
         """A rollup or a late mark. Whether a rollup is right is asked in the end: until then it may be corrected."""
         measurement, fields = point.series.measurement, point.fields
-        if self._rollup.fullmatch(measurement):
+        if measurement in self._rollups or self._rollup.fullmatch(measurement):
+            self._rollups.add(measurement)
             if met is Met.ITSELF:
                 self.rewrites += 1
             elif met is Met.ANOTHER:

@@ -11,7 +11,7 @@ from enum import Enum
 
 import msgspec
 
-from cloud.lineprotocol import FieldValue, Point, Series, field_type
+from cloud.lineprotocol import TYPE_NAMES, FieldValue, Point, Series, field_type
 from cloud.points import RESERVED_NAME, WriteReport
 
 _encoder = msgspec.json.Encoder(enc_hook=int, order="sorted")
@@ -41,7 +41,7 @@ class Points:
         """`observer` is given each point that was stored."""
         self._observer = observer
         self._series: dict[Series, dict[int, bytes]] = {}
-        self._types: dict[str, dict[str, str]] = {}
+        self._types: dict[str, dict[str, type]] = {}
         self.count = 0
         self._written = 0
         self._changed = 0
@@ -51,7 +51,9 @@ class Points:
         counts = dict.fromkeys(Met, 0)
         dropped, reason = 0, ""
         for point in points:
-            fields = {name: value for name, value in point.fields.items() if name != RESERVED_NAME}
+            fields = point.fields
+            if RESERVED_NAME in fields:
+                fields = {name: value for name, value in fields.items() if name != RESERVED_NAME}
             fault = self._fault(point.series, fields)
             if fault:
                 dropped += 1
@@ -84,15 +86,20 @@ class Points:
         if not fields:
             return f'invalid field name: input field "{RESERVED_NAME}" on measurement "{measurement}" is invalid'
         types = self._types.setdefault(measurement, {})
+        unseen = False
         for name, value in fields.items():
-            given, known = field_type(value), types.get(name)
-            if known is not None and known != given:
+            known = types.get(name)
+            if known is None:
+                unseen = True
+            elif known is not type(value):
+                given = field_type(value)
                 return (
                     f'field type conflict: input field "{name}" on measurement "{measurement}" is type {given},'
-                    f" already exists as type {known}"
+                    f" already exists as type {TYPE_NAMES[known]}"
                 )
-        for name, value in fields.items():
-            types.setdefault(name, field_type(value))
+        if unseen:
+            for name, value in fields.items():
+                types.setdefault(name, type(value))
         return ""
 
     def _store(self, point: Point, fields: dict[str, FieldValue]) -> Met:

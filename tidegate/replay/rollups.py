@@ -60,6 +60,8 @@ def compare(points: Points, measurement: str, sizes_s: Iterable[int]) -> Differe
 
 def summarise(rows: Sequence[Row]) -> dict[str, FieldValue]:
     """The fields of one window's rollup."""
+    if len(rows) == 1:  # most windows of a device that measures rarely
+        return _of_one(rows[0][1])
     fields: dict[str, FieldValue] = {}
     columns = {name: None for _, values in rows for name in values if name not in IDENTITY_FIELDS}
     for name in columns:
@@ -78,6 +80,21 @@ def summarise(rows: Sequence[Row]) -> dict[str, FieldValue]:
             f"{name}_mean": total / len(numbers),
             f"{name}_sum": total,
         }
+    return fields
+
+
+def _of_one(values: Mapping[str, FieldValue]) -> dict[str, FieldValue]:
+    fields: dict[str, FieldValue] = {}
+    for name, value in values.items():
+        if name in IDENTITY_FIELDS:
+            continue
+        if isinstance(value, str):
+            fields[f"{name}_text_count"], fields[f"{name}_text_last"] = 1, value
+            continue
+        number = float(value) + 0.0
+        fields[f"{name}_count"] = 1
+        for what in ("min", "max", "last", "mean", "sum"):
+            fields[f"{name}_{what}"] = number
     return fields
 
 

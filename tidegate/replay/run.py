@@ -14,7 +14,7 @@ from pathlib import Path
 from cloud.lineprotocol import Point
 from edge.forward.lanes import LaneName
 from edge.ledger import DUPLICATES, NOT_ROLLED_UP
-from edge.windows import WindowRules
+from edge.windows import FORGET_EVERY_MS, WindowRules
 from sensors.reading import Identity
 from tidegate.replay.broker import Broker
 from tidegate.replay.checkers import check_bounds, check_complete, check_rollups, check_safety, ledger_entries
@@ -334,4 +334,4 @@ class _Explained:
 
 def windows_horizon_ms(windows: WindowRules) -> int:
     """How far ahead a window can be due at most, also after the clock was put back: see `edge.windows`."""
-    return 1000 * max(windows.sizes_s, default=0) + windows.grace_ms + windows.lateness_ms
+    return 1000 * max(windows.sizes_s, default=0) + windows.grace_ms + windows.lateness_ms + FORGET_EVERY_MS
