@@ -21,8 +21,9 @@ from tidegate.replay.checkers import check_bounds, check_complete, check_rollups
 from tidegate.replay.cloud import Cloud
 from tidegate.replay.devices import SimDevice, Site
 from tidegate.replay.faults import SHOWS_LATER, Fault, Parts
-from tidegate.replay.gateway import Gateway, Life, MakeDesk, open_desk
+from tidegate.replay.gateway import Gateway, MakeDesk, open_desk
 from tidegate.replay.history import History, Promise
+from tidegate.replay.life import Life
 from tidegate.replay.links import Link
 from tidegate.replay.points import Met
 from tidegate.replay.scenario import Fleet as Fleet
@@ -155,7 +156,7 @@ class Run:
             world.at(watch.down.start_us, partial(self._outage_starts, watch))
             world.at(watch.down.end_us, partial(self._outage_ends, watch))
         world.after(self.scenario.check_every_s * US_PER_S, self._check_regularly)
-        self._note_moment()
+        self._note_regularly()
 
     def _check_regularly(self) -> None:
         self._look()
@@ -169,8 +170,13 @@ class Run:
             size_bytes = check_bounds(self.history, life.desk, self.scenario.gateway.store.disk_bytes_max)
             gateway.disk_peak_bytes = max(gateway.disk_peak_bytes, size_bytes)
 
+    def _note_regularly(self) -> None:
+        self._note_moment()
+        if self._converged_us is None:
+            self.world.after(max(US_PER_S, self._end_us // MOMENTS), self._note_regularly)
+
     def _note_moment(self) -> None:
-        """One more point of the course; the readings that it takes leave no trace in the run."""
+        """One more point of the course; looking leaves no trace in the run."""
         world, life, down = self.world, self.gateway.life, self.link.down_at(self.world.now_us)
         link = str(down.cause) if down is not None else None
         if life is None:
@@ -180,8 +186,6 @@ class Run:
             oldest_ms = store.oldest_received_ms(life.cursor) if life.backlog else None
             lag_ms = 0 if oldest_ms is None else max(0, self.gateway.wall_ms - oldest_ms)
             self._course.append(Moment(world.now_ms, link, life.backlog, lag_ms, store.size_bytes()))
-        if self._converged_us is None:
-            world.after(max(US_PER_S, self._end_us // MOMENTS), self._note_moment)
 
     def _happen(self, fault: Fault) -> None:
         """A fault meets traffic if anything was measured, or is on its way, before it; of some it shows later."""
@@ -201,6 +205,7 @@ class Run:
         life = self.gateway.life
         self.watches.start(watch, life, self.history.count("committed"), self.world.now_us)
         self.world.note(f"uplink up, {watch.held} held")
+        self._note_moment()  # the peak of a short outage would fall between two others
         if watch.held or self.uplink.traffic.failed > watch.failed_before or life is None:
             self._met += 1
         else:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tidegate.replay.gateway import Life
+from tidegate.replay.life import Life
 from tidegate.replay.links import Down
 from tidegate.replay.verdict import OutageResult
 from tidegate.replay.world import US_PER_MS
