@@ -5,23 +5,24 @@ store thread one short look.
 """
 
 import asyncio
-import contextlib
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+import ssl
+from collections.abc import Awaitable, Callable
 
 import structlog
-import uvicorn
 from fastapi import APIRouter, FastAPI, Response
 
-from edge.config import ApiSettings
+from edge.access.gate import Gate
+from edge.access.service import AccessService
+from edge.api_access import access_router
 from edge.dashboard.service import Dashboard
 from edge.dashboard.web import install
+from edge.http_server import CONCURRENCY_MAX, Server
+from edge.http_surroundings import Traced
+from edge.problems import Problem, answer_problem
 from edge.status import GatewayStatus
 from edge.store import StoreError
 
-KEEP_ALIVE_S = 5
-CONCURRENCY_MAX = 64  # connections; an operator's browser needs six
-SHUTDOWN_S = 2
 log = structlog.get_logger("gateway")
 StatusSource = Callable[[], Awaitable[GatewayStatus]]
 
@@ -35,9 +36,10 @@ class PortInUse(Exception):
         self.port = port
 
 
-def make_app(status: StatusSource, *routers: APIRouter) -> FastAPI:
-    """The application."""
+def make_app(status: StatusSource, *routers: APIRouter, access: AccessService | None = None) -> FastAPI:
+    """The application. Without `access` nobody has rights (`signed_in` of the tests gives some)."""
     app = FastAPI(title="Tidegate edge", docs_url=None, redoc_url=None)
+    app.add_exception_handler(Problem, answer_problem)
 
     @app.get("/livez")
     async def livez() -> dict[str, str]:
@@ -64,37 +66,36 @@ def make_app(status: StatusSource, *routers: APIRouter) -> FastAPI:
 
     for router in routers:
         app.include_router(router)
+    if access is not None:
+        app.include_router(access_router(access))
+        app.add_middleware(Gate, service=access)
+    app.add_middleware(Traced)
     return app
 
 
 async def serve_api(
-    settings: ApiSettings,
+    access: AccessService,
     status: StatusSource,
     listening: Callable[[], None],
     dashboard: Dashboard,
     *routers: APIRouter,
+    context: ssl.SSLContext | None = None,
 ) -> None:
-    """Serve until cancelled. Raises `PortInUse`."""
+    """Serve until cancelled, where and to whom `access` says; with `context`, TLS. Raises `PortInUse`."""
+    settings = access.settings
     try:
         server_socket = socket.create_server((settings.host, settings.port), backlog=CONCURRENCY_MAX)
     except OSError as error:
         raise PortInUse(settings.host, settings.port, error.strerror or str(error)) from None
-    app = make_app(status, *routers)
+    app = make_app(status, *routers, access=access)
     install(app, dashboard)
-    server = _Server(
-        uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=SHUTDOWN_S,
-            limit_concurrency=CONCURRENCY_MAX,
-        )
-    )
+    server = Server(app, context)
     serving = asyncio.create_task(server.serve(sockets=[server_socket]))
     host, port = server_socket.getsockname()[:2]
-    log.info("dashboard", url=f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/")
+    scheme = "http" if context is None else "https"
+    url = f"{scheme}://[{host}]:{port}/" if ":" in host else f"{scheme}://{host}:{port}/"
+    log.info("dashboard", url=url)
+    await access.announce(url)
     try:
         listening()
         await asyncio.shield(serving)
@@ -103,12 +104,3 @@ async def serve_api(
         server.should_exit = True
         await serving
         server_socket.close()
-
-
-class _Server(uvicorn.Server):
-    """Leaves signals to the process."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Install nothing."""
-        yield

@@ -7,8 +7,9 @@
     GET  /api/v1/clocks[?after=KEY]          devices, and what is known of their clocks
     GET  /api/v1/ledger[?site=S&device=D&open=true]
 
-Promises: what changes something needs the bearer token; an answer of 200 means committed; the same readings may be
-sent again (they count as duplicates); errors are problem details (RFC 9457), and then nothing was kept.
+Promises: posting readings needs the scope `ingest`, any other change an operator's rights; an
+answer of 200 means committed; the same readings may be sent again (they count as duplicates); errors are problem
+details (RFC 9457), and then nothing was kept.
 A shell: it decides nothing.
 """
 
@@ -21,12 +22,12 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from edge.config import ApiSettings
+from edge.access import Role, Scope, requires
 from edge.desk import Desk, DeviceStanding
 from edge.feedback import Downlink
 from edge.ingest import NotUnderstood
 from edge.ledger_report import LedgerReport
-from edge.problems import Problem, check_token, read_body
+from edge.problems import Problem, read_body
 from edge.quarantine import LIST_MAX, Retried, item_document
 from edge.store import StoreError
 from sensors.clock import Clock
@@ -59,14 +60,12 @@ class DataApi:
         desk: Desk,
         in_store: InStore,
         clock: Clock,
-        settings: ApiSettings,
         message_bytes_max: int,
         committed: Callable[[list[Downlink]], None],
     ) -> None:
         self._desk = desk
         self._in_store = in_store
         self._clock = clock
-        self._settings = settings
         self._message_bytes_max = message_bytes_max
         self._committed = committed
 
@@ -86,7 +85,7 @@ class DataApi:
         return router
 
     async def _readings(self, request: Request) -> Answer:
-        check_token(request, self._settings)
+        requires(Scope.INGEST)(request)
         topic = Topic(_level(request, "site"), _level(request, "device"), Kind.READING)
         body = await read_body(request, self._message_bytes_max)
         now_ms, wall_ms = self._clock.monotonic_ms(), self._clock.wall_ms()
@@ -140,7 +139,7 @@ class DataApi:
         return {"devices": [asdict(each) for each in found]}
 
     async def _ids(self, request: Request, count_max: int) -> _Ids:
-        check_token(request, self._settings)
+        requires(Role.OPERATOR)(request)
         body = await read_body(request, IDS_BODY_BYTES_MAX)
         try:
             ids = msgspec.json.decode(body, type=_Ids)

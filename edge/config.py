@@ -7,6 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from edge.access.settings import AccessSettings
 from edge.budget import DEFAULT_DISK_BYTES_MAX, DEFAULT_FREE_BYTES_MIN, OnFull, StoreLimits
 from edge.forward.lanes import LaneRules, Order
 from edge.home_assistant.settings import HomeAssistantSettings
@@ -179,11 +180,8 @@ class OutageSettings(_Section):
     keep_bytes: Annotated[int, Field(ge=100_000, le=1_000_000_000)] = 32_000_000
 
 
-class ApiSettings(_TokenSettings):
-    """Where the gateway answers questions about itself; its token is what a request must carry to change anything."""
-
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+class ApiSettings(AccessSettings, _TokenSettings):
+    """Where the gateway answers questions about itself, and to whom; its token may ingest and operate."""
 
 
 class LimitSettings(_Section):

@@ -16,9 +16,13 @@ from typing import ParamSpec, TypeVar
 
 import structlog
 
+from edge.access.records import FILE_NAME as ACCESS_FILE
+from edge.access.service import AccessService
 from edge.api import serve_api
 from edge.api_data import DataApi
 from edge.api_outages import outage_router
+from edge.api_settings import maintenance_status, settings_router
+from edge.certificate_watch import CertificateWatch
 from edge.config import EdgeConfig
 from edge.dashboard import Dashboard
 from edge.desk import STORE_FILE, Desk
@@ -32,6 +36,7 @@ from edge.inbox import Inbox
 from edge.influx import InfluxSender
 from edge.ingest import Message
 from edge.link_recorder import LinkRecorder
+from edge.maintenance import Maintenance
 from edge.mapping.rules import subscriptions
 from edge.mqtt import ConnectionLost, MqttConnection, Received, connect
 from edge.retry import Backoff
@@ -63,6 +68,8 @@ class Gateway:
         self._rng = rng
         self._sender = InfluxSender(config.influx, clock)
         self._recorder = LinkRecorder(config.outages, clock, desk, self._in_store)
+        self._maintenance = Maintenance()
+        self._certificates = CertificateWatch(config, clock)
         self._inbox: Inbox[tuple[MqttConnection, Received]] = Inbox()
         self._connection: MqttConnection | None = None
         self._new_data = asyncio.Event()
@@ -75,6 +82,7 @@ class Gateway:
     async def run(self, ready: Callable[[], None] | None = None) -> None:
         """Run until cancelled."""
         await self._recorder.start()
+        access = AccessService(self._config.api, self._config.store.data_dir / ACCESS_FILE, self._clock)
         try:
             async with asyncio.TaskGroup() as group:
                 listening = asyncio.Event()
@@ -84,12 +92,15 @@ class Gateway:
                     self._data_api().router(),
                     outage_router(self._config.store.data_dir / STORE_FILE),
                     topics_router(topics, self._config, self._clock),
+                    settings_router(self._config, self._maintenance, self._clock),
                 )
-                group.create_task(serve_api(self._config.api, self.status, listening.set, dashboard, *routers))
+                tls = self._certificates.context
+                group.create_task(serve_api(access, self.status, listening.set, dashboard, *routers, context=tls))
                 await listening.wait()
                 group.create_task(dashboard.run())
                 group.create_task(topics.run())
                 group.create_task(self._recorder.run())
+                group.create_task(self._certificates.run())
                 group.create_task(self._device_link())
                 group.create_task(self._intake())
                 group.create_task(self._uplink())
@@ -102,6 +113,7 @@ class Gateway:
             if self._connection is not None:
                 await self._connection.close()
             await asyncio.to_thread(self._sender.close)
+            await access.close()
             with suppress(StoreError):
                 await self._recorder.flush()
 
@@ -122,6 +134,8 @@ class Gateway:
             forward=forward_status(standing),
             store=store_status(standing, self._store_error),
             recorded=self._recorder.status(),
+            certificates=self._certificates.status(),
+            maintenance=maintenance_status(self._maintenance, self._clock),
         )
 
     def _committed(self, downlinks: list[Downlink]) -> None:
@@ -130,9 +144,7 @@ class Gateway:
 
     def _data_api(self) -> DataApi:
         config = self._config
-        return DataApi(
-            self._desk, self._in_store, self._clock, config.api, config.mqtt.message_bytes_max, self._committed
-        )
+        return DataApi(self._desk, self._in_store, self._clock, config.mqtt.message_bytes_max, self._committed)
 
     def _home_assistant(self) -> Publisher:
         settings, mqtt = self._config.home_assistant, self._config.mqtt

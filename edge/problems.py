@@ -1,13 +1,10 @@
-"""Errors of the HTTP API as RFC 9457 problem details, the bearer token, and bodies that cannot be endless."""
+"""Errors of the HTTP API as RFC 9457 problem details, and bodies that cannot be endless."""
 
 import asyncio
-import hmac
 from http import HTTPStatus
 
-from fastapi import Request
+from fastapi import Request, Response
 from fastapi.responses import JSONResponse
-
-from edge.config import ApiSettings
 
 BODY_SECONDS_MAX = 15.0  # a body that comes slower than this is cut off: nobody may hold a connection for ever
 
@@ -36,22 +33,10 @@ def problem_document(
     return JSONResponse(document, status, headers, "application/problem+json")
 
 
-def check_token(request: Request, settings: ApiSettings) -> None:
-    """Raise `Problem` unless the request carries the token of the configuration; without one, nobody may."""
-    try:
-        token = settings.read_token()
-    except OSError as error:
-        why = f"the gateway cannot read api.token_file: {error.strerror}"
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, why) from None
-    if not token:
-        raise Problem(HTTPStatus.FORBIDDEN, "no token is configured: set api.token or api.token_file of the gateway")
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
-        raise Problem(
-            HTTPStatus.UNAUTHORIZED,
-            "expected the gateway's token: Authorization: Bearer TOKEN",
-            {"WWW-Authenticate": 'Bearer realm="tidegate"'},
-        )
+async def answer_problem(request: Request, error: Exception) -> Response:
+    """The handler of `Problem` for an application: what a route or its dependency raised becomes the answer."""
+    assert isinstance(error, Problem)  # noqa: S101  # what it is registered for
+    return problem_document(error.status, error.detail, instance=request.url.path, headers=error.headers)
 
 
 async def read_body(request: Request, bytes_max: int) -> bytes:

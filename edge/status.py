@@ -101,6 +101,23 @@ class RecordedLink(_Document):
     outages: int = 0
 
 
+class CertificateStatus(_Document):
+    """One certificate. `due`: it ends within 30 days, has ended, or cannot be used (`problem` says why)."""
+
+    key: str
+    expires_ms: int | None
+    problem: str | None
+    due: bool
+
+
+class MaintenanceStatus(_Document):
+    """Maintenance mode is on: who began it, and from when to when, since 1970."""
+
+    by: str
+    since_ms: int
+    until_ms: int
+
+
 class GatewayStatus(_Document):
     """Everything at one instant (`at_ms`, since 1970)."""
 
@@ -117,6 +134,8 @@ class GatewayStatus(_Document):
     forward: ForwardStatus
     store: StoreStatus
     recorded: tuple[RecordedLink, ...] = ()
+    certificates: tuple[CertificateStatus, ...] = ()
+    maintenance: MaintenanceStatus | None = None
 
 
 def ingest_status(standing: Standing) -> IngestStatus:

@@ -16,20 +16,20 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Generic, TypeVar, get_args, get_origin
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, SecretStr, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from edge.masking import SECRET_NAME, effective, without_password
 from tidegate.errors import ConfigError, Problem
 
 _FILE_SUFFIX: Final = "_file"
-_MASK: Final = "********"
-_SECRET_NAME: Final = re.compile(r"(^|_)(password|passphrase|token|secret|psk|api_key|private_key)$")
 _FOUND_CHARS_MAX: Final = 60  # an error is one line: a pasted document is cut
 _SECRET_BYTES_MAX: Final = 64 * 1024  # no secret is longer; /dev/zero as a secret's file must not fill the memory
 _TOML_LINE: Final = re.compile(r"^(?P<what>.*?) \(at line (?P<line>\d+), column \d+\)$", re.DOTALL)
+
+__all__ = ["effective", "field_keys", "load", "models_in"]
 
 Config = TypeVar("Config", bound=BaseModel)
 Table = dict[str, Any]
@@ -43,11 +43,6 @@ def load(model: type[Config], section: str, path: Path | None, environ: Mapping[
     the names of the environment. path: the TOML file, or None for the defaults. Raises ConfigError.
     """
     return _Loader(model, f"TIDEGATE_{section}__", path).load(environ)
-
-
-def effective(config: BaseModel) -> Table:
-    """The whole configuration as plain JSON-ready data, defaults included, every secret masked."""
-    return {name: _masked(value, name) for name, value in config.model_dump(mode="json").items()}
 
 
 def field_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
@@ -235,7 +230,7 @@ def _nearest(name: str, models: list[type[BaseModel]]) -> str:
 
 
 def _found(place: KeyPath, value: object) -> str:
-    if place and _SECRET_NAME.search(place[-1]):
+    if place and SECRET_NAME.search(place[-1]):
         return "a secret (not shown)"
     match value:
         case dict():
@@ -245,29 +240,7 @@ def _found(place: KeyPath, value: object) -> str:
         case SecretStr():
             return "a secret (not shown)"
         case str():
-            text = repr(_without_password(value))
+            text = repr(without_password(value))
         case _:
             text = repr(value)
     return text if len(text) <= _FOUND_CHARS_MAX else f"{text[:_FOUND_CHARS_MAX]}..."
-
-
-def _masked(value: Any, name: str = "") -> Any:
-    match value:
-        case dict():
-            return {key: _masked(inner, str(key)) for key, inner in value.items()}
-        case list():
-            return [_masked(inner, name) for inner in value]
-        case str() if value and _SECRET_NAME.search(name):
-            return _MASK
-        case str():
-            return _without_password(value)
-    return value
-
-
-def _without_password(text: str) -> str:
-    """A URL's password replaced by the mask; any other text unchanged."""
-    try:
-        password = urlsplit(text).password if "@" in text else None
-    except ValueError:
-        return text
-    return text.replace(f":{password}@", f":{_MASK}@") if password else text

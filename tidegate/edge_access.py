@@ -6,6 +6,7 @@ made by asking; nothing waits longer than `TIMEOUT_S`.
 
 import contextlib
 import json
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -14,17 +15,26 @@ from random import Random
 from typing import Any, Protocol, cast
 
 import urllib3
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
+from edge.access.errors import NotThere
+from edge.access.records import FILE_NAME
+from edge.access.roles import Scope
+from edge.access.settings import ServerTls
 from edge.config import EdgeConfig
 from edge.desk import STORE_FILE, Desk
 from edge.quarantine import item_document
 from edge.status import ledger_status, store_status
 from edge.store import StoreError, StoreLocked, StoreTooNew
+from sensors.clock import SystemClock
+from tidegate.edge_accounts import accounts, base_url
 from tidegate.errors import ConfigError, FrontDoorError, Problem, TakenError
 
 TIMEOUT_S = 30.0  # a retry of a hundred messages is a hundred commits
 CONNECT_TIMEOUT_S = 3.0
-_ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104  # listened on, not asked at
+MADE_BY_COMMAND = "tidegate edge"
+PASS_MS = 86_400_000  # `status --watch` may run for a day; the token goes when the command ends
 Document = dict[str, Any]
 
 
@@ -66,22 +76,57 @@ def access(config: EdgeConfig) -> Iterator[Access]:
     Raises `TakenError` if a gateway holds the store but cannot be asked, `ConfigError` if there is no store.
     """
     with urllib3.PoolManager(
-        retries=False, timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=TIMEOUT_S), maxsize=1
+        retries=False,
+        timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=TIMEOUT_S),
+        maxsize=1,
+        **_pinned(config.api.tls),
     ) as pool:
         by_http = _ByHttp(config, pool)
         if by_http.is_running():
-            yield by_http
+            with _pass(config) as by_http.token:
+                yield by_http
             return
     with _by_file(config) as by_file:
         yield by_file
 
 
+@contextlib.contextmanager
+def _pass(config: EdgeConfig) -> Iterator[str]:
+    """A token for one command: the configuration's; else, for whoever may write the gateway's accounts, one of theirs.
+
+    Without either it is empty, and the gateway answers what it answers to anybody.
+    """
+    configured = config.api.read_token()
+    if configured or not os.access(config.store.data_dir / FILE_NAME, os.W_OK):
+        yield configured
+        return
+    name = f"cli-{os.getpid()}"
+    now_ms = SystemClock().wall_ms()
+    with accounts(config) as desk:
+        made = desk.add_token(name, [Scope.INGEST, Scope.OPERATE], MADE_BY_COMMAND, now_ms, now_ms + PASS_MS)
+    try:
+        yield made
+    finally:
+        with accounts(config) as desk, contextlib.suppress(NotThere):
+            desk.remove_token(name)
+
+
+def _pinned(tls: ServerTls | None) -> dict[str, Any]:
+    """How to know a gateway by its certificate's file, whatever name it is asked by. Raises `ConfigError`."""
+    if tls is None:
+        return {}
+    try:
+        certificate = x509.load_pem_x509_certificates(tls.cert_file.read_bytes())[0]
+    except (OSError, ValueError) as error:
+        raise ConfigError((Problem("", "api.tls.cert_file", f"expected a certificate: {error}"),)) from None
+    return {"cert_reqs": "CERT_NONE", "assert_fingerprint": certificate.fingerprint(hashes.SHA256()).hex()}
+
+
 class _ByHttp:
     def __init__(self, config: EdgeConfig, pool: urllib3.PoolManager) -> None:
-        host = _ANY_HOST.get(config.api.host, config.api.host)
-        self._base = f"http://{f'[{host}]' if ':' in host else host}:{config.api.port}"
-        self._settings = config.api
+        self._base = base_url(config.api)
         self._pool = pool
+        self.token = ""
 
     def is_running(self) -> bool:
         try:
@@ -114,13 +159,11 @@ class _ByHttp:
     def _ask(
         self, method: str, path: str, query: dict[str, str] | None = None, *, body: Document | None = None
     ) -> Document:
-        headers = {}
-        if body is not None and (token := self._settings.read_token()):
-            headers["Authorization"] = f"Bearer {token}"
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         url = f"{self._base}/api/v1{path}"
         try:
             if body is None:
-                answer = self._pool.request(method, url, fields=query, redirect=False)
+                answer = self._pool.request(method, url, fields=query, headers=headers, redirect=False)
             else:
                 answer = self._pool.request(method, url, body=json.dumps(body), headers=headers, redirect=False)
             document = json.loads(answer.data)

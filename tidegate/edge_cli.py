@@ -4,13 +4,13 @@
     status [--watch]                       how things stand
     ledger                                 is everything that was ever acknowledged in the cloud
     quarantine list|show|retry|purge       what could not be accepted
+    user, token, setup-link                who may ask (tidegate.edge_accounts)
 
 They ask the running gateway by its HTTP API; if none runs, they open its file under its lock. Answers are tables for
 people, or JSON with `--json`; the exit code is 1 where the answer is bad news.
 """
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -19,12 +19,11 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from edge.config import EdgeConfig
 from edge.mapping.explain import explain as explain_message
 from sensors.clock import SystemClock
-from tidegate import edge_tables
-from tidegate.config import load
+from tidegate import edge_accounts, edge_tables
 from tidegate.edge_access import Access, Document, access, wait_s
+from tidegate.edge_accounts import gateway_settings as _settings
 from tidegate.errors import EXIT_FAILED
 from tidegate.options import ConfigOption
 
@@ -33,6 +32,9 @@ WATCH_EVERY_S = 1.0  # the gateway's rates are measured by looks about a second 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 quarantine = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(quarantine, name="quarantine", help="What could not be accepted: list, show, retry, purge.")
+app.add_typer(edge_accounts.user, name="user", help="Accounts of people: add, list, passwd, remove.")
+app.add_typer(edge_accounts.token, name="token", help="Tokens of programs: add, list, revoke.")
+app.command()(edge_accounts.setup_link)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 IdsArgument = Annotated[list[int], typer.Argument(metavar="ID...", min=1, help="Numbers from `quarantine list`.")]
@@ -172,11 +174,6 @@ def _answer(document: Document, printer: edge_tables.Printer, *, as_json: bool) 
 
 def _print_json(document: object) -> None:
     typer.echo(json.dumps(document, indent=2))
-
-
-def _settings(path: Path | None) -> EdgeConfig:
-    """The gateway's configuration, as `tidegate edge run` would read it. Raises `ConfigError`."""
-    return load(EdgeConfig, "EDGE", path, os.environ)
 
 
 def _payload(text: str) -> bytes:

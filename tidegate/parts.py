@@ -49,6 +49,7 @@ def sensors() -> Part:
 
 def edge() -> Part:
     """The gateway."""
+    from edge.access.settings import BadCertificate
     from edge.api import PortInUse
     from edge.config import EdgeConfig
     from edge.gateway import serve
@@ -58,7 +59,7 @@ def edge() -> Part:
     async def start(config: EdgeConfig, stop: asyncio.Event) -> None:
         await until_stopped(serve(config, SystemClock(), ready=_ready("edge")), stop)
 
-    return Part("EDGE", EdgeConfig, start, taken=(StoreLocked, StoreUnusable, PortInUse))
+    return Part("EDGE", EdgeConfig, start, (StoreLocked, StoreUnusable, PortInUse), (BadCertificate,))
 
 
 def cloud() -> Part:

@@ -106,6 +106,12 @@ def _process(status: GatewayStatus, streams: int) -> Iterator[str]:
         "tidegate_store_healthy", "gauge", "0 while the disk refuses; nothing is acknowledged then.",
         ({}, int(status.store.healthy)),
     )  # fmt: skip
+    yield _metric(
+        "tidegate_certificate_expires_timestamp_seconds",
+        "gauge",
+        "When a certificate of the gateway ends, since 1970; absent: it cannot be read.",
+        *(({"key": one.key}, None if one.expires_ms is None else one.expires_ms / 1000) for one in status.certificates),
+    )
     yield _metric("tidegate_live_streams", "gauge", "Open streams of the dashboard.", ({}, streams))
     yield _metric(
         "tidegate_start_time_seconds", "gauge", "When the gateway started, since 1970.", ({}, status.started_ms / 1000)

@@ -19,10 +19,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edge.dashboard.routes import LIVE_PATH, make_router
 from edge.dashboard.service import Dashboard
+from edge.http_surroundings import Tagged
 from edge.problems import problem_document
 from edge.store import StoreError
 
 STATIC = Path(__file__).parent / "static"
+API_DOCS = Path(__file__).parent / "api_docs"
 GZIP_FROM_BYTES = 1000
 GZIP_LEVEL = 5  # half the time of level 9, for 2% more bytes on our files
 
@@ -36,6 +38,9 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 
+API_DOCS_POLICY = HEADERS["Content-Security-Policy"].replace("img-src 'self'", "img-src 'self' data:")
+"""Swagger UI's style sheet holds its signs as data; they are images, which run nothing."""
+
 
 def install(app: FastAPI, dashboard: Dashboard) -> None:
     """Put the dashboard's routes and pages on an application."""
@@ -45,10 +50,16 @@ def install(app: FastAPI, dashboard: Dashboard) -> None:
     async def page() -> FileResponse:
         return FileResponse(STATIC / "index.html")
 
+    @app.get("/docs", include_in_schema=False)
+    async def api_docs() -> FileResponse:
+        return FileResponse(API_DOCS / "index.html")
+
+    app.mount("/docs", StaticFiles(directory=API_DOCS))
     app.mount("/static", StaticFiles(directory=STATIC))
     app.add_exception_handler(HTTPException, _http_problem)
     app.add_exception_handler(RequestValidationError, _bad_request_problem)
     app.add_exception_handler(StoreError, _store_problem)
+    app.add_middleware(Tagged)
     app.add_middleware(GZipMiddleware, minimum_size=GZIP_FROM_BYTES, compresslevel=GZIP_LEVEL)
     app.add_middleware(_Surroundings)
 
@@ -73,7 +84,9 @@ class _Surroundings:
                 for name, value in HEADERS.items():
                     headers[name] = value
                 # A page is asked for anew each time (304 if it is the same); an answer is true for a second.
-                is_file = path == "/" or path.startswith("/static/")
+                is_file = path in ("/", "/docs") or path.startswith(("/static/", "/docs/"))
+                if path == "/docs":
+                    headers["Content-Security-Policy"] = API_DOCS_POLICY
                 headers["Cache-Control"] = "no-cache" if is_file else "no-store"
             await send(message)
 

@@ -137,18 +137,18 @@ def m0007_age_marks(db: Database) -> None:
     db.conn.execute("CREATE TABLE age_marks (at_ms INTEGER PRIMARY KEY, head INTEGER NOT NULL) STRICT")
 
 
-def migrate(db: Database, path: str) -> list[str]:
+def migrate(db: Database, path: str, wanted: Migrations = migrations) -> list[str]:
     """Bring the file up to date; the names of the migrations that ran. Raises `StoreTooNew`."""
-    known = {migration.name for migration in migrations.pending(db)} | {done.name for done in migrations.applied(db)}
-    ours = {migration.name for migration in _all()}
+    known = {migration.name for migration in wanted.pending(db)} | {done.name for done in wanted.applied(db)}
+    ours = {migration.name for migration in _all(wanted)}
     if known - ours:
         raise StoreTooNew(path, known - ours)
-    pending = [migration.name for migration in migrations.pending(db)]
+    pending = [migration.name for migration in wanted.pending(db)]
     if pending:
-        migrations.apply(db)
+        wanted.apply(db)
     return pending
 
 
-def _all() -> list[Migrations._Migration]:
+def _all(wanted: Migrations) -> list[Migrations._Migration]:
     """Every migration of this version (those pending on an empty file)."""
-    return migrations.pending(Database(memory=True))
+    return wanted.pending(Database(memory=True))

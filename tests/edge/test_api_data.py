@@ -21,6 +21,7 @@ from edge.ingest import Message
 from edge.status import GatewayStatus
 from edge.store import StoreFailed
 from sensors.senml import Encoding, encode
+from tests.edge.access.kit import access_service
 from tests.edge.kit import SITE, T0_MS, open_desk, reading
 
 TOKEN = "test-only"
@@ -42,7 +43,7 @@ class StillClock:
 class Api:
     """The application over a desk, asked without a socket."""
 
-    def __init__(self, desk: Desk, settings: ApiSettings) -> None:
+    def __init__(self, desk: Desk, settings: ApiSettings, folder: Path) -> None:
         self.downlinks: list[Downlink] = []
         self.commits = 0
 
@@ -56,13 +57,13 @@ class Api:
             self.commits += 1
             self.downlinks += downlinks
 
-        data = DataApi(desk, in_store, StillClock(), settings, BODY_MAX, committed)
-        self._app = make_app(no_status, data.router())
+        data = DataApi(desk, in_store, StillClock(), BODY_MAX, committed)
+        self._app = make_app(no_status, data.router(), access=access_service(folder, StillClock(), settings))
 
     def ask(self, method: str, path: str, **request: Any) -> httpx.Response:
         async def send() -> httpx.Response:
             transport = httpx.ASGITransport(self._app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
                 return await client.request(method, path, **request)
 
         return asyncio.run(send())
@@ -76,8 +77,8 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 
 @pytest.fixture
-def api(desk: Desk) -> Api:
-    return Api(desk, ApiSettings(token=SecretStr(TOKEN)))
+def api(desk: Desk, tmp_path: Path) -> Api:
+    return Api(desk, ApiSettings(token=SecretStr(TOKEN)), tmp_path)
 
 
 def refused(answer: httpx.Response, status: int) -> str:
@@ -113,15 +114,15 @@ def test_what_changes_something_needs_the_token(api: Api, desk: Desk, headers: d
 
 
 def test_without_a_configured_token_nobody_may(desk: Desk, tmp_path: Path) -> None:
-    open_api = Api(desk, ApiSettings())
-    assert "no token is configured" in refused(open_api.ask("POST", WHERE, headers={"Authorization": "Bearer "}), 403)
-    lost = Api(desk, ApiSettings(token_file=tmp_path / "absent"))
+    open_api = Api(desk, ApiSettings(), tmp_path)
+    assert "unknown" in refused(open_api.ask("POST", WHERE, headers={"Authorization": "Bearer "}), 401)
+    lost = Api(desk, ApiSettings(token_file=tmp_path / "absent"), tmp_path)
     assert "token_file" in refused(lost.ask("POST", WHERE, headers=BEARER), 503)
 
 
 def test_a_token_is_read_from_its_file(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "token").write_text(TOKEN + "\n")
-    api = Api(desk, ApiSettings(token_file=tmp_path / "token"))
+    api = Api(desk, ApiSettings(token_file=tmp_path / "token"), tmp_path)
     assert api.ask("POST", WHERE, content=encode([reading(0)], sent_at_ms=T0_MS), headers=BEARER).status_code == 200
 
 

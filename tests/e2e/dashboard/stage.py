@@ -18,6 +18,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from playwright.sync_api import Browser, sync_playwright
 
+from edge.access.settings import Login
 from edge.config import ApiSettings, EdgeConfig, InfluxSettings, MqttSettings, StoreSettings
 from edge.gateway import serve
 from sensors.clock import SystemClock
@@ -161,7 +162,7 @@ class Devices:
 class Stage:
     """All of them together."""
 
-    def __init__(self, port: int, folder: Path) -> None:
+    def __init__(self, port: int, folder: Path, login: Login) -> None:
         self.cloud = Cloud()
         self.cloud.start()
         self.gateway = RunningGateway(
@@ -169,7 +170,7 @@ class Stage:
                 mqtt=MqttSettings(port=port),
                 store=StoreSettings(data_dir=folder),
                 influx=InfluxSettings(url=f"http://127.0.0.1:{self.cloud.port}", flush_every_ms=200),
-                api=ApiSettings(port=free_port()),
+                api=ApiSettings(port=free_port(), login=login),
             )
         )
         self.gateway.start()
@@ -183,10 +184,10 @@ class Stage:
 
 
 @contextmanager
-def stage(folder: Path) -> Iterator[Stage]:
+def stage(folder: Path, login: Login = Login.AUTO) -> Iterator[Stage]:
     """A stage that runs inside the `with`."""
     with mosquitto(folder / "broker") as port:
-        opened = Stage(port, folder / "store")
+        opened = Stage(port, folder / "store", login)
         try:
             yield opened
         finally:

@@ -45,7 +45,7 @@ def _api(scene: Stage, path: str) -> Any:
         return json.load(answer)
 
 
-def _serious(watched: Watched) -> list[str]:
+def serious(watched: Watched) -> list[str]:
     """What axe-core calls serious or critical."""
     watched.page.evaluate(AXE.read_text(encoding="utf-8"))
     result = watched.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
@@ -146,7 +146,7 @@ def test_the_topics_page_shows_who_takes_a_message_and_suggests_a_rule(scene: St
     one = watched.page.get_by_role("region", name="One topic")
     expect(one).to_contain_text("No rule takes it")
     expect(one.locator("pre").last).to_contain_text('topic = "zigbee/{device}"')
-    assert _serious(watched) == []
+    assert serious(watched) == []
     watched.page.get_by_label("Search").fill("PUMP/R")
     watched.text_becomes(".found", "1 topic.")
     expect(watched.page.locator(".leaf")).to_have_count(1)
@@ -231,7 +231,7 @@ def test_axe_finds_nothing_serious(scene: Stage, watched: Watched, path: str, th
     watched.page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
     watched.go(path)
     expect(watched.page.locator("main")).to_contain_text(re.compile("pump|delivered|Delivered|No outage|topic"))
-    assert _serious(watched) == []
+    assert serious(watched) == []
 
 
 def test_axe_finds_nothing_serious_in_an_outage_and_without_the_gateway(scene: Stage, watched: Watched) -> None:
@@ -240,10 +240,10 @@ def test_axe_finds_nothing_serious_in_an_outage_and_without_the_gateway(scene: S
     scene.cloud.stop()
     _send(scene, "pump", range(3, 9))
     watched.text_becomes(".pipe[data-state=stuck] .note", "✕ stuck here")
-    assert _serious(watched) == []
+    assert serious(watched) == []
     scene.gateway.stop()
     watched.text_becomes("#link-text", "Reconnecting")
-    assert _serious(watched) == []
+    assert serious(watched) == []
     watched.errors.clear()  # Chromium's own words for a gateway that is away
 
 

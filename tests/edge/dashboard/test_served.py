@@ -7,21 +7,31 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from edge.api import serve_api
-from edge.config import ApiSettings
+from edge.api_settings import settings_router
+from edge.config import ApiSettings, EdgeConfig, MqttSettings
 from edge.dashboard import Dashboard, service
 from edge.desk import Desk
+from edge.maintenance import Maintenance
 from edge.status import GatewayStatus
 from edge.store import StoreFailed
+from edge.topics.api import topics_router
+from edge.topics.watch import TopicWatch
+from sensors.clock import SystemClock
+from tests.edge.access.kit import access_service
 from tests.edge.dashboard.kit import HeldClock, dashboard_on, in_this_thread
 from tests.edge.kit import T0_MS, message, open_desk, reading
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "dashboard.md"
+TOKEN = "test-only"
+FILES = ("/", "/static/app.css", "/docs", "/docs/page.js")
 STOP_WITHIN_S = 1.5  # less than the server's own patience with connections that stay open
 
 
@@ -34,14 +44,17 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 
 @asynccontextmanager
-async def _served(dashboard: Dashboard) -> AsyncIterator[httpx.AsyncClient]:
+async def _served(dashboard: Dashboard, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a running server; leaving takes no longer than `STOP_WITHIN_S`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     listening = asyncio.Event()
+    access = access_service(folder, SystemClock(), ApiSettings(port=port, token=SecretStr(TOKEN)))
+    topics = topics_router(TopicWatch(MqttSettings(), SystemClock()), EdgeConfig(), SystemClock())
+    settings = settings_router(EdgeConfig(), Maintenance(), SystemClock())
     serving = asyncio.create_task(
-        serve_api(ApiSettings(port=port), dashboard.status, listening.set, dashboard), name="serving"
+        serve_api(access, dashboard.status, listening.set, dashboard, topics, settings), name="serving"
     )
     looking = asyncio.create_task(dashboard.run())
     await listening.wait()
@@ -56,12 +69,14 @@ async def _served(dashboard: Dashboard) -> AsyncIterator[httpx.AsyncClient]:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+        await access.close()
 
 
 def _with(dashboard: Callable[[], Dashboard], ask: Callable[[httpx.AsyncClient], Awaitable[None]]) -> None:
     async def run() -> None:
-        async with _served(dashboard()) as client:
-            await ask(client)
+        with TemporaryDirectory() as folder:
+            async with _served(dashboard(), Path(folder)) as client:
+                await ask(client)
 
     asyncio.run(run())
 
@@ -69,14 +84,14 @@ def _with(dashboard: Callable[[], Dashboard], ask: Callable[[httpx.AsyncClient],
 def test_every_route_answers_and_carries_the_security_headers(desk: Desk) -> None:
     async def ask(client: httpx.AsyncClient) -> None:
         for path in ("/", "/api/v1/now", "/api/v1/history", "/api/v1/devices", "/api/v1/devices/1", "/api/v1/store",
-                     "/metrics", "/static/app.css", "/nothing/here"):  # fmt: skip
+                     "/metrics", "/static/app.css", "/docs", "/docs/page.js", "/nothing/here"):  # fmt: skip
             answer = await client.get(path)
             assert answer.status_code == (404 if path == "/nothing/here" else 200), path
             policy = answer.headers["content-security-policy"]
             assert "default-src 'none'" in policy
             assert "unsafe" not in policy
             assert answer.headers["x-content-type-options"] == "nosniff"
-            assert answer.headers["cache-control"] == ("no-cache" if path in ("/", "/static/app.css") else "no-store")
+            assert answer.headers["cache-control"] == ("no-cache" if path in FILES else "no-store")
 
     _with(lambda: dashboard_on(desk), ask)
 
@@ -108,7 +123,9 @@ def test_head_is_answered_where_get_is_and_nothing_else_is(desk: Desk) -> None:
         head = await client.head("/api/v1/now")
         assert (head.status_code, head.content) == (200, b"")
         for method in ("POST", "PUT", "DELETE", "PATCH"):
-            answer = await client.request(method, "/api/v1/devices")
+            nobodys = await client.request(method, "/api/v1/devices")
+            assert (nobodys.status_code, nobodys.headers["content-type"]) == (401, "application/problem+json")
+            answer = await client.request(method, "/api/v1/devices", headers={"Authorization": f"Bearer {TOKEN}"})
             assert (answer.status_code, answer.headers["content-type"]) == (405, "application/problem+json")
         assert (await client.head("/api/v1/live")).status_code == 405
 
@@ -252,5 +269,33 @@ def test_answers_are_compressed_and_the_stream_is_not(desk: Desk) -> None:
         assert answer.headers["content-encoding"] == "gzip"
         async with client.stream("GET", "/api/v1/live") as live:
             assert "content-encoding" not in live.headers
+
+    _with(lambda: dashboard_on(desk), ask)
+
+
+def test_an_answer_that_the_asker_has_already_costs_no_body(desk: Desk) -> None:
+    async def ask(client: httpx.AsyncClient) -> None:
+        path = "/api/v1/devices?limit=2"
+        first = await client.get(path)
+        tag = first.headers["etag"]
+        assert tag.startswith('W/"')
+        again = await client.get(path, headers={"If-None-Match": f'W/"other", {tag}'})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+        assert "content-security-policy" in again.headers
+        desk.take_in([message(reading(9, device="d0"))], 0, T0_MS)
+        changed = await client.get("/api/v1/devices/1", headers={"If-None-Match": tag})
+        assert changed.status_code == 200
+        assert "etag" not in (await client.get("/nothing")).headers
+
+    _with(lambda: dashboard_on(desk), ask)
+
+
+def test_what_a_login_takes_is_described(desk: Desk) -> None:
+    async def ask(client: httpx.AsyncClient) -> None:
+        described = (await client.get("/openapi.json")).json()["paths"]
+        for path, wanted in (("/api/v1/login", {"name", "password"}), ("/api/v1/tokens", {"name", "scopes", "days"})):
+            schema = described[path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+            assert set(schema["properties"]) == wanted
+        assert "$ref" not in json.dumps(described["/api/v1/tokens"]["post"]["requestBody"])
 
     _with(lambda: dashboard_on(desk), ask)

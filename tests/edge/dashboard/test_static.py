@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from edge.dashboard.web import STATIC
+from edge.dashboard.web import API_DOCS, STATIC
 
 GZIP_BYTES_MAX = 200_000
 OURS = sorted(
-    path for path in STATIC.rglob("*") if path.suffix in (".js", ".css", ".html") and "vendor" not in path.parts
+    path
+    for folder in (STATIC, API_DOCS)
+    for path in folder.rglob("*")
+    if path.suffix in (".js", ".css", ".html") and "vendor" not in path.parts and not path.name.startswith("swagger-ui")
 )
 
 
@@ -28,6 +31,13 @@ def test_vendored_files_are_those_that_the_readme_names() -> None:
         for path in (STATIC / "vendor").iterdir()
         if path.suffix in (".js", ".css")
     }
+
+
+def test_the_vendored_api_docs_are_those_that_their_readme_names() -> None:
+    readme = (API_DOCS / "README.md").read_text(encoding="utf-8")
+    written = dict(re.findall(r"`(swagger-ui[^`]+)` \| `([0-9a-f]{64})`", readme))
+    files = ("swagger-ui-bundle.js", "swagger-ui.css")
+    assert written == {name: hashlib.sha256((API_DOCS / name).read_bytes()).hexdigest() for name in files}
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)

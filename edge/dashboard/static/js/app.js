@@ -1,5 +1,6 @@
 // The frame around the pages: which page, the live stream, the theme, and what is said when the gateway is away.
 
+import { Access } from "/static/js/access.js";
 import { h, say } from "/static/js/dom.js";
 import { clock } from "/static/js/format.js";
 import { Live } from "/static/js/live.js";
@@ -8,6 +9,7 @@ import { DevicesPage } from "/static/js/devices.js";
 import { DevicePage } from "/static/js/device.js";
 import { OutagesPage } from "/static/js/outages.js";
 import { TopicsPage } from "/static/js/topics.js";
+import { SettingsPage } from "/static/js/settings.js";
 import { StorePage } from "/static/js/store.js";
 
 const main = document.getElementById("main");
@@ -20,11 +22,13 @@ const ROUTES = [
   [/^#\/outages$/, OutagesPage, "outages"],
   [/^#\/topics$/, TopicsPage, "topics"],
   [/^#\/store$/, StorePage, "store"],
+  [/^#\/settings$/, SettingsPage, "settings"],
   [/^(#\/?)?$/, NowPage, "now"],
 ];
 
 let page = null;
 let started = null;
+const access = new Access((hash) => { history.replaceState(null, "", hash); show(null); route(); });
 
 function show(text) {
   banner.hidden = !text;
@@ -37,6 +41,10 @@ const live = new Live({
     const restarted = started !== null && started !== now.status.started_ms;
     started = now.status.started_ms;
     say(document.getElementById("version"), `Tidegate ${now.status.version}, running since ${clock(started)}`);
+    const { maintenance } = now.status;
+    const notice = document.getElementById("maintenance");
+    notice.hidden = !maintenance;
+    say(notice, maintenance ? `Maintenance mode, begun by ${maintenance.by}, until ${clock(maintenance.until_ms)}.` : "");
     if (restarted) page.reload();
     page.status?.(now);
   },
@@ -47,6 +55,7 @@ const live = new Live({
     link.dataset.state = state;
     document.body.classList.toggle("stale", state === "lost");
     say(linkText, state === "live" ? "Live" : "Reconnecting");
+    if (state === "lost") access.look().then((differs) => differs && route());
     if (state === "lost") show(`No answer from the gateway since ${clock(Date.now())}. Trying again by itself; the figures below are from before.`);
     else { show(null); page.reload(); }
   },
@@ -55,7 +64,7 @@ const live = new Live({
 function route() {
   const hash = location.hash;
   if (hash === "#main") return;
-  const found = ROUTES.map(([pattern, Page, name]) => [pattern.exec(hash), Page, name]).find(([match]) => match);
+  const found = access.page(hash) ?? ROUTES.map(([pattern, Page, name]) => [pattern.exec(hash), Page, name]).find(([match]) => match);
   const [match, Page, name] = found ?? [["", ""], NowPage, "now"];
   for (const anchor of document.querySelectorAll("nav a")) {
     if (anchor.dataset.page === name) anchor.setAttribute("aria-current", "page");
@@ -64,11 +73,13 @@ function route() {
   const first = page === null;
   page?.unmount();
   main.replaceChildren();
-  page = new Page(main, match[1]);
+  page = new Page(main, match[1], access);
+  link.hidden = Boolean(page.still);
   document.title = `${page.title} – Tidegate`;
   page.reload();
-  live.open(page.query ?? "");
-  if (!first) main.focus({ preventScroll: true });
+  if (page.still) live.stop();
+  else live.open(page.query ?? "");
+  if (!first && !page.still) main.focus({ preventScroll: true });
   scrollTo(0, 0);
 }
 
@@ -92,4 +103,5 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => disp
 theme(document.documentElement.dataset.theme ?? "auto");
 document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
 addEventListener("hashchange", route);
+await access.look();
 route();

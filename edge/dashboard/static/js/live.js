@@ -12,13 +12,17 @@ export class Live {
     this.state = "connecting";
     this.heardAt = performance.now();
     setInterval(() => this.watch(), 1000);
-    document.addEventListener("visibilitychange", () => (document.hidden ? this.close() : this.open(this.query)));
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) this.close();
+      else if (this.wanted) this.open(this.query);
+    });
     addEventListener("pagehide", () => this.close());
   }
 
   /** Open, or change what is asked for. */
   open(query) {
     this.close();
+    this.wanted = true;
     this.query = query;
     if (document.hidden) return;
     this.heardAt = performance.now();
@@ -37,6 +41,12 @@ export class Live {
         this.handlers[name](JSON.parse(event.data));
       });
     }
+  }
+
+  /** Close, and stay closed until `open`: for pages that show nothing live. */
+  stop() {
+    this.wanted = false;
+    this.close();
   }
 
   close() {
