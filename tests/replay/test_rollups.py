@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from cloud.lineprotocol import FieldValue, Point, Series
+from edge.config import EdgeConfig, InfluxSettings
 from tests.replay.kit import outage
 from tidegate.replay.faults import GatewayCrash
 from tidegate.replay.points import Points
@@ -77,10 +78,11 @@ def test_readings_that_come_late_correct_their_windows() -> None:
 
 def test_a_long_outage_comes_as_live_data_and_as_backfill_with_a_mark() -> None:
     busy = Scenario(
-        fleet=Fleet(20, 1_000, batch=10),
-        faults_s=1200,
-        uplink=outage(100, 1000, end_s=1200),
-        faults=(GatewayCrash(500 * US_PER_S),),
+        fleet=Fleet(5, 5_000),
+        faults_s=600,
+        uplink=outage(100, 400, end_s=600),
+        faults=(GatewayCrash(300 * US_PER_S),),
+        gateway=EdgeConfig(influx=InfluxSettings(batch_rows=20)),
     )
     verdict = run(busy)
     assert verdict.violations == ()

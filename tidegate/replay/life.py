@@ -19,7 +19,7 @@ from edge.forward.forwarder import Batch
 from edge.forward.outcome import Outcome
 from edge.ingest import Ingested
 from edge.ingest import Message as Taken
-from edge.ledger import DELIVERED, EXPIRED, QUARANTINED, RECEIVED, THINNED, done_ranges, forward_cursor
+from edge.ledger import done_ranges, forward_cursor
 from edge.outages.events import Cause
 from edge.store import StoreError, StoreFailed, StoreFull
 from edge.store.windows import rollup_head_cursor
@@ -38,7 +38,6 @@ HOUSEKEEPING_US = 250_000  # HOUSEKEEPING_S of edge/gateway.py, which is a shell
 STORE_RETRY_US = 1 * US_PER_S  # STORE_RETRY_S of edge/gateway.py
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
-_SETTLED = (f"{DELIVERED}/{DESTINATION}", QUARANTINED, THINNED, EXPIRED)
 
 
 def _ignore_up(_wire: Wire, _session_present: bool) -> None:
@@ -95,9 +94,8 @@ class Life:
 
     @property
     def backlog(self) -> int:
-        """Readings in the store that the cloud has not accepted."""
-        totals = self.desk.ledger.totals
-        return totals[RECEIVED] - sum(totals[name] for name in _SETTLED)
+        """Readings in the store that the cloud is not done with. Raises `StoreError`."""
+        return self.desk.held()
 
     @property
     def cursor(self) -> int:
