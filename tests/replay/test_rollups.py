@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from cloud.lineprotocol import FieldValue, Point, Series
 from edge.config import EdgeConfig, InfluxSettings
+from sensors.reading import Identity
 from tests.replay.kit import outage
 from tidegate.replay.faults import GatewayCrash
 from tidegate.replay.points import Points
@@ -41,8 +42,10 @@ def test_a_right_rollup_is_right_also_of_sums_that_a_plain_sum_gets_wrong() -> N
 
 
 def test_a_wrong_value_is_named() -> None:
-    (wrong,) = found(cloud({10_000: 1.0, 11_000: 2.0}, **rollup(2, 1.0, 2.0, 1.0, 3.0))).wrong
+    differences = found(cloud({10_000: 1.0, 11_000: 2.0}, **rollup(2, 1.0, 2.0, 1.0, 3.0)))
+    (wrong,) = differences.wrong
     assert "d1, 10 s from 10000" in wrong
+    assert differences.readings == [Identity("d1", 1, 1), Identity("d1", 1, 0)]
 
 
 def test_a_rollup_that_lacks_a_reading_is_short_and_one_with_more_is_over() -> None:

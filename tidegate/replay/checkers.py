@@ -85,12 +85,12 @@ def check_rollups(history: History, desk: Desk, points: Points, measurement: str
     """Every window in the cloud says what its readings say, once all windows are closed. Raises `StoreError`."""
     found = compare(points, measurement, sizes_s)
     for each in found.wrong:
-        history.broken(Promise.ROLLUPS_TRUE, each)
+        history.broken(Promise.ROLLUPS_TRUE, each, *found.readings)
     named = "; ".join(found.examples)
     not_rolled_up = desk.ledger.totals[NOT_ROLLED_UP]
     if found.short > not_rolled_up:
         what = f"rollups lack {found.short} readings, the ledger knows of {not_rolled_up}: {named}"
-        history.broken(Promise.ROLLUPS_TRUE, what)
+        history.broken(Promise.ROLLUPS_TRUE, what, *found.readings)
     beside = sum(entry.quarantined.count() + entry.dropped.count() for _, entry in ledger_entries(desk))
     if found.over > beside * len(sizes_s):
         history.broken(Promise.ROLLUPS_TRUE, f"rollups have {found.over} readings that are not in the cloud: {named}")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from cloud.lineprotocol import FieldValue
+from sensors.reading import Identity
 from tidegate.replay.cloud import NS_PER_MS
 from tidegate.replay.points import Points, encode_fields
 
@@ -33,6 +34,8 @@ class Differences:
     over: int = 0
     wrong: list[str] = field(default_factory=list)
     examples: list[str] = field(default_factory=list)
+    readings: list[Identity] = field(default_factory=list)
+    """Those of the first window that is not as it should be, the last one first."""
 
     def note(self, window: str, expected: int, found: int) -> None:
         """A window with another number of readings."""
@@ -53,8 +56,8 @@ def compare(points: Points, measurement: str, sizes_s: Iterable[int]) -> Differe
     for tags in sorted({*readings, *(tags for _, tags in stored)}):
         rows = _rows(readings.get(tags, {}))
         for size_s in sizes_s:
-            name = f"{dict(tags).get('device')}, {size_s} s from"
-            _compare_series(name, stored.get((size_s, tags), {}), _windows(rows, 1000 * size_s), found)
+            device = dict(tags).get("device", "")
+            _compare_series(device, size_s, stored.get((size_s, tags), {}), _windows(rows, 1000 * size_s), found)
     return found
 
 
@@ -99,13 +102,18 @@ def _of_one(values: Mapping[str, FieldValue]) -> dict[str, FieldValue]:
 
 
 def _compare_series(
-    name: str, stored: Mapping[int, bytes], windows: Iterator[tuple[int, Sequence[Row]]], found: Differences
+    device: str,
+    size_s: int,
+    stored: Mapping[int, bytes],
+    windows: Iterator[tuple[int, Sequence[Row]]],
+    found: Differences,
 ) -> None:
-    seen = 0
+    seen, name = 0, f"{device}, {size_s} s from"
     for start_ms, rows in windows:
         is_there = stored.get(start_ms * NS_PER_MS)
         if is_there is None:
             found.note(f"{name} {start_ms}", len(rows), 0)
+            found.readings = found.readings or _identities(device, rows)
             continue
         seen += 1
         expected = summarise(rows)
@@ -114,8 +122,13 @@ def _compare_series(
             if count == has and len(found.wrong) < NAMED_MAX:
                 found.wrong.append(f"{name} {start_ms} is {is_there.decode()}, recomputed {expected}")
             found.note(f"{name} {start_ms}", count, has)
+            found.readings = found.readings or _identities(device, rows)
     if seen < len(stored):
         found.note(f"{name} some time without any reading", 0, len(stored) - seen)
+
+
+def _identities(device: str, rows: Sequence[Row]) -> list[Identity]:
+    return [Identity(device, boot, seq) for (_, boot, seq), _ in reversed(rows)]
 
 
 def _rows(held: Mapping[int, bytes]) -> list[Row]:
