@@ -5,12 +5,14 @@ The limit is the smaller of what the configuration allows and what the volume ha
 always have room: a full store drains. With a policy that drops, the oldest readings go at `DROP_SHARE`, before intake
 would stop, until `KEEP_SHARE` is used.
 
-Promises: a reading is dropped only after its values are in a window (rollups are kept), and in the transaction that
+Promises: a reading is dropped only after its values are in a window (rollups are kept) and alert rules have
+looked at it, and in the transaction that
 tells the ledger, the delivered set and the log; notices and rollups are never dropped. Age runs on the monotonic clock
 while the gateway runs, so a step of the wall clock expires nothing; it is never overstated.
 Synchronous; lives in the store's thread.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -60,8 +62,12 @@ class Room:
 class Budget:
     """Keeps one store within its limits."""
 
-    def __init__(self, store: Store, ledger: Ledger, destination: str, limits: StoreLimits) -> None:
+    def __init__(
+        self, store: Store, ledger: Ledger, destination: str, limits: StoreLimits, readers: Sequence[str] = ()
+    ) -> None:
+        """`readers`: cursors of further readers of the log, behind which nothing is dropped either."""
         self._store = store
+        self._readers = (WINDOWS_CURSOR, *readers)
         self._ledger = ledger
         self._destination = destination
         self._limits = limits
@@ -104,7 +110,7 @@ class Budget:
 
         Those that are not delivered are told to the ledger under `entry`. Raises `StoreError`.
         """
-        last = self._store.cursor(WINDOWS_CURSOR)
+        last = min(map(self._store.cursor, self._readers))
         if through_id is not None:
             last = min(last, through_id)
         page = self._store.read(0, DROP_ROWS)

@@ -8,8 +8,11 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from edge.access.settings import AccessSettings
+from edge.alerts.rules import RULES_MAX as ALERT_RULES_MAX
+from edge.alerts.rules import AlertRule, check_alert_rules
 from edge.budget import DEFAULT_DISK_BYTES_MAX, DEFAULT_FREE_BYTES_MIN, OnFull, StoreLimits
 from edge.forward.lanes import LaneRules, Order
+from edge.forward.rollup_lines import quantile_field
 from edge.home_assistant.settings import HomeAssistantSettings
 from edge.limits import BURST, DEVICES_MAX, RATE_PER_S, SERIES_MAX
 from edge.mapping.rules import RULES_MAX, MappingRule, check_rules
@@ -107,16 +110,19 @@ class WindowSettings(_Section):
     sizes_s: Annotated[tuple[Annotated[int, Field(ge=1, le=86_400)], ...], Field(max_length=8)] = DEFAULT_SIZES_S
     grace_ms: Annotated[int, Field(ge=0, le=3_600_000)] = DEFAULT_GRACE_MS
     lateness_ms: Annotated[int, Field(ge=0, le=30 * 86_400_000)] = DEFAULT_LATENESS_MS
+    quantiles: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(max_length=8)] = ()
 
     @model_validator(mode="after")
     def _sizes_differ(self) -> Self:
         if len(set(self.sizes_s)) != len(self.sizes_s):
             raise ValueError("sizes_s: expected every size once")
+        if len({quantile_field(share) for share in self.quantiles}) != len(self.quantiles):
+            raise ValueError("quantiles: expected every one once")
         return self
 
     def rules(self) -> WindowRules:
         """What the core goes by."""
-        return WindowRules(self.sizes_s, self.grace_ms, self.lateness_ms)
+        return WindowRules(self.sizes_s, self.grace_ms, self.lateness_ms, self.quantiles)
 
 
 class LaneSettings(_Section):
@@ -184,6 +190,15 @@ class ApiSettings(AccessSettings, _TokenSettings):
     """Where the gateway answers questions about itself, and to whom; its token may ingest and operate."""
 
 
+class AlertSettings(_Section):
+    """From when on the gateway's own troubles are worth an alert, and how many closed alerts are kept."""
+
+    kept: Annotated[int, Field(ge=100, le=1_000_000)] = 10_000
+    uplink_down_s: Annotated[int, Field(ge=1, le=30 * 86_400)] = 600
+    quarantine_per_hour: Annotated[int, Field(ge=0, le=1_000_000)] = 10
+    certificate_days: Annotated[int, Field(ge=0, le=3650)] = 21
+
+
 class LimitSettings(_Section):
     """What devices may cost; the reasons for the defaults are beside their numbers in `edge.limits`."""
 
@@ -205,10 +220,13 @@ class EdgeConfig(_Section):
     limits: LimitSettings = LimitSettings()
     home_assistant: HomeAssistantSettings = HomeAssistantSettings()
     mapping: Annotated[tuple[MappingRule, ...], Field(max_length=RULES_MAX)] = ()
+    alerts: AlertSettings = AlertSettings()
+    rules: Annotated[tuple[AlertRule, ...], Field(max_length=ALERT_RULES_MAX)] = ()
 
     @model_validator(mode="after")
     def _rules_stand_beside_each_other(self) -> Self:
         check_rules(self.mapping, self.mqtt.topic_root)
+        check_alert_rules(self.rules)
         return self
 
     @model_validator(mode="after")

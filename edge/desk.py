@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from edge.alerts.alerts import Alerts, AlertStanding
 from edge.budget import Budget
 from edge.desk_rules import DeskRules
 from edge.device_clocks import ClockEstimate
@@ -74,6 +75,7 @@ class Standing:
     drained_per_s: float
     catch_up_s: float | None
     store_bytes: int
+    alerts: AlertStanding
 
 
 class Desk:
@@ -82,12 +84,13 @@ class Desk:
     def __init__(self, data_dir: Path, rng: Random, rules: DeskRules) -> None:
         self.store = Store(data_dir / STORE_FILE, [DESTINATION], disk_bytes_max=rules.budget.disk_bytes_max)
         try:
-            self.ledger = _ledger(self.store)
+            self.ledger = _ledger(self.store, [WINDOWS_CURSOR, *rules.alerts.readers()])
             self.latest = self._remembered()
         except BaseException:
             self.store.close()
             raise
         limits = rules.limits
+        self.alerts = Alerts(self.store, self.ledger, rules.alerts, gateway=rules.gateway, root=rules.root)
         self._throttle = Throttle(limits.readings_per_s_per_device, limits.readings_burst_per_device)
         self._ingest = Ingest(
             self.store,
@@ -96,6 +99,7 @@ class Desk:
             message_bytes_max=rules.message_bytes_max,
             mapper=rules.mapper,
             limits=limits,
+            alerts=self.alerts.book,
         )
         self.quarantine = Quarantine(self.store, self.ledger, self._ingest)
         self._feedback = Feedback(self.ledger, self._throttle, root=rules.root)
@@ -120,7 +124,7 @@ class Desk:
             flush_every_ms=rules.flush_every_ms,
             retry_cap_ms=rules.retry_cap_ms,
         )
-        self.budget = Budget(self.store, self.ledger, DESTINATION, rules.budget)
+        self.budget = Budget(self.store, self.ledger, DESTINATION, rules.budget, rules.alerts.readers())
         self._aggregator = Aggregator(self.store, self.ledger, rules.windows)
         self._aggregated_ms: int | None = None
         self.outage_log = OutageLog(self.store)
@@ -177,7 +181,7 @@ class Desk:
         self.forwarder.settle(batch, outcome, now_ms, wall_ms)
 
     def tidy(self, now_ms: int, wall_ms: int | None = None) -> bool:
-        """Keep within the budgets, roll up, write the ledger, delete what everybody has passed; whether there is more.
+        """Keep within budgets, roll up, see to alerts, write the ledger, delete what all have passed; is there more?
 
         `wall_ms`: the wall clock, by which windows of silent devices are closed; None if it is not known.
         Raises `StoreError`.
@@ -186,6 +190,7 @@ class Desk:
         if self.budget.enforce(now_ms):
             return True
         more = self._aggregate(now_ms, wall_ms)
+        more = self.alerts.tend(self.forwarder.state, now_ms, wall_ms) or more
         if self._ledger_written_ms is None or now_ms - self._ledger_written_ms >= LEDGER_EVERY_MS:
             self._write_ledger()
             self._ledger_written_ms = now_ms
@@ -249,6 +254,7 @@ class Desk:
             drained_per_s=drained_per_s,
             catch_up_s=seconds_to_catch_up(balance.held, drained_per_s, received_per_s),
             store_bytes=self.store.size_bytes(),
+            alerts=self.alerts.standing(),
         )
 
     def held(self) -> int:
@@ -263,6 +269,7 @@ class Desk:
     def take_salvage(self) -> Salvage | None:
         """What came of a salvage, told once."""
         salvage, self.store.salvaged = self.store.salvaged, None
+        self.alerts.operations.salvage = salvage or self.alerts.operations.salvage
         return salvage
 
     def prove_writable(self) -> None:
@@ -292,12 +299,12 @@ class Desk:
                 self.ledger.write()
 
 
-def _ledger(store: Store) -> Ledger:
+def _ledger(store: Store, readers: Sequence[str]) -> Ledger:
     try:
-        return Ledger(store, [DESTINATION], [WINDOWS_CURSOR])
+        return Ledger(store, [DESTINATION], readers)
     except StoreCorrupt:
         store.reopen()
-        return Ledger(store, [DESTINATION], [WINDOWS_CURSOR])
+        return Ledger(store, [DESTINATION], readers)
 
 
 def _lanes(store: Store, rules: DeskRules) -> list[Lane]:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from edge.alerts.alerts import AlertRules
+from edge.alerts.operations import DAY_MS, OperationLimits
 from edge.budget import StoreLimits
 from edge.config import EdgeConfig
 from edge.forward.lanes import LaneRules
@@ -33,6 +35,7 @@ class DeskRules:
     mapper: Mapper | None = None
     limits: Limits = field(default_factory=Limits)
     budget: StoreLimits = field(default_factory=StoreLimits)
+    alerts: AlertRules = field(default_factory=AlertRules)
 
 
 def desk_rules(config: EdgeConfig) -> DeskRules:
@@ -50,4 +53,16 @@ def desk_rules(config: EdgeConfig) -> DeskRules:
         mapper=Mapper(config.mapping),
         limits=Limits(**config.limits.model_dump()),
         budget=config.store.limits(),
+        alerts=_alert_rules(config),
     )
+
+
+def _alert_rules(config: EdgeConfig) -> AlertRules:
+    settings, tls = config.alerts, config.mqtt.tls
+    limits = OperationLimits(
+        uplink_down_ms=1000 * settings.uplink_down_s,
+        quarantine_per_hour=settings.quarantine_per_hour,
+        certificate_ms=DAY_MS * settings.certificate_days,
+        certificates=(tls.cert_file,) if tls is not None and tls.cert_file is not None else (),
+    )
+    return AlertRules(config.rules, limits, settings.kept)

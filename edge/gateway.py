@@ -18,6 +18,8 @@ import structlog
 
 from edge.access.records import FILE_NAME as ACCESS_FILE
 from edge.access.service import AccessService
+from edge.alerts.api import AlertsApi
+from edge.alerts.publisher import AlertPublisher
 from edge.api import serve_api
 from edge.api_data import DataApi
 from edge.api_outages import outage_router
@@ -40,7 +42,15 @@ from edge.maintenance import Maintenance
 from edge.mapping.rules import subscriptions
 from edge.mqtt import ConnectionLost, MqttConnection, Received, connect
 from edge.retry import Backoff
-from edge.status import GatewayStatus, LinkStatus, forward_status, ingest_status, ledger_status, store_status
+from edge.status import (
+    GatewayStatus,
+    LinkStatus,
+    alert_status,
+    forward_status,
+    ingest_status,
+    ledger_status,
+    store_status,
+)
 from edge.store import StoreError, StoreFailed, StoreFull
 from edge.topics.api import topics_router
 from edge.topics.watch import TopicWatch
@@ -72,6 +82,7 @@ class Gateway:
         self._certificates = CertificateWatch(config, clock)
         self._inbox: Inbox[tuple[MqttConnection, Received]] = Inbox()
         self._connection: MqttConnection | None = None
+        self._alerts = AlertPublisher(desk.alerts.book, self._in_store)
         self._new_data = asyncio.Event()
         self._store_error: str | None = None
         self._sessions_lost = 0
@@ -93,6 +104,7 @@ class Gateway:
                     outage_router(self._config.store.data_dir / STORE_FILE),
                     topics_router(topics, self._config, self._clock),
                     settings_router(self._config, self._maintenance, self._clock),
+                    self._alerts_api().router(),
                 )
                 tls = self._certificates.context
                 group.create_task(serve_api(access, self.status, listening.set, dashboard, *routers, context=tls))
@@ -133,6 +145,7 @@ class Gateway:
             ledger=ledger_status(standing),
             forward=forward_status(standing),
             store=store_status(standing, self._store_error),
+            alerts=alert_status(standing),
             recorded=self._recorder.status(),
             certificates=self._certificates.status(),
             maintenance=maintenance_status(self._maintenance, self._clock),
@@ -145,6 +158,9 @@ class Gateway:
     def _data_api(self) -> DataApi:
         config = self._config
         return DataApi(self._desk, self._in_store, self._clock, config.mqtt.message_bytes_max, self._committed)
+
+    def _alerts_api(self) -> AlertsApi:
+        return AlertsApi(self._desk.alerts.book, self._in_store, self._clock)
 
     def _home_assistant(self) -> Publisher:
         settings, mqtt = self._config.home_assistant, self._config.mqtt
@@ -287,6 +303,7 @@ class Gateway:
                 now_ms = self._clock.monotonic_ms()
                 self._send_down(await self._in_store(self._desk.owed, now_ms))
                 more = await self._in_store(self._desk.tidy, now_ms, self._clock.wall_ms())
+                await self._alerts.tick(self._connection)
                 self._new_data.set()  # rollups and notices are new data, too
                 if self._store_error is not None:
                     await self._in_store(self._desk.prove_writable)
@@ -297,7 +314,7 @@ class Gateway:
     async def _store_refuses(self, error: StoreError) -> None:
         if self._store_error is None:
             log.error("store refuses: nothing is acknowledged until it works again", error=str(error))
-        self._store_error = str(error)
+        self._store_error = self._desk.alerts.operations.refused = str(error)
         await asyncio.sleep(STORE_RETRY_S)
         if isinstance(error, (StoreFailed, StoreFull)):
             with suppress(StoreError):

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from edge.alerts.book import AlertBook
 from edge.device_clocks import EARLIEST_MS, RESTAMPED, DeviceClocks, latest_possible_ms, restamp
 from edge.ledger import DUPLICATES, Ledger
 from edge.limits import LimitExceeded, Limits, Series, admit_device
@@ -22,6 +23,7 @@ from edge.mapping.mapper import Mapped, Mapper
 from edge.mapping.recent import Recent
 from edge.mapping.sparkplug import AliasUnknown, Nodes
 from edge.store import Store
+from sensors.alerts import decode_device_alert
 from sensors.messages import MessageError, decode_state
 from sensors.reading import FOREIGN_BOOT, Reading
 from sensors.senml import PayloadError, decode
@@ -110,9 +112,11 @@ class Ingest:
         message_bytes_max: int = DEFAULT_MESSAGE_BYTES_MAX,
         mapper: Mapper | None = None,
         limits: Limits | None = None,
+        alerts: AlertBook,
     ) -> None:
         self._store = store
         self._ledger = ledger
+        self._alerts = alerts
         self._root = root
         self._own_prefix = root + "/"
         self._mapper = mapper
@@ -126,6 +130,7 @@ class Ingest:
         self._takers: dict[Kind, Callable[[Topic, bytes, int, _Batch], None]] = {
             Kind.READING: self._take_readings,
             Kind.STATE: self._take_state,
+            Kind.ALERT: self._take_alert,
         }
 
     def process(self, messages: Sequence[Message], now_ms: int) -> Ingested:
@@ -206,7 +211,7 @@ class Ingest:
         topic = self._topic(message.topic)
         take = self._takers.get(topic.kind)
         if take is None:
-            raise TopicError(f"kind {topic.kind} is not sent to a gateway: expected reading or state")
+            raise TopicError(f"kind {topic.kind} is not sent to a gateway: expected reading, state or alert")
         take(topic, message.payload, now_ms, batch)
 
     def _check_size(self, payload: bytes) -> None:
@@ -322,6 +327,13 @@ class Ingest:
             self._ledger.lose(key, lost.boot, lost.first, lost.last, lost.reason)
             batch.heard[key, lost.boot] = (key, topic.site, topic.device, lost.boot)
         batch.touched_ledger = True
+
+    def _take_alert(self, topic: Topic, payload: bytes, now_ms: int, batch: _Batch) -> None:
+        """What a gateway says comes back to it by its own subscription: it is not taken in."""
+        alert = decode_device_alert(payload)
+        if alert is not None:
+            self._alerts.take(self._device_key(topic.site, topic.device), alert, now_ms)
+            batch.touched_ledger = True
 
     def _quarantine(self, message: Message, reason: str, now_ms: int, batch: _Batch) -> None:
         topic = message.topic if isinstance(message.topic, bytes) else message.topic.encode("utf-8", "surrogateescape")

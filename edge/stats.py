@@ -14,6 +14,8 @@ import math
 
 import msgspec
 
+from edge.sketch import Sketch
+
 At = tuple[int, int, int]
 """(taken_at_ms, boot, seq): what decides which value is the last one."""
 
@@ -29,14 +31,21 @@ class Stats(msgspec.Struct, array_like=True):
     low: float = 0.0
     high: float = 0.0
     partials: list[float] = []
+    sketch: Sketch | None = None
 
     @classmethod
-    def of(cls, name: str, unit: str | None, content: float | bool | str, at: At) -> "Stats":
-        """The statistics of one value."""
+    def of(
+        cls, name: str, unit: str | None, content: float | bool | str, at: At, *, quantiles: bool = False
+    ) -> "Stats":
+        """The statistics of one value; those that shall have `quantiles` have them from their first value on."""
         if isinstance(content, str):
             return cls(name, unit, 1, content, at)
         number = float(content) + 0.0  # -0.0 becomes 0.0: which of the two is the lower would depend on the order
-        return cls(name, unit, 1, number, at, number, number, [number])
+        sketch = None
+        if quantiles:
+            sketch = Sketch()
+            sketch.add(number)
+        return cls(name, unit, 1, number, at, number, number, [number], sketch)
 
     def add(self, content: float | bool | str, at: At) -> None:
         """Add one more value; a text to a text, a number to a number."""
@@ -53,19 +62,25 @@ class Stats(msgspec.Struct, array_like=True):
         elif number > self.high:
             self.high = number
         _grow(self.partials, number)
+        if self.sketch is not None:
+            self.sketch.add(number)
 
-    def summary(self) -> "Summary":
-        """The finished figures."""
+    def summary(self, quantiles: tuple[float, ...] = ()) -> "Summary":
+        """The finished figures, with these quantiles if they were kept."""
         if isinstance(self.last, str):
             return Summary(self.name, self.unit, self.count, self.last)
         total = math.fsum(self.partials) if math.isfinite(self.partials[-1]) else None
-        return Summary(self.name, self.unit, self.count, self.last, self.low, self.high, total)
+        shares: tuple[tuple[float, float], ...] = ()
+        if quantiles and self.sketch is not None:
+            found = [min(max(number, self.low), self.high) for number in self.sketch.quantiles(quantiles)]
+            shares = tuple(zip(quantiles, found, strict=True))
+        return Summary(self.name, self.unit, self.count, self.last, self.low, self.high, total, shares)
 
 
 class Summary(msgspec.Struct, frozen=True, array_like=True):
     """The figures of one value over one window. For a text, `low`, `high` and `total` (the sum) are None.
 
-    `total` is also None where the sum is beyond the range of a double.
+    `total` is also None where the sum is beyond the range of a double. `quantiles`: (share, number).
     """
 
     name: str
@@ -75,6 +90,7 @@ class Summary(msgspec.Struct, frozen=True, array_like=True):
     low: float | None = None
     high: float | None = None
     total: float | None = None
+    quantiles: tuple[tuple[float, float], ...] = ()
 
     @property
     def mean(self) -> float | None:

@@ -87,6 +87,20 @@ class StoreStatus(_Document):
     error: str | None
 
 
+class AlertStatus(_Document):
+    """Alerts: active ones by severity, those that nobody has acknowledged, how many were ever raised.
+
+    `revision` rises with every change: who shows alerts need not ask for them while it stands.
+    """
+
+    critical: int = 0
+    warning: int = 0
+    info: int = 0
+    unacknowledged: int = 0
+    raised: int = 0
+    revision: int = 0
+
+
 class RecordedLink(_Document):
     """One link as the recorder sees it: with hysteresis, and `degraded` too; `outages` counts all there ever were."""
 
@@ -136,6 +150,7 @@ class GatewayStatus(_Document):
     recorded: tuple[RecordedLink, ...] = ()
     certificates: tuple[CertificateStatus, ...] = ()
     maintenance: MaintenanceStatus | None = None
+    alerts: AlertStatus = AlertStatus()
 
 
 def ingest_status(standing: Standing) -> IngestStatus:
@@ -184,3 +199,14 @@ def forward_status(standing: Standing) -> ForwardStatus:
 def store_status(standing: Standing, error: str | None) -> StoreStatus:
     """The store's part; `error` is why it refuses, if it does."""
     return StoreStatus(bytes=standing.store_bytes, healthy=error is None, error=error)
+
+
+def alert_status(standing: Standing) -> AlertStatus:
+    """The alerts' part."""
+    alerts = standing.alerts
+    return AlertStatus(
+        **{severity.value: count for severity, count in alerts.active.items()},
+        unacknowledged=alerts.unacknowledged,
+        raised=alerts.raised,
+        revision=alerts.revision,
+    )

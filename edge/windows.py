@@ -51,6 +51,7 @@ class WindowRules:
     sizes_s: tuple[int, ...] = DEFAULT_SIZES_S
     grace_ms: int = DEFAULT_GRACE_MS
     lateness_ms: int = DEFAULT_LATENESS_MS
+    quantiles: tuple[float, ...] = ()
 
 
 class Aggregator:
@@ -146,7 +147,7 @@ class Aggregator:
             if stats is not None:
                 stats.add(content, at)
             elif len(series) < SERIES_MAX:
-                series[name] = Stats.of(value.name, value.unit, content, at)
+                series[name] = Stats.of(value.name, value.unit, content, at, quantiles=bool(self._rules.quantiles))
             else:
                 missed += 1
         if not window.dirty:
@@ -169,7 +170,7 @@ class Aggregator:
             window.next_ms = _turn(window.touched_ms + self._rules.lateness_ms)
             emitted.append((key, window))
         if emitted:
-            self._tables.append(emitted)
+            self._tables.append(emitted, self._rules.quantiles)
             self._tables.put(emitted)
         if over:
             self._forget(over)

@@ -4,16 +4,28 @@ A board that was measured as a whole report (`Board.cycle`) is fed that report f
 last no time (`timings`); any other board draws the current that it names for a state over the firmware's own times.
 The brown-out is looked for under the highest current that the board names for transmitting, because it is the pulse
 that pulls the voltage down, long before the cell is empty.
+
+With surroundings, every draw happens at the temperature of its hour, and what the panel gives goes into the cell: draws
+are cut at full hours (quarters of an hour under a panel). A cell that a panel can fill again is never `EMPTY` for ever:
+the board waits, and looks again every ten minutes, as an under-voltage lock-out does.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Generic, Protocol, TypeVar
 
+from firmware_sim.days_left import FuelGauge, TimeLeft
 from firmware_sim.phases import Phase
-from firmware_sim.power import Battery, Board, Step
+from firmware_sim.power import Board, DrawResult, PowerValueError, Step
 from firmware_sim.radio.energy import EnergyPhase
-from firmware_sim.supply import PowerState, Timings
+from firmware_sim.supply import BatteryTruth, PowerState, Timings
+from firmware_sim.surroundings import Surroundings
 
 _MV_PER_V = 1000.0
+HOUR_MS = 3_600_000
+SUN_STEP_MS = 900_000  # the sun moves 4 degrees in a quarter of an hour
+LOCK_OUT_MS = 600_000  # how long a charger's under-voltage lock-out holds before the board has another try
+CHARGER_MV_MIN = 500.0  # the least voltage that a boost charger works into; below it, it gives the current of this one
 _PERCENT = 100.0
 
 # Boards name the states that were measured on them; where one has no figure, the next best of its own stands in.
@@ -29,11 +41,70 @@ _OFF = frozenset({Phase.OFF, Phase.BROWN_OUT, Phase.DEAD})
 _PEAK_STATE = "transmit_peak"
 
 
-class BatterySupply:
-    """Feeds one device from one battery."""
+class Cell(Protocol):
+    """What the supply needs of a battery: `firmware_sim.power.Battery`, or the forecast's meter in its place."""
 
-    def __init__(self, battery: Battery, board: Board) -> None:
+    @property
+    def state_of_charge(self) -> float:
+        """Share of what the cell can give, 0 to 1."""
+
+    @property
+    def open_circuit_mv(self) -> float:
+        """Voltage at rest."""
+
+    @property
+    def remaining_mah(self) -> float:
+        """Usable charge left."""
+
+    @property
+    def charge_lost_mah(self) -> float:
+        """What has left the cell since it was put in."""
+
+    @property
+    def health(self) -> float:
+        """Share of the capacity that age has left."""
+
+    @property
+    def cycles(self) -> float:
+        """Full cycles so far."""
+
+    def mah_above_brownout(self, pulse_ma: float) -> float:
+        """Charge left until a pulse of so much current browns the device out."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """All that changes, ready for JSON."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up a snapshot. Raises PowerValueError when it is of another cell."""
+
+    def loaded_voltage_mv(self, current_ma: float) -> float:
+        """The voltage at the first instant of a load, without drawing it."""
+
+    def draw(
+        self, state: str, current_ma: float, duration_ms: float, temperature_c: float = 20.0, harvest_ma: float = 0.0
+    ) -> DrawResult:
+        """Spend time in a state; see `firmware_sim.power.Battery.draw`."""
+
+
+CellT = TypeVar("CellT", bound=Cell)
+
+
+class BatterySupply(Generic[CellT]):
+    """Feeds one device from one battery. `started_ms`: the instant up to which nothing is drawn yet."""
+
+    def __init__(
+        self, battery: CellT, board: Board, surroundings: Surroundings | None = None, started_ms: float = 0.0
+    ) -> None:
         self.battery = battery
+        self._surroundings = surroundings
+        self._at_ms = float(started_ms)
+        self._step_ms = HOUR_MS if surroundings is None or surroundings.panel is None else SUN_STEP_MS
+        self._step = -1
+        self._temperature_c = 20.0
+        self._light_w_m2 = 0.0
+        self._gauge = FuelGauge()
+        self._highest_ma = 0.0
+        self._can_recover = surroundings is not None and surroundings.panel is not None
         self._report = board.report()
         named = {phase: [name for name in names if name in board.current_ma] for phase, names in _STATES.items()}
         self._current_ma = {phase: board.current_in((names or [board.rest])[0]) for phase, names in named.items()}
@@ -45,21 +116,23 @@ class BatterySupply:
 
     def timings(self) -> Timings:
         """How long the firmware's states last on this board."""
+        given = replace(Timings(), brown_out_ms=LOCK_OUT_MS) if self._can_recover else Timings()
         if not self._report:
-            return Timings()
+            return given
         report_ms = round(sum(step.duration_ms for step in self._report))
-        return Timings(boot_ms=0, sense_ms=0, process_ms=0, connect_ms=0, transmit_ms=report_ms)
+        return replace(given, boot_ms=0, sense_ms=0, process_ms=0, connect_ms=0, transmit_ms=report_ms)
 
-    def draw(self, phase: Phase, duration_ms: int, now_ms: int) -> PowerState:  # noqa: ARG002 - no weather here yet
+    def draw(self, phase: Phase, duration_ms: int, now_ms: int) -> PowerState:
         """Feed the board and say how the voltage stood it."""
+        self._at_ms = float(now_ms - duration_ms)
         if phase is Phase.TRANSMIT and self._report:
             return self._draw_all(self._report, pulse=True)
         if duration_ms == 0:  # a state that the board's measured report already holds
             return PowerState.GOOD
-        drawn = self.battery.draw(self._names[phase], self._current_ma[phase], duration_ms)
-        if drawn.empty:
-            return PowerState.EMPTY
-        if phase not in _OFF and (drawn.browned_out or (phase is Phase.TRANSMIT and self._sags_in_pulse())):
+        empty, browned_out = self._feed(self._names[phase], self._current_ma[phase], duration_ms)
+        if empty and not (phase in _OFF and self._can_recover):
+            return self._exhausted()
+        if phase not in _OFF and (browned_out or (phase is Phase.TRANSMIT and self._sags_in_pulse())):
             return PowerState.SAG
         return PowerState.GOOD
 
@@ -76,16 +149,81 @@ class BatterySupply:
         """The true state of charge."""
         return self.battery.state_of_charge * _PERCENT
 
+    def time_left(self, now_ms: int) -> TimeLeft | None:
+        """What the device's fuel gauge makes of the last two weeks; see `firmware_sim.days_left`."""
+        self._gauge.observe(now_ms, self.battery.charge_lost_mah)
+        return self._gauge.estimate(self.battery.mah_above_brownout(self._highest_ma))
+
+    def true_state(self) -> BatteryTruth:
+        """The model's own state, and the temperature of the last draw."""
+        cell = self.battery
+        return BatteryTruth(
+            state_of_charge=cell.state_of_charge,
+            left_mah=cell.remaining_mah,
+            used_mah=cell.charge_lost_mah,
+            open_circuit_mv=cell.open_circuit_mv,
+            temperature_c=self._temperature_c,
+            health=cell.health,
+            cycles=cell.cycles,
+        )
+
+    def snapshot(self) -> dict[str, Any]:
+        """The battery's; the gauge starts afresh, as one that lost its power does."""
+        return self.battery.snapshot()
+
+    def restore(self, state: Mapping[str, Any]) -> bool:
+        """Take up a snapshot, unless it is of another battery."""
+        try:
+            self.battery.restore(state)
+        except PowerValueError:
+            return False
+        return True
+
     def _draw_all(self, steps: Iterable[Step], *, pulse: bool) -> PowerState:
         empty = sagged = False
         for state, current_ma, duration_ms in steps:
-            drawn = self.battery.draw(state, current_ma, duration_ms)
-            empty, sagged = empty or drawn.empty, sagged or drawn.browned_out
+            gave_up, browned_out = self._feed(state, current_ma, duration_ms)
+            empty, sagged = empty or gave_up, sagged or browned_out
         if empty:
-            return PowerState.EMPTY
+            return self._exhausted()
         return PowerState.SAG if sagged or (pulse and self._sags_in_pulse()) else PowerState.GOOD
+
+    def _exhausted(self) -> PowerState:
+        return PowerState.SAG if self._can_recover else PowerState.EMPTY
+
+    def _feed(self, state: str, current_ma: float, duration_ms: float) -> tuple[bool, bool]:
+        """Draw from the cell, at the temperature and under the light of each step; (empty, browned out)."""
+        self._highest_ma = max(self._highest_ma, current_ma)
+        if self._surroundings is None:
+            drawn = self.battery.draw(state, current_ma, duration_ms)
+            return drawn.empty, drawn.browned_out
+        empty = sagged = False
+        left_ms = float(duration_ms)
+        while True:
+            step_left_ms = self._step_ms - self._at_ms % self._step_ms
+            part_ms = min(left_ms, step_left_ms)
+            drawn = self.battery.draw(state, current_ma, part_ms, *self._around(self._surroundings))
+            empty, sagged = empty or drawn.empty, sagged or drawn.browned_out
+            self._at_ms += part_ms
+            left_ms -= part_ms
+            if left_ms <= 0:
+                return empty, sagged
+
+    def _around(self, surroundings: Surroundings) -> tuple[float, float]:
+        """Temperature and harvested current now; the weather is asked once a step, in its middle."""
+        step = int(self._at_ms // self._step_ms)
+        if step != self._step:
+            self._step = step
+            middle_ms = step * self._step_ms + self._step_ms // 2
+            self._temperature_c = surroundings.temperature_c(middle_ms)
+            self._light_w_m2 = surroundings.light_w_m2(middle_ms)
+        if not self._light_w_m2 or surroundings.panel is None:
+            return self._temperature_c, 0.0
+        into_mv = max(CHARGER_MV_MIN, self.battery.open_circuit_mv)
+        return self._temperature_c, surroundings.panel.harvester.current_ma(self._light_w_m2, into_mv)
 
     def _sags_in_pulse(self) -> bool:
         if self._peak_ma is None or self._brownout_mv is None:
             return False
+        self._highest_ma = max(self._highest_ma, self._peak_ma)
         return self.battery.loaded_voltage_mv(self._peak_ma) < self._brownout_mv

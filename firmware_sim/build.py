@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from random import Random
 
-from firmware_sim.battery_supply import BatterySupply
+from firmware_sim.build_power import ambient_temperature, build_supply
 from firmware_sim.build_radio import build_radio, message_limits
 from firmware_sim.config import (
     ConstantSignal,
@@ -20,14 +20,15 @@ from firmware_sim.config import (
 from firmware_sim.device import Device, DeviceSpec, Measure, Observer
 from firmware_sim.device_clock import ClockSpec
 from firmware_sim.device_radio import DeviceRadio
+from firmware_sim.flash import NoMedium
 from firmware_sim.outbox import Flash
-from firmware_sim.power import Battery, PowerError, board
+from firmware_sim.power import PowerDataError, PowerError
 from firmware_sim.radio.errors import RadioError
 from firmware_sim.sender import SenderSpec
-from firmware_sim.supply import MainsSupply, Supply
+from firmware_sim.supply import Supply
 from sensors.catalogue import UnknownPartError, UnknownQuantityError, find_part, load_parts
 from sensors.noise import OrnsteinUhlenbeck, RandomWalk
-from sensors.reading import Value
+from sensors.reading import Reading, Value
 from sensors.replay import Recording, RecordingError, Replay, TimeFormat, read_recording
 from sensors.seeds import derive_seed
 from sensors.signals import Constant, DailyCycle, Signal, SignalError, Sum
@@ -44,18 +45,37 @@ class FleetError(ValueError):
         self.key = key
 
 
+SupplyOf = Callable[[FleetConfig, DeviceGroup, int], Supply]
+
+
 def build_fleet(
-    config: FleetConfig, flash: Flash, observer: Observer, *, first_boot: int, started_ms: int = 0
+    config: FleetConfig,
+    flash: Flash,
+    observer: Observer,
+    *,
+    first_boot: int,
+    started_ms: int = 0,
+    supply_of: SupplyOf = build_supply,
 ) -> list[Device]:
     """The devices, switched off. `first_boot`: see `Flash.outbox`; `started_ms`: from when links' traces count.
 
-    Raises `FleetError` (unknown part, quantity, cell or board; a recording that cannot be read).
+    `supply_of` makes each device's supply; a forecast puts a meter there. Raises `FleetError` (unknown part, quantity,
+    cell or board; a recording that cannot be read).
     """
     return [
-        _device(_Place(config, at, group, n, started_ms), name, flash, observer, first_boot)
+        _device(_Place(config, at, group, n, started_ms, supply_of), name, flash, observer, first_boot)
         for at, group in enumerate(config.devices)
         for n, name in enumerate(group.device_names())
     ]
+
+
+def check_fleet(config: FleetConfig) -> None:
+    """Find everything that is wrong with a fleet, without running it. Raises `FleetError`."""
+    build_fleet(config, Flash(NoMedium()), _nobody, first_boot=1)
+
+
+def _nobody(_reading: Reading, _at_ms: int) -> None:
+    """Nothing is measured: the fleet is built to be checked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +87,7 @@ class _Place:
     group: DeviceGroup
     n: int
     started_ms: int
+    supply_of: SupplyOf
 
     def key(self, *names: str) -> str:
         """The dotted key of something in its group."""
@@ -78,7 +99,16 @@ def _device(place: _Place, name: str, flash: Flash, observer: Observer, first_bo
     rng = Random(derive_seed(place.config.seed, name, "device"))  # noqa: S311 - a model's randomness, not a secret's
     outbox = flash.outbox(name, bytes_max=group.outbox.bytes_max, policy=group.outbox.policy, first_boot=first_boot)
     spec, measure = _spec(place, name, rng), _measure(place, name)
-    return Device(spec, outbox, measure, rng, supply=_supply(place), observer=observer, radio=_radio(place, name))
+    return Device(
+        spec,
+        outbox,
+        measure,
+        rng,
+        supply=_supply(place),
+        observer=observer,
+        radio=_radio(place, name),
+        temperature_c=ambient_temperature(place.config, group),
+    )
 
 
 def _spec(place: _Place, name: str, rng: Random) -> DeviceSpec:
@@ -107,14 +137,11 @@ def _spec(place: _Place, name: str, rng: Random) -> DeviceSpec:
 
 
 def _supply(place: _Place) -> Supply:
-    given = place.group.battery
-    if given is None:
-        return MainsSupply()
     try:
-        the_board = board(given.board)
-        cell = Battery(given.cell, state_of_charge=given.state_of_charge, brownout_mv=the_board.brownout_mv)
-        return BatterySupply(cell, the_board)
-    except PowerError as error:
+        return place.supply_of(place.config, place.group, place.started_ms)
+    except PowerDataError as error:  # a file of the user's own parts: the message names file and key
+        raise FleetError("cells or boards", str(error)) from error
+    except (PowerError, OSError) as error:
         raise FleetError(place.key("battery"), str(error)) from error
 
 

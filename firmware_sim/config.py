@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, fie
 
 from firmware_sim.device_clock import TimeSource
 from firmware_sim.outbox import OUTBOX_BYTES_MIN, FullPolicy
+from firmware_sim.power_config import BatteryConfig, HarvestConfig, PlaceConfig, SpreadConfig
 from firmware_sim.radio_config import RadioConfig
 from firmware_sim.sender import Acknowledge
 from sensors.replay import Interpolation, TimeFormat
@@ -20,7 +21,7 @@ from sensors.topics import DEFAULT_ROOT, check_level, check_root
 
 DEVICES_MAX = 100_000  # ten times the size that was measured at real-time rate; memory is about 10 KB a device
 OUTBOX_BYTES_DEFAULT = 256 * 1024  # the spare part of a 1 MB NOR flash: some 2,000 readings
-SENSORS_MAX = VALUES_MAX - 2  # of one reading; the battery adds two values
+SENSORS_MAX = VALUES_MAX - 5  # of one reading; the battery adds five values
 VIRTUAL_START = datetime(2026, 1, 1, tzinfo=UTC)  # fixed, so that two runs of one file measure the same days
 SPEED_MAX = 10_000.0  # a day in nine seconds; beyond it the real gateway and broker are the limit
 
@@ -137,6 +138,8 @@ class SensorConfig(_Model):
             raise ValueError("expected part and quantity together, or neither")
         if self.part is None and self.name is None:
             raise ValueError("expected name, where there is no part to take it from")
+        if self.part is None and self.unit is None:
+            raise ValueError("expected unit, where there is no part to take it from ('/' if it has none)")
         if self.part is not None and self.unit is not None:
             raise ValueError("expected no unit beside part: the catalogue has it")
         return self
@@ -145,17 +148,6 @@ class SensorConfig(_Model):
     def value_name(self) -> str:
         """The name of its value in the readings."""
         return self.name or self.quantity or ""
-
-
-class BatteryConfig(_Model):
-    """A cell of the battery catalogue feeding a board of the board catalogue (see `firmware_sim.power`)."""
-
-    cell: str
-    board: str
-    state_of_charge: float = Field(default=1.0, gt=0, le=1)
-    report_every: int = Field(default=1, ge=1)
-    low_percent: float = Field(default=0.0, ge=0, le=100)
-    low_stretch: int = Field(default=1, ge=1, le=100)
 
 
 class ClockConfig(_Model):
@@ -197,6 +189,8 @@ class DeviceGroup(_Model):
     heartbeat_s: float | None = Field(default=None, gt=0)
     sensors: tuple[SensorConfig, ...]
     battery: BatteryConfig | None = None
+    harvest: HarvestConfig | None = None
+    place: PlaceConfig | None = None
     radio: RadioConfig | None = None
     clock: ClockConfig = ClockConfig()
     outbox: OutboxConfig = OutboxConfig()
@@ -222,6 +216,8 @@ class DeviceGroup(_Model):
         names = [sensor.value_name for sensor in self.sensors]
         if len(set(names)) != len(names):
             raise ValueError(f"sensors: expected each name once, found {', '.join(names)}")
+        if self.harvest is not None and self.battery is None:
+            raise ValueError("harvest: expected battery beside it, to be charged")
         if self.radio is not None and self.send.receive_window_s is not None:
             raise ValueError("send.receive_window_s: expected none beside radio, which has receive windows of its own")
         unknown = sorted(set(self.delta) - set(names))
@@ -242,7 +238,8 @@ class FleetConfig(_Model):
 
     `speed`: device seconds per real second. `drain_s`: how long a clean stop waits for everything to be acknowledged.
     `truth_file`: NDJSON of every reading that was measured. `virtual_start`: when time starts in virtual time (at speed
-    `max`); in real time it starts now.
+    `max`); in real time it starts now. `cells`, `boards`: files of your own parts, beside the catalogues' (see
+    docs/models-power.md). `place`: where groups without a `place` of their own stand.
     """
 
     site: str = "site"
@@ -252,6 +249,10 @@ class FleetConfig(_Model):
     data_dir: Path | None = None
     truth_file: Path | None = None
     virtual_start: AwareDatetime = VIRTUAL_START
+    cells: Path | None = None
+    boards: Path | None = None
+    place: PlaceConfig = PlaceConfig()
+    spread: SpreadConfig = SpreadConfig()
     mqtt: MqttConfig = MqttConfig()
     devices: tuple[DeviceGroup, ...]
 

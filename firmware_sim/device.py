@@ -105,6 +105,7 @@ class Device:
         supply: Supply,
         observer: Observer,
         radio: DeviceRadio | None = None,
+        temperature_c: Callable[[int], float] | None = None,
     ) -> None:
         self.spec = spec
         self.outbox = outbox
@@ -112,12 +113,12 @@ class Device:
         self.phase = Phase.OFF
         self._measure = measure
         self._rng = rng
-        self._supply = supply
+        self.supply = supply
         self._radio = radio
         # A radio's exchange includes joining: there is nothing more to connect.
         self._timings = supply.timings() if radio is None else replace(supply.timings(), connect_ms=0)
         self._observer = observer
-        self._clock = DeviceClock(spec.clock, rng)
+        self._clock = DeviceClock(spec.clock, rng, temperature_c)
         self._sender = Sender(outbox, spec.sender, rng)
         self._mailbox: deque[tuple[Kind, bytes]] = deque(maxlen=MAILBOX_MAX)
         self._linked = False
@@ -141,7 +142,7 @@ class Device:
     @property
     def level_percent(self) -> float | None:
         """The true state of charge of its battery, 0 to 100; None without one."""
-        return self._supply.level_percent()
+        return self.supply.level_percent()
 
     @property
     def next_wake_ms(self) -> int | None:
@@ -247,7 +248,7 @@ class Device:
         if not self._end_rest(Event.DUE, at_ms) or not self._spend(self._timings.sense_ms, at_ms):
             return []
         self._schedule_sample()
-        values = self._measure(at_ms) + self._battery_values()
+        values = self._measure(at_ms) + self._battery_values(at_ms)
         self._enter(Event.MEASURED)
         if not self._spend(self._timings.process_ms, at_ms):
             return []
@@ -263,16 +264,23 @@ class Device:
 
     def _schedule_sample(self) -> None:
         """The next slot of an even grid, so that jitter does not add up to drift."""
-        level = self._supply.level_percent()
+        level = self.supply.level_percent()
         low = level is not None and level < self.spec.low_battery_percent
         self._slot_ms += self.spec.interval_ms * (self.spec.low_battery_stretch if low else 1)
         self._sample_due_ms = self._slot_ms + self._rng.randint(0, self.spec.jitter_ms) if self._sampling else None
 
-    def _battery_values(self) -> tuple[Value, ...]:
-        voltage_v, level = self._supply.voltage_v(), self._supply.level_percent()
-        if voltage_v is None or level is None or self.outbox.next_seq % self.spec.battery_every:
+    def _battery_values(self, at_ms: int) -> tuple[Value, ...]:
+        voltage_v, level = self.supply.voltage_v(), self.supply.level_percent()
+        if voltage_v is None or level is None:
             return ()
-        return Value("battery_voltage", round(voltage_v, 3), "V"), Value("battery_level", round(level, 1), "%EL")
+        left = self.supply.time_left(at_ms)
+        if self.outbox.next_seq % self.spec.battery_every:
+            return ()
+        known = Value("battery_voltage", round(voltage_v, 3), "V"), Value("battery_level", round(level, 1), "%EL")
+        if left is None:
+            return known
+        spans_s = {"battery_left": left.middle_s, "battery_left_low": left.low_s, "battery_left_high": left.high_s}
+        return known + tuple(Value(name, round(span_s), "EL") for name, span_s in spans_s.items())
 
     def _changed(self, values: tuple[Value, ...], at_ms: int) -> bool:
         """Send-on-delta: whether a value left the band about what was last stored, or the heartbeat is due."""
@@ -370,7 +378,7 @@ class Device:
         starts_ms = max(now_ms, self._busy_until_ms)
         air, phases = self._radio.send(starts_ms, message.payload, message.readings)
         self._busy_until_ms = air.ends_ms
-        if not self._survives(self._supply.draw_radio(phases, resting=False)):
+        if not self._survives(self.supply.draw_radio(phases, resting=False)):
             return None
         if message.kind is Kind.STATE and not air.confirmed:
             self._state_due = True
@@ -408,7 +416,7 @@ class Device:
         return [self._state(lost)] if lost else []
 
     def _state(self, lost: tuple[LostRange, ...]) -> Publish:
-        voltage_v = self._supply.voltage_v()
+        voltage_v = self.supply.voltage_v()
         state = State(
             online=True,
             boot=self.outbox.boot,
@@ -458,8 +466,8 @@ class Device:
         from_ms = max(from_ms, self._busy_until_ms)
         self._busy_until_ms = from_ms + duration_ms
         if self._radio is not None and self.phase in _RESTING:
-            return self._survives(self._supply.draw_radio(self._radio.rest(from_ms, self._busy_until_ms), resting=True))
-        return self._survives(self._supply.draw(self.phase, duration_ms, self._busy_until_ms))
+            return self._survives(self.supply.draw_radio(self._radio.rest(from_ms, self._busy_until_ms), resting=True))
+        return self._survives(self.supply.draw(self.phase, duration_ms, self._busy_until_ms))
 
     def _survives(self, state: PowerState) -> bool:
         """Go on, or take up what the supply's end or sag means."""

@@ -6,13 +6,18 @@ time line plus a correction. Readings taken before the first synchronisation car
 remembers it (`Outbox.note_clock`).
 
 A tuning-fork crystal runs slow off its turnover: -0.04 ppm per square degree about 25 Cel (crystal datasheets, such as
-Epson FC-135), so `ppm` of -49 is one at 60 Cel, and 10 ppm is 0.864 s a day.
+Epson FC-135): 49 ppm slow at 60 Cel, and 10 ppm is 0.864 s a day. With a temperature to go by, `ppm` is the crystal's
+own at 25 Cel, and the parabola (`firmware_sim.radio.clock.Crystal`) comes on top, hour by hour; without, it is all.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 
+from firmware_sim.radio.clock import Crystal
+
+_HOUR_MS = 3_600_000
 _RESYNC_MS = 24 * 3600 * 1000  # once a day: at 20 ppm it is then never more than 1.7 s off
 
 
@@ -36,8 +41,12 @@ class ClockSpec:
 class DeviceClock:
     """One device's clock. `now_ms` is true time; what comes back is what the device believes."""
 
-    def __init__(self, spec: ClockSpec, rng: Random) -> None:
+    def __init__(self, spec: ClockSpec, rng: Random, temperature_c: Callable[[int], float] | None = None) -> None:
         self._spec = spec
+        self._temperature_c = temperature_c
+        self._crystal = Crystal(offset_ppm=spec.ppm)
+        self._drift_at_ms = 0
+        self._drift_ms = 0.0
         self._rng = rng
         self._base_ms = 0
         self._started_ms = 0
@@ -47,6 +56,7 @@ class DeviceClock:
     def restart(self, now_ms: int, base_ms: int) -> None:
         """The device booted: the time line goes on from `base_ms`, the newest time that its flash remembers."""
         self._base_ms, self._started_ms = base_ms, now_ms
+        self._drift_at_ms, self._drift_ms = now_ms, 0.0
         self._synced_at_ms, self.correction_ms = None, None
         if self._spec.source is TimeSource.RTC:
             self._set(now_ms)
@@ -54,7 +64,19 @@ class DeviceClock:
     def timeline_ms(self, now_ms: int) -> int:
         """The device's own count, never stepped."""
         passed_ms = now_ms - self._started_ms
-        return self._base_ms + passed_ms + round(passed_ms * self._spec.ppm / 1e6)
+        return self._base_ms + passed_ms + round(self._drift_to(now_ms))
+
+    def _drift_to(self, now_ms: int) -> float:
+        """What the crystal has gained since the start; asked about the past, it goes back at the present rate."""
+        if self._temperature_c is None:
+            return (now_ms - self._started_ms) * self._spec.ppm / 1e6
+        while self._drift_at_ms < now_ms:
+            hour = self._drift_at_ms // _HOUR_MS
+            until_ms = min(now_ms, (hour + 1) * _HOUR_MS)
+            rate_ppm = self._crystal.rate_ppm(self._temperature_c(hour * _HOUR_MS + _HOUR_MS // 2))
+            self._drift_ms += (until_ms - self._drift_at_ms) * rate_ppm / 1e6
+            self._drift_at_ms = until_ms
+        return self._drift_ms + (now_ms - self._drift_at_ms) * self._spec.ppm / 1e6
 
     def read(self, now_ms: int) -> tuple[int, bool]:
         """(time, whether it is wall time)."""

@@ -7,6 +7,7 @@ Promises:
 - Killed at any instant and started again on the same `data_dir`, the fleet continues: every reading in the truth file
   was delivered or is still held (or is reported as lost, by the outbox's policy). Readings that the flash held but a
   kill kept out of the truth file are added to it at the start.
+- What is in the batteries is kept in `data_dir` too: every hour, and at the end.
 - Two processes on one `data_dir` are refused with `FleetBusyError`.
 - A clean stop ends sampling first, then waits up to `drain_s` for every acknowledgement, says `online: false` for each
   device, and disconnects.
@@ -17,9 +18,11 @@ import contextlib
 import fcntl
 import heapq
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from random import Random
 
+from firmware_sim.battery_file import Snapshots, load_batteries, save_batteries
 from firmware_sim.build import build_fleet
 from firmware_sim.config import FleetConfig
 from firmware_sim.device import Publish
@@ -38,6 +41,8 @@ TURN_S = 0.01  # the shortest turn: what comes due within it shares one commit
 SETTLE_S = 5.0  # for the broker to take the farewells; then it is told by the closed connection
 _FLASH_FILE = "flash.log"
 _LOCK_FILE = "lock"
+_BATTERY_FILE = "batteries.json"
+SAVE_BATTERIES_EVERY_MS = 3_600_000  # of the devices' time: a kill costs an hour of a life of years
 
 
 class FleetBusyError(OSError):
@@ -97,7 +102,11 @@ class _Fleet:
         self._epoch_ms = clock.wall_ms()
         self._started_ms = clock.monotonic_ms()
         first_boot = self._epoch_ms // _MS_PER_S  # seconds since 1970: no earlier life of the device had as many boots
-        self.devices = build_fleet(config, flash, truth.observe, first_boot=first_boot, started_ms=self._epoch_ms)
+        self.devices = build_fleet(config, flash, self._measured, first_boot=first_boot, started_ms=self._epoch_ms)
+        self._by_name = {device.spec.name: device for device in self.devices}
+        self._battery_file = None if config.data_dir is None else config.data_dir / _BATTERY_FILE
+        self._put_in_batteries()
+        self._save_batteries_at_ms = self._epoch_ms + SAVE_BATTERIES_EVERY_MS
         self._epoch_ms = max([self._epoch_ms, *(device.outbox.newest_at_ms or 0 for device in self.devices)])
         rng = Random(derive_seed(config.seed, "links"))  # noqa: S311 - spreads reconnects; guards nothing
         self.links = Links(config, [device.spec.name for device in self.devices], self._linked, self._arrived, rng)
@@ -106,6 +115,27 @@ class _Fleet:
         self._outgoing: list[tuple[int, Publish]] = []
         self._wake = asyncio.Event()
         self._committing: asyncio.Future[None] | None = None
+
+    def _measured(self, reading: Reading, at_ms: int) -> None:
+        self._truth.observe(reading, at_ms, self._by_name[reading.device].supply.true_state())
+
+    def _put_in_batteries(self) -> None:
+        """The ones of the last run, where a device still has the same."""
+        if self._battery_file is not None:
+            for name, state in load_batteries(self._battery_file).items():
+                if name in self._by_name:
+                    self._by_name[name].supply.restore(state)
+
+    def _battery_states(self) -> Snapshots:
+        states = ((device.spec.name, device.supply.snapshot()) for device in self.devices)
+        return {name: state for name, state in states if state is not None}
+
+    async def _save_batteries_if_due(self) -> None:
+        if self._battery_file is None or self.now_ms() < self._save_batteries_at_ms:
+            return
+        self._save_batteries_at_ms = self.now_ms() + SAVE_BATTERIES_EVERY_MS
+        job = partial(save_batteries, self._battery_file, self._battery_states())
+        await asyncio.get_running_loop().run_in_executor(None, job)
 
     def now_ms(self) -> int:
         """Device time."""
@@ -133,6 +163,8 @@ class _Fleet:
                 await self._committing
             self._flash.commit()
             self._truth.flush()
+            if self._battery_file is not None:
+                save_batteries(self._battery_file, self._battery_states())
         return status.report()
 
     async def _drain(self) -> None:
@@ -162,6 +194,7 @@ class _Fleet:
             if self._scheduled[n] == at_ms:
                 self._take(n, self.devices[n].step(now_ms))
         await self._publish_turn()
+        await self._save_batteries_if_due()
 
     async def _wait(self, limit_s: float | None) -> None:
         await asyncio.sleep(0)  # an event that is set already would not let the connections have their turn

@@ -1,10 +1,13 @@
 """What the firmware needs of a power supply: the narrow interface that a battery model stands behind."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
+import msgspec
+
+from firmware_sim.days_left import TimeLeft
 from firmware_sim.phases import Phase
 from firmware_sim.radio.energy import EnergyPhase
 
@@ -29,6 +32,18 @@ class Timings:
     brown_out_ms: int = 2_000
 
 
+class BatteryTruth(msgspec.Struct, frozen=True):
+    """A battery as it is, and not as the device sees it. `left_mah`: until empty, at this temperature and age."""
+
+    state_of_charge: float
+    left_mah: float
+    used_mah: float
+    open_circuit_mv: float
+    temperature_c: float
+    health: float
+    cycles: float
+
+
 class Supply(Protocol):
     """Feeds one device."""
 
@@ -46,6 +61,18 @@ class Supply(Protocol):
 
     def level_percent(self) -> float | None:
         """The state of charge, 0 to 100, or None for a mains supply."""
+
+    def time_left(self, now_ms: int) -> TimeLeft | None:
+        """How long the battery will last by the device's own gauge; None where it cannot tell."""
+
+    def true_state(self) -> BatteryTruth | None:
+        """What is really in the battery, for the ground truth; None for a mains supply."""
+
+    def snapshot(self) -> dict[str, Any] | None:
+        """All that changes, ready for JSON; None for a mains supply."""
+
+    def restore(self, state: Mapping[str, Any]) -> bool:
+        """Take up a snapshot; False, and nothing is changed, if it is of another battery: a new one was put in."""
 
 
 class MainsSupply:
@@ -70,3 +97,19 @@ class MainsSupply:
     def level_percent(self) -> float | None:
         """None: there is no battery."""
         return None
+
+    def time_left(self, now_ms: int) -> TimeLeft | None:  # noqa: ARG002 - at any time
+        """None: there is no battery."""
+        return None
+
+    def true_state(self) -> BatteryTruth | None:
+        """None: there is no battery."""
+        return None
+
+    def snapshot(self) -> dict[str, Any] | None:
+        """None: there is nothing that changes."""
+        return None
+
+    def restore(self, state: Mapping[str, Any]) -> bool:  # noqa: ARG002 - whatever it was
+        """False: it was a battery's."""
+        return False

@@ -4,7 +4,9 @@
      "values":[["temperature",23.7,"Cel"]]}
 
 `taken_at_ms` is the device's time (see `sensors.reading.Reading`), `at_ms` true time; it is missing in lines that were
-completed from the flash after a crash. A torn last line is cut off when the file is opened again.
+completed from the flash after a crash. `battery` is what was really in the cell (`firmware_sim.supply.BatteryTruth`),
+beside what the device reported of it; mains devices and completed lines have none. A torn last line is cut off when the
+file is opened again.
 """
 
 import io
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from firmware_sim.supply import BatteryTruth
 from sensors.reading import Reading, Value
 
 
@@ -35,6 +38,7 @@ class TruthLine(msgspec.Struct, frozen=True, omit_defaults=True):
     synced: bool
     values: tuple[Value, ...]
     at_ms: int | None = None
+    battery: BatteryTruth | None = None
 
 
 class _Newest(msgspec.Struct):
@@ -63,15 +67,15 @@ class TruthFile:
                 self._read_back(path)
             self._file = path.open("ab", buffering=0)
 
-    def observe(self, reading: Reading, at_ms: int) -> None:
-        """A device measured this; written by the next `flush`."""
-        self._add(reading, at_ms)
+    def observe(self, reading: Reading, at_ms: int, battery: BatteryTruth | None = None) -> None:
+        """A device measured this, with this in its battery; written by the next `flush`."""
+        self._add(reading, at_ms, battery)
 
     def complete(self, held: Iterable[Reading]) -> None:
         """Add those of these readings, in order, that a kill kept out of the file."""
         for reading in held:
             if (reading.boot, reading.seq) > self._newest.get(reading.device, (-1, -1)):
-                self._add(reading, None)
+                self._add(reading, None, None)
         self._newest.clear()
         self.flush()
 
@@ -87,11 +91,18 @@ class TruthFile:
         if self._file is not None:
             self._file.close()
 
-    def _add(self, reading: Reading, at_ms: int | None) -> None:
+    def _add(self, reading: Reading, at_ms: int | None, battery: BatteryTruth | None) -> None:
         if self._file is None:
             return
         line = TruthLine(
-            reading.device, reading.boot, reading.seq, reading.taken_at_ms, reading.synced, reading.values, at_ms
+            reading.device,
+            reading.boot,
+            reading.seq,
+            reading.taken_at_ms,
+            reading.synced,
+            reading.values,
+            at_ms,
+            battery,
         )
         self._lines.append(_encoder.encode(line) + b"\n")
 

@@ -25,7 +25,8 @@ from heapq import heappop, heappush
 
 import msgspec
 
-from firmware_sim.build import build_fleet
+from firmware_sim.build import SupplyOf, build_fleet
+from firmware_sim.build_power import build_supply
 from firmware_sim.config import FleetConfig
 from firmware_sim.device import Device, Publish
 from firmware_sim.device_radio import Air
@@ -86,16 +87,22 @@ class VirtualReport:
 
 
 def run_virtual(
-    config: FleetConfig, for_ms: int, write: Callable[[bytes], object], stopped: Callable[[], bool] = lambda: False
+    config: FleetConfig,
+    for_ms: int,
+    write: Callable[[bytes], object],
+    stopped: Callable[[], bool] = lambda: False,
+    supply_of: SupplyOf = build_supply,
 ) -> VirtualReport:
     """Run the fleet for `for_ms` of its own time; `write` gets whole lines. Raises `FleetError`, and what it raises."""
-    return _VirtualFleet(config.model_copy(update={"speed": 1.0}), write).run(for_ms, stopped)
+    return _VirtualFleet(config.model_copy(update={"speed": 1.0}), write, supply_of).run(for_ms, stopped)
 
 
 class _VirtualFleet:
     """One run."""
 
-    def __init__(self, config: FleetConfig, write: Callable[[bytes], object]) -> None:
+    def __init__(
+        self, config: FleetConfig, write: Callable[[bytes], object], supply_of: SupplyOf = build_supply
+    ) -> None:
         self._config = config
         self._write = write
         self._start_ms = round(config.virtual_start.timestamp() * 1000)
@@ -105,7 +112,9 @@ class _VirtualFleet:
         # (when, device, 0 for an event or 1 for an alarm, number, event): events of an instant come before its alarms.
         self._heap: list[tuple[int, int, int, int, _Event | None]] = []
         self._events = 0
-        self.devices = build_fleet(config, self._flash, _nobody, first_boot=FIRST_BOOT, started_ms=self._start_ms)
+        self.devices = build_fleet(
+            config, self._flash, _nobody, first_boot=FIRST_BOOT, started_ms=self._start_ms, supply_of=supply_of
+        )
         self._alarms: list[int | None] = [None] * len(self.devices)
         self._inboxes = [
             DeviceInbox(device.spec.name, self._take, answers=device.spec.sender.acknowledge is Acknowledge.GATEWAY)

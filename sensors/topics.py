@@ -19,6 +19,7 @@ class Kind(StrEnum):
     STATE = "state"
     ACK = "ack"
     RESEND = "resend"
+    ALERT = "alert"
 
 
 class TopicError(ValueError):

@@ -68,6 +68,7 @@ SHELL_MODULES: Final = (
     "edge/access/gate.py",
     "edge/access/requires.py",
     "edge/access/service.py",
+    "edge/alerts/api.py",
     "edge/api.py",
     "edge/api_access.py",
     "edge/api_data.py",

@@ -2,6 +2,7 @@
 
     tidegate edge|cloud|broker run           one part alone, in the foreground, until SIGTERM or Ctrl-C
     tidegate sensors run                     the same for the fleet, with options of its own (tidegate.sensors_cli)
+    tidegate battery forecast                how long a fleet's batteries will last (tidegate.battery_cli)
     tidegate edge status|ledger|quarantine   questions to a gateway's store (tidegate.edge_cli)
     tidegate demo                            all parts at once (tidegate.demo.cli)
     tidegate outage ...                      recordings of outages (tidegate.outage.cli)
@@ -54,6 +55,7 @@ GROUPS: Final = (
         "tidegate.demo.cli",
     ),
     _Group("sensors", "The fleet of simulated devices.", None, "tidegate.sensors_cli"),
+    _Group("battery", "Batteries: how long those of a fleet will last.", None, "tidegate.battery_cli"),
     _Group("edge", "The gateway: run it, or ask its store.", part="edge", module="tidegate.edge_cli"),
     _Group("cloud", "The embedded cloud, for development and small sites.", part="cloud"),
     _Group("broker", "The embedded MQTT broker, for the demo only.", part="broker"),

@@ -7,11 +7,11 @@ expected, what was found); a secret never appears in an error or in `effective`.
   text that the key does not take as it stands is read as a TOML value (`[1, 2]`, `{ a = 1 }`).
 - Secrets from files: for any key `x` that has no sibling `x_file` of its own, `x_file = "/run/secrets/x"` (in the file
   or the environment) reads `x` from that file, without its line end.
+- `include = ["other.toml"]` at the top of a file reads others below it (`tidegate.includes`).
 - Relative paths count from the working directory, as everywhere on a command line.
 """
 
 import difflib
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,17 +23,15 @@ from pydantic_core import ErrorDetails
 
 from edge.masking import SECRET_NAME, effective, without_password
 from tidegate.errors import ConfigError, Problem
+from tidegate.includes import KeyPath, Table, Tables, read_with_includes
 
 _FILE_SUFFIX: Final = "_file"
 _FOUND_CHARS_MAX: Final = 60  # an error is one line: a pasted document is cut
 _SECRET_BYTES_MAX: Final = 64 * 1024  # no secret is longer; /dev/zero as a secret's file must not fill the memory
-_TOML_LINE: Final = re.compile(r"^(?P<what>.*?) \(at line (?P<line>\d+), column \d+\)$", re.DOTALL)
 
 __all__ = ["effective", "field_keys", "load", "models_in"]
 
 Config = TypeVar("Config", bound=BaseModel)
-Table = dict[str, Any]
-KeyPath = tuple[str, ...]
 
 
 def load(model: type[Config], section: str, path: Path | None, environ: Mapping[str, str]) -> Config:
@@ -70,7 +68,8 @@ class _Loader(Generic[Config]):
         self._model = model
         self._prefix = prefix
         self._file = str(path) if path is not None else "configuration"
-        self._table: Table = _read_toml(path) if path is not None else {}
+        self._read = Tables() if path is None else read_with_includes(path)
+        self._table = self._read.table
         self._variables: dict[KeyPath, str] = {}
         self._problems: list[Problem] = []
 
@@ -139,7 +138,8 @@ class _Loader(Generic[Config]):
     def _source(self, key: KeyPath) -> str:
         named = tuple(part for part in key if not part.isdecimal())
         ends = range(len(named), 0, -1)
-        return next((self._variables[named[:end]] for end in ends if named[:end] in self._variables), self._file)
+        variable = next((self._variables[named[:end]] for end in ends if named[:end] in self._variables), None)
+        return variable or self._read.origin(key) or self._file
 
     def _problem(self, error: ErrorDetails) -> Problem:
         """One pydantic error as one line. `loc` holds keys and list places, and tags of unions, which are no keys."""
@@ -156,22 +156,6 @@ class _Loader(Generic[Config]):
             return Problem(source, key, wanted)
         expected = f"expected {wanted}" if message.startswith("Input should be ") else wanted
         return Problem(source, key, f"{expected}, found {_found(place, error['input'])}")
-
-
-def _read_toml(path: Path) -> Table:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        problem = Problem(str(path), "", "no such file; give --config an existing TOML file")
-    except UnicodeDecodeError as error:
-        problem = Problem(str(path), "", f"expected UTF-8 text, found another encoding at byte {error.start}")
-    except OSError as error:
-        problem = Problem(str(path), "", f"cannot be read: {error.strerror or error}")
-    except tomllib.TOMLDecodeError as error:
-        at_line = _TOML_LINE.match(str(error))
-        source, what = (f"{path}:{at_line['line']}", at_line["what"]) if at_line else (str(path), str(error))
-        problem = Problem(source, "", f"not valid TOML: {what}")
-    raise ConfigError((problem,))
 
 
 def _from_text(field: FieldInfo | None, text: str) -> Any:

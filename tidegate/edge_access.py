@@ -22,11 +22,14 @@ from edge.access.errors import NotThere
 from edge.access.records import FILE_NAME
 from edge.access.roles import Scope
 from edge.access.settings import ServerTls
+from edge.alerts.api import alert_document, alert_page
+from edge.alerts.book import Listed
 from edge.config import EdgeConfig
 from edge.desk import STORE_FILE, Desk
 from edge.quarantine import item_document
 from edge.status import ledger_status, store_status
 from edge.store import StoreError, StoreLocked, StoreTooNew
+from sensors.alerts import Severity
 from sensors.clock import SystemClock
 from tidegate.edge_accounts import accounts, base_url
 from tidegate.errors import ConfigError, FrontDoorError, Problem, TakenError
@@ -67,6 +70,12 @@ class Access(Protocol):
 
     def purge(self, item_ids: Sequence[int] | None) -> Document:
         """`purged`: how many went. None: all."""
+
+    def alerts(self, state: str, severity: Severity | None, limit: int) -> Document:
+        """`total`, and `items`, the newest first."""
+
+    def acknowledge(self, alert_id: int, by: str) -> Document:
+        """The alert. Raises `GatewayError` if there is none."""
 
 
 @contextlib.contextmanager
@@ -156,6 +165,13 @@ class _ByHttp:
             "POST", "/quarantine/purge", body={"all": True} if item_ids is None else {"ids": list(item_ids)}
         )
 
+    def alerts(self, state: str, severity: Severity | None, limit: int) -> Document:
+        wanted = {"state": state, "limit": str(limit)} | ({"severity": severity.value} if severity else {})
+        return self._ask("GET", "/alerts", wanted)
+
+    def acknowledge(self, alert_id: int, by: str) -> Document:
+        return self._ask("POST", f"/alerts/{alert_id}/acknowledge", body={"by": by})
+
     def _ask(
         self, method: str, path: str, query: dict[str, str] | None = None, *, body: Document | None = None
     ) -> Document:
@@ -231,3 +247,13 @@ class _ByFile:
 
     def purge(self, item_ids: Sequence[int] | None) -> Document:
         return {"purged": self._desk.quarantine.purge(item_ids)}
+
+    def alerts(self, state: str, severity: Severity | None, limit: int) -> Document:
+        page = alert_page(self._desk.alerts.book, Listed(state, severity, limit=limit))
+        return page.model_dump(mode="json")
+
+    def acknowledge(self, alert_id: int, by: str) -> Document:
+        row = self._desk.alerts.book.acknowledge(alert_id, by, SystemClock().wall_ms())
+        if row is None:
+            raise GatewayError(f"there is no alert {alert_id}")
+        return alert_document(row).model_dump(mode="json")

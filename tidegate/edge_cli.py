@@ -3,6 +3,7 @@
     explain TOPIC PAYLOAD                  what a message would become, and which rule takes it
     status [--watch]                       how things stand
     ledger                                 is everything that was ever acknowledged in the cloud
+    alerts list|ack                        what needs somebody
     quarantine list|show|retry|purge       what could not be accepted
     user, token, setup-link                who may ask (tidegate.edge_accounts)
 
@@ -24,6 +25,7 @@ from sensors.clock import SystemClock
 from tidegate import edge_accounts, edge_tables
 from tidegate.edge_access import Access, Document, access, wait_s
 from tidegate.edge_accounts import gateway_settings as _settings
+from tidegate.edge_alerts import alerts
 from tidegate.errors import EXIT_FAILED
 from tidegate.options import ConfigOption
 
@@ -31,6 +33,7 @@ WATCH_EVERY_S = 1.0  # the gateway's rates are measured by looks about a second 
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 quarantine = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(alerts, name="alerts", help="What needs somebody: list, ack.")
 app.add_typer(quarantine, name="quarantine", help="What could not be accepted: list, show, retry, purge.")
 app.add_typer(edge_accounts.user, name="user", help="Accounts of people: add, list, passwd, remove.")
 app.add_typer(edge_accounts.token, name="token", help="Tokens of programs: add, list, revoke.")

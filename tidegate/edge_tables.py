@@ -47,7 +47,7 @@ def print_explanation(console: Console, told: Explanation) -> None:
         console.print(Text("goes to quarantine: ") + plain(told.problem))
         return
     if not told.readings:
-        console.print("no readings: the state of a device")
+        console.print("no readings: the state or an alert of a device")
         return
     table = Table("boot", "seq", "time (UTC)", "time from", "value", "", "unit")
     for each in told.readings:

@@ -51,6 +51,10 @@ class ConfigError(FrontDoorError):
         super().__init__("\n".join(str(problem) for problem in problems))
 
 
+EXTRAS = {"numpy": "forecast", "matplotlib": "forecast", "ray": "ray"}
+"""Packages that not every installation has, by the extra that brings them: a gateway on a small board needs none."""
+
+
 class MissingPackageError(FrontDoorError):
     """A command whose packages are not installed. `package` is the import that failed."""
 
@@ -58,7 +62,8 @@ class MissingPackageError(FrontDoorError):
 
     def __init__(self, package: str) -> None:
         self.package = package
-        super().__init__(f"this command needs the Python package {package!r}; install it, or install tidegate again")
+        remedy = f"pip install 'tidegate[{EXTRAS[package]}]'" if package in EXTRAS else "install it, or tidegate again"
+        super().__init__(f"this command needs the Python package {package!r}: {remedy}")
 
 
 class TakenError(FrontDoorError):

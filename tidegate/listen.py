@@ -17,6 +17,7 @@ import aiomqtt
 import typer
 
 from edge.config import MqttSettings, MqttVersion
+from sensors.alerts import decode_device_alert, decode_device_alerts
 from sensors.clock import SystemClock
 from sensors.messages import MessageError, State, decode_ack, decode_resend, decode_state
 from sensors.reading import Reading
@@ -84,7 +85,19 @@ def _describe(where: Topic, payload: bytes, at_ms: int) -> list[Seen]:
             ranges = decode_resend(payload).ranges
             text = ", ".join(f"boot {boot} seqs {first} to {last}" for boot, first, last in ranges)
             return [Seen(at_ms, name, where.kind, text, json.loads(payload))]
+        case Kind.ALERT:
+            return [Seen(at_ms, name, where.kind, _alert_text(payload), json.loads(payload))]
     raise TopicError(f"kind {where.kind} is not shown")
+
+
+def _alert_text(payload: bytes) -> str:
+    said = decode_device_alert(payload)
+    if said is not None:
+        return f"{said.state} {said.alert} ({said.severity}) {said.message}".rstrip()
+    told = decode_device_alerts(payload)
+    active = [f"{each.rule} ({each.severity}) {each.message}" for each in told.active]
+    cleared = [f"cleared {each.rule}" for each in told.cleared]
+    return "; ".join([f"{told.active_count} active, says {told.gateway}", *active, *cleared])
 
 
 def _reading_text(reading: Reading) -> str:

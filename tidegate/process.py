@@ -48,14 +48,19 @@ async def until_stopped(work: Coroutine[Any, Any, None], stop: asyncio.Event) ->
 
 
 @contextlib.contextmanager
-def named_by_kind(taken: tuple[type[Exception], ...], misconfigured: tuple[type[Exception], ...]) -> Iterator[None]:
-    """Turn a room's own errors into `TakenError` and `ConfigError`, with their words, also out of a task group."""
+def named_by_kind(
+    taken: tuple[type[Exception], ...], misconfigured: tuple[type[Exception], ...], source: str = ""
+) -> Iterator[None]:
+    """Turn a room's own errors into `TakenError` and `ConfigError`, with their words, also out of a task group.
+
+    `source`: the configuration file, which the room does not know.
+    """
     try:
         yield
     except* taken as group:
         raise TakenError(str(_root(group))) from group
     except* misconfigured as group:
-        raise ConfigError((Problem("", "", str(_root(group))),)) from group
+        raise ConfigError((Problem(source, "", str(_root(group))),)) from group
 
 
 def explain(error: BaseException) -> tuple[int, str]:

@@ -61,6 +61,7 @@ def run(
     log_level: LogLevelOption = LogLevel.INFO,
 ) -> None:
     """The fleet of simulated devices. Runs until SIGTERM or Ctrl-C, or as long as --for says."""
+    from firmware_sim.build import check_fleet
     from firmware_sim.config import FleetConfig
     from tidegate import logs
     from tidegate.config import effective, load
@@ -76,9 +77,11 @@ def run(
     if factor is not None:
         settings = settings.model_copy(update={"speed": factor})
     if check_config:
+        with named_by_kind(part.taken, part.misconfigured, source=str(config or "")):
+            check_fleet(settings)
         typer.echo(json.dumps(effective(settings), indent=2))
         return
-    with named_by_kind(part.taken, part.misconfigured):
+    with named_by_kind(part.taken, part.misconfigured, source=str(config or "")):
         if out is not None and for_s is not None:
             run_until_signal(lambda stop: _run_virtual(settings, for_s, out, stop))
         else:

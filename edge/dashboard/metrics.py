@@ -7,6 +7,7 @@ so the number of series is fixed.
 from collections.abc import Iterator, Mapping
 
 from edge.status import GatewayStatus, LinkStatus
+from sensors.alerts import Severity
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _LABEL_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
@@ -14,7 +15,8 @@ _LABEL_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 def metrics_text(status: GatewayStatus, streams: int) -> str:
     """Everything, ended by a line feed. `streams`: live streams that are open."""
-    return "".join([*_readings(status), *_forward(status), *_links(status), *_process(status, streams)])
+    parts = _readings(status), _forward(status), _links(status), _alerts(status), _process(status, streams)
+    return "".join(text for part in parts for text in part)
 
 
 def _metric(name: str, kind: str, words: str, *samples: tuple[Mapping[str, str], float | int | None]) -> str:
@@ -94,6 +96,20 @@ def _links(status: GatewayStatus) -> Iterator[str]:
         "Connections to a broker that had forgotten the session.",
         ({}, status.sessions_lost),
     )
+
+
+def _alerts(status: GatewayStatus) -> Iterator[str]:
+    alerts = status.alerts
+    yield _metric(
+        "tidegate_alerts_active",
+        "gauge",
+        "Active alerts by severity.",
+        *(({"severity": severity.value}, getattr(alerts, severity.value)) for severity in Severity),
+    )
+    yield _metric(
+        "tidegate_alerts_unacknowledged", "gauge", "Alerts that nobody has acknowledged.", ({}, alerts.unacknowledged)
+    )
+    yield _metric("tidegate_alerts_raised_total", "counter", "Alerts that were raised.", ({}, alerts.raised))
 
 
 def _process(status: GatewayStatus, streams: int) -> Iterator[str]:

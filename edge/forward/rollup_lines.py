@@ -2,6 +2,7 @@
 
     reading_60s,device=DEVICE,site=SITE temperature_Cel_count=6i,temperature_Cel_min=...,_max,_mean,_last,_sum TIME
 
+Where `windows.quantiles` asks for them there are fields like `temperature_Cel_p50` and `temperature_Cel_p95`, too.
 One point is one window of one device. Its measurement is that of the readings and the window's size (`reading_60s`): a
 query that forgets a filter then never adds up windows of two sizes, or windows and readings, and each size can be
 given a retention of its own. Its timestamp is the window's start. A text has the fields `_text_count` and `_text_last`
@@ -34,6 +35,11 @@ class RollupEncoder:
         return f"{head} {fields} {entry.start_ms * NS_PER_MS}\n"
 
 
+def quantile_field(share: float) -> str:
+    """The end of a quantile's field: 0.5 is `p50`, 0.999 is `p99_9`."""
+    return f"p{share * 100:.10g}".replace(".", "_")
+
+
 def _fields(summary: Summary) -> str:
     name = escape_tag(column(Value(summary.name, summary.last, summary.unit)))
     if isinstance(summary.last, str):
@@ -42,6 +48,8 @@ def _fields(summary: Summary) -> str:
         f"{name}_count={summary.count}i,{name}_min={summary.low!r},{name}_max={summary.high!r},"
         f"{name}_last={summary.last!r}"
     )
+    for share, number in summary.quantiles:
+        fields += f",{name}_{quantile_field(share)}={number!r}"
     if summary.total is None:  # beyond a double: InfluxDB would refuse the whole line
         return fields
     return f"{fields},{name}_mean={summary.mean!r},{name}_sum={summary.total!r}"

@@ -11,6 +11,7 @@ from edge.mapping.filters import parse_filter
 from edge.mapping.mapper import Mapper
 from edge.mapping.rules import MappingRule
 from edge.mapping.sparkplug import Nodes
+from sensors.alerts import decode_device_alert
 from sensors.messages import MessageError, decode_state
 from sensors.reading import Value
 from sensors.senml import PayloadError, decode
@@ -106,8 +107,11 @@ def _native(root: str, text: str, payload: bytes, received_at_ms: int) -> Explan
         if topic.kind is Kind.STATE:
             decode_state(payload)
             return told
+        if topic.kind is Kind.ALERT:
+            decode_device_alert(payload)
+            return told
         if topic.kind is not Kind.READING:
-            raise TopicError(f"kind {topic.kind} is not sent to a gateway: expected reading or state")
+            raise TopicError(f"kind {topic.kind} is not sent to a gateway: expected reading, state or alert")
         readings = decode(payload, device=topic.device, received_at_ms=received_at_ms)
     except (TopicError, PayloadError, MessageError) as error:
         return replace(told, problem=str(error))

@@ -176,7 +176,7 @@ def check_rules(rules: Sequence[MappingRule], root: str) -> None:
 
 def native_filters(root: str) -> list[TopicFilter]:
     """What the gateway's own devices publish to."""
-    return [parse_filter(subscription(kind, root)) for kind in (Kind.READING, Kind.STATE)]
+    return [parse_filter(subscription(kind, root)) for kind in (Kind.READING, Kind.STATE, Kind.ALERT)]
 
 
 def subscriptions(rules: Sequence[MappingRule], root: str) -> list[str]:

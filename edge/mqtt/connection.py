@@ -62,7 +62,7 @@ class MqttConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._heard_at_s = loop.time()
         self._next_id = 0
-        self._inflight: set[int] = set()
+        self._inflight: dict[int, Callable[[], None] | None] = {}  # packet id -> who is told of its PUBACK
         self._inflight_max = INFLIGHT_MAX
         self.session_present = False
         self.heard_bytes = 0
@@ -76,10 +76,13 @@ class MqttConnection(asyncio.Protocol):
         if self._transport is not None and not self._lost.done():
             self._transport.write(b"".join(map(puback, packet_ids)))
 
-    def publish(self, topic: str, payload: bytes) -> bool:
+    def publish(
+        self, topic: str, payload: bytes, *, retain: bool = False, acknowledged: Callable[[], None] | None = None
+    ) -> bool:
         """Publish at QoS 1; False if too many wait for the broker's PUBACK, or the connection is gone.
 
-        What waits when the connection ends is not sent again: an `ack` or `resend` is said anew at the next contact.
+        `acknowledged` is called when the broker has it. What waits when the connection ends is not sent again: an
+        `ack` or `resend` is said anew at the next contact.
         """
         if self._transport is None or self._lost.done() or len(self._inflight) >= self._inflight_max:
             return False
@@ -87,8 +90,8 @@ class MqttConnection(asyncio.Protocol):
             self._next_id = self._next_id % (SUBSCRIBE_ID - 1) + 1
             if self._next_id not in self._inflight:
                 break
-        self._inflight.add(self._next_id)
-        self._transport.write(self._codec.publish(topic, payload, self._next_id))
+        self._inflight[self._next_id] = acknowledged
+        self._transport.write(self._codec.publish(topic, payload, self._next_id, retain=retain))
         return True
 
     @property
@@ -156,7 +159,9 @@ class MqttConnection(asyncio.Protocol):
     def _take(self, first: int, body: bytes) -> None:
         kind = first >> 4
         if kind == PUBACK:
-            self._inflight.discard(puback_id(body))
+            acknowledged = self._inflight.pop(puback_id(body), None)
+            if acknowledged is not None:
+                acknowledged()
         elif kind == PINGRESP and self._pinged_at_s is not None:
             self.round_trip_s, self._pinged_at_s = self._heard_at_s - self._pinged_at_s, None
         elif kind == CONNACK and not self._connack.done():

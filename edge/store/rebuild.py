@@ -14,7 +14,7 @@ from edge.intervals import Intervals, IntervalsError
 from edge.store import names
 from edge.store.rows import RowCorrupt, unpack
 
-_KEPT_TOTALS = (names.DUPLICATES, names.UNDECODABLE, names.NOT_ROLLED_UP, names.SALVAGES)
+_KEPT_TOTALS = (names.DUPLICATES, names.UNDECODABLE, names.NOT_ROLLED_UP, names.SALVAGES, names.ALERTS_RAISED)
 _DELIVERED = f"{names.DELIVERED}/"
 _FORWARD_CURSORS = "SELECT name FROM cursors WHERE name LIKE 'forward/%' AND name NOT LIKE 'forward/%/%'"
 

@@ -137,6 +137,27 @@ def m0007_age_marks(db: Database) -> None:
     db.conn.execute("CREATE TABLE age_marks (at_ms INTEGER PRIMARY KEY, head INTEGER NOT NULL) STRICT")
 
 
+@migrations()
+def m0008_alerts(db: Database) -> None:
+    """Alerts, what is published of them by device, and what rules remember of a device (edge.alerts)."""
+    db.conn.execute(
+        "CREATE TABLE alerts (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, device_key INTEGER NOT NULL,"
+        " severity INTEGER NOT NULL, is_active INTEGER NOT NULL, is_known INTEGER NOT NULL,"
+        " is_open INTEGER NOT NULL, changed INTEGER NOT NULL,"
+        " body BLOB NOT NULL, crc INTEGER NOT NULL) STRICT"
+    )
+    db.conn.execute("CREATE UNIQUE INDEX alerts_open ON alerts (name) WHERE is_open = 1")
+    db.conn.execute("CREATE INDEX alerts_of_device ON alerts (device_key, changed)")
+    db.conn.execute(
+        "CREATE TABLE alert_devices (device_key INTEGER PRIMARY KEY, changed INTEGER NOT NULL,"
+        " published INTEGER NOT NULL, boot INTEGER NOT NULL, seq INTEGER NOT NULL) STRICT"
+    )
+    db.conn.execute("CREATE INDEX alerts_unpublished ON alert_devices (changed) WHERE changed > published")
+    db.conn.execute(
+        "CREATE TABLE rule_states (device_key INTEGER PRIMARY KEY, body BLOB NOT NULL, crc INTEGER NOT NULL) STRICT"
+    )
+
+
 def migrate(db: Database, path: str, wanted: Migrations = migrations) -> list[str]:
     """Bring the file up to date; the names of the migrations that ran. Raises `StoreTooNew`."""
     known = {migration.name for migration in wanted.pending(db)} | {done.name for done in wanted.applied(db)}

@@ -147,7 +147,7 @@ class WindowTables:
 
     # -- the log of rollups
 
-    def append(self, emitted: Sequence[tuple[WindowKey, Window]]) -> None:
+    def append(self, emitted: Sequence[tuple[WindowKey, Window]], quantiles: tuple[float, ...] = ()) -> None:
         """Append one rollup for each window to the log of its size."""
         heads: dict[int, int] = {}
         rows = []
@@ -155,7 +155,7 @@ class WindowTables:
             size_s = key.size_s
             row_id = heads[size_s] = (heads.get(size_s) or self.head(size_s)) + 1
             ordered = sorted(window.series.items(), key=lambda item: (item[0][0], item[0][1] or "", item[0][2]))
-            body = _encoder.encode([stats.summary() for _, stats in ordered])
+            body = _encoder.encode([stats.summary(quantiles) for _, stats in ordered])
             crc = _rollup_crc(size_s, row_id, key.device_key, key.start_ms, body)
             rows.append((size_s, row_id, key.device_key, key.start_ms, body, crc))
         self._store.run_many("INSERT INTO rollups VALUES (?, ?, ?, ?, ?, ?)", rows)

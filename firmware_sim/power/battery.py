@@ -18,13 +18,13 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from firmware_sim.power.cells import CellSpec, cell
+from firmware_sim.power.cells import REFERENCE_C, CellSpec, cell
 from firmware_sim.power.errors import PowerValueError
 from firmware_sim.power.ledger import Account, EnergyLedger
 from firmware_sim.power.models import BatteryModel, is_empty, state_of_charge
+from firmware_sim.power.roots import falling_root
 from firmware_sim.power.units import MS_PER_YEAR, NJ_PER_J, UC_PER_MAH
 
-REFERENCE_C = 20.0  # the catalogue's temperature
 END_OF_LIFE_FADE = 0.2  # a cell counts as worn out at 80 % of its capacity
 WINDOW_MIN = 1e-3  # a cell aged or frozen to nothing keeps this share, so that its voltage stays defined
 
@@ -114,6 +114,22 @@ class Battery:
     def remaining_mah(self) -> float:
         """Usable charge left."""
         return self.state_of_charge * self._window * self.spec.capacity_mah
+
+    def mah_above_brownout(self, pulse_ma: float) -> float:
+        """Return the charge left until a pulse of so much current browns the device out, as warm and old as it is now.
+
+        The voltage under the pulse falls with the charge, so the place on the curve is found by bisection.
+        """
+
+        def spare_mv(gone: float) -> float:
+            share = 1 - gone * self._usable_share
+            ohm, _ = self._ohms(share)
+            return self._open_at(share) - pulse_ma * ohm - self.brownout_mv
+
+        if spare_mv(0.0) <= 0:
+            return 0.0
+        reserve = 1 - falling_root(spare_mv, 0.0, 1.0) if spare_mv(1.0) < 0 else 0.0
+        return max(0.0, self.state_of_charge - reserve) * self._window * self.spec.capacity_mah
 
     @property
     def charge_lost_mah(self) -> float:
@@ -286,12 +302,11 @@ class Battery:
         spec = self.spec
         warmer_k = temperature_c - REFERENCE_C
         self._temperature_c = temperature_c
-        doublings = warmer_k / spec.self_discharge_doubling_k
-        self._leak_ma = spec.capacity_mah * spec.self_discharge_per_year * 3.6e6 / MS_PER_YEAR * 2.0**doublings
+        self._leak_ma = spec.leak_ma(temperature_c)
         self._temperature_mv = spec.temperature_mv_per_k * warmer_k
         self._capacity_factor = spec.capacity_factor(temperature_c)
         self._cell_resistance_factor = spec.resistance_factor(temperature_c)
-        self._ageing_speed = 2.0 ** (warmer_k / spec.ageing.doubling_k) if spec.ageing else 0.0
+        self._ageing_speed = spec.ageing.speed(temperature_c) if spec.ageing else 0.0
         self._set_floor()
         self._open_mv = self._open_at(self._share())
 
@@ -309,6 +324,8 @@ class Battery:
         """Return the changing part, of plain numbers, ready for JSON; cell and device stay the constructor's."""
         return {
             "cell": self.spec.name,
+            "kind": type(self.model).__name__,
+            "capacity_mah": self.spec.capacity_mah,
             "model": self.model.snapshot(),
             "ledger": self.ledger.snapshot(),
             "cell_loss": self._cell_loss.snapshot(),
@@ -321,8 +338,10 @@ class Battery:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up a snapshot of a battery built in the same way. Raises PowerValueError when it is of another cell."""
-        if state.get("cell") != self.spec.name:
-            raise PowerValueError("snapshot.cell", self.spec.name, state.get("cell"))
+        built = {"cell": self.spec.name, "kind": type(self.model).__name__, "capacity_mah": self.spec.capacity_mah}
+        for key, expected in built.items():
+            if state.get(key) != expected:
+                raise PowerValueError(f"snapshot.{key}", str(expected), state.get(key))
         self.model.restore(state["model"])
         self.ledger = EnergyLedger.restored(state["ledger"])
         self._cell_loss = Account.restored(state["cell_loss"])

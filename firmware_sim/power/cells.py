@@ -16,7 +16,10 @@ from firmware_sim.power.kibam import KibamModel
 from firmware_sim.power.models import BatteryModel, IdealModel, PeukertModel, checked
 from firmware_sim.power.rakhmatov import RakhmatovModel
 from firmware_sim.power.roots import falling_root
+from firmware_sim.power.units import MS_PER_HOUR, MS_PER_YEAR
 from firmware_sim.power.voltage import ShepherdCurve, Table, TableCurve, VoltageCurve
+
+REFERENCE_C = 20.0  # the catalogue's temperature
 
 MODEL_PARAMETERS = {
     "ideal": (),
@@ -50,6 +53,10 @@ class Ageing:
     fade_per_year: float
     doubling_k: float
     resistance_growth: float
+
+    def speed(self, temperature_c: float) -> float:
+        """Return how many times as fast as at the reference the calendar part goes."""
+        return float(2.0 ** ((temperature_c - REFERENCE_C) / self.doubling_k))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +102,12 @@ class CellSpec:
         if name == "rakhmatov":
             return RakhmatovModel(self.capacity_mah, **given, state_of_charge=state_of_charge)
         return IdealModel(self.capacity_mah, state_of_charge)
+
+    def leak_ma(self, temperature_c: float) -> float:
+        """Return the self-discharge as a current; it doubles every `self_discharge_doubling_k` kelvin."""
+        doublings = (temperature_c - REFERENCE_C) / self.self_discharge_doubling_k
+        at_reference_ma = self.capacity_mah * self.self_discharge_per_year * MS_PER_HOUR / MS_PER_YEAR
+        return float(at_reference_ma * 2.0**doublings)
 
     def resized(self, capacity_mah: float) -> "CellSpec":
         """Return the same chemistry in another size: n times the plates, so n times the current and 1/n the

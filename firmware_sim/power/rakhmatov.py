@@ -35,6 +35,11 @@ class RakhmatovModel:
         self.stored_uc = self.capacity_uc * state_of_charge
 
     @property
+    def rates_per_ms(self) -> tuple[float, ...]:
+        """The decay of each term, b^2 m^2."""
+        return tuple(self._rates)
+
+    @property
     def available_fraction(self) -> float:
         """1 - sigma / alpha."""
         return min(1.0, (self.stored_uc - sum(self._unavailable)) / self.capacity_uc)

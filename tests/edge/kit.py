@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
+from edge.alerts.alerts import AlertRules
 from edge.budget import StoreLimits
 from edge.desk import Desk
 from edge.desk_rules import IN_ORDER, NO_WINDOWS, DeskRules
@@ -21,6 +22,7 @@ SITE = "office"
 T0_MS = 1_700_000_000_000
 DEVICE_LIMITS = Limits()
 STORE_LIMITS = StoreLimits()
+NO_ALERT_RULES = AlertRules()
 
 
 def reading(seq: int, *, device: str = "d1", boot: int = 1, value: float | bool | str | None = None) -> Reading:
@@ -44,6 +46,7 @@ def open_desk(
     mapping: Sequence[MappingRule] = (),
     limits: Limits = DEVICE_LIMITS,
     budget: StoreLimits = STORE_LIMITS,
+    alerts: AlertRules = NO_ALERT_RULES,
 ) -> Desk:
     """A gateway's core over a store in `data_dir`."""
     rules = DeskRules(
@@ -55,5 +58,6 @@ def open_desk(
         mapper=Mapper(mapping),
         limits=limits,
         budget=budget,
+        alerts=alerts,
     )
     return Desk(data_dir, Random(1), rules)

@@ -13,7 +13,7 @@ from tests.firmware_sim.worlds import World, spec
 HOUR_MS = 3_600_000
 
 
-def supply(cell: str = "2xaa-alkaline", board_name: str = "esp32-wifi", charge: float = 1.0) -> BatterySupply:
+def supply(cell: str = "2xaa-alkaline", board_name: str = "esp32-wifi", charge: float = 1.0) -> BatterySupply[Battery]:
     the_board = board(board_name)
     return BatterySupply(Battery(cell, state_of_charge=charge, brownout_mv=the_board.brownout_mv), the_board)
 

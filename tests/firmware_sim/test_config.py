@@ -53,7 +53,7 @@ def test_the_smallest_fleet_has_defaults_for_everything_else() -> None:
         ({"group": {"sensors": [TEMPERATURE] * 2}}, ("devices", 0), "each name once"),
         ({"group": {"outbox": {"bytes_max": 100}}}, ("devices", 0, "outbox", "bytes_max"), "equal to 4096"),
         ({"group": {"outbox": {"policy": "drop"}}}, ("devices", 0, "outbox", "policy"), "'drop-oldest'"),
-        ({"group": {"sensors": []}}, ("devices", 0, "sensors"), "expected 1 to 62 sensors, found 0"),
+        ({"group": {"sensors": []}}, ("devices", 0, "sensors"), "expected 1 to 59 sensors, found 0"),
         ({"devices": [GROUP, GROUP]}, (), "expected each name once, found room more than once"),
     ],
 )
@@ -103,7 +103,7 @@ def test_what_no_catalogue_knows_is_refused_with_what_it_knows(group: dict[str, 
 def test_a_recording_that_cannot_be_read_is_refused_naming_the_sensor(tmp_path: Path) -> None:
     csv = {"kind": "csv", "file": str(tmp_path / "no.csv"), "column": "t", "time_column": "at"}
     with pytest.raises(FleetError, match=r"devices\.0\.sensors\.0: .*no\.csv"):
-        build(fleet(group={"sensors": [{"name": "t", "signal": csv}]}))
+        build(fleet(group={"sensors": [{"name": "t", "unit": "Cel", "signal": csv}]}))
 
 
 def test_names_are_numbered_and_filled_so_that_they_sort() -> None:
@@ -139,7 +139,11 @@ def test_every_kind_of_signal_measures_and_a_seed_repeats_it() -> None:
             "quantity": "temperature",
             "signal": {"kind": "daily", "mean": 21, "amplitude": 3, "noise": 1},
         },
-        {"name": "level", "signal": {"kind": "walk", "start": 5, "step_per_sqrt_s": 1, "low": 0, "high": 10}},
+        {
+            "name": "level",
+            "unit": "m",
+            "signal": {"kind": "walk", "start": 5, "step_per_sqrt_s": 1, "low": 0, "high": 10},
+        },
         {"name": "fixed", "unit": "V", "signal": {"kind": "constant", "value": 3.3}},
     ]
     group = {"count": 2, "interval_s": 1, "sensors": sensors}
@@ -163,4 +167,4 @@ def test_the_spread_of_clocks_gives_each_device_its_own_error() -> None:
 def test_times_out_scale_with_speed_because_answers_come_in_real_time() -> None:
     (device,) = build_fleet(fleet(speed=60), Flash(MemoryMedium()), lambda *_: None, first_boot=1)
     assert device.spec.sender.ack_timeout_ms == 60 * 30_000
-    assert isinstance(device._supply, MainsSupply)
+    assert isinstance(device.supply, MainsSupply)

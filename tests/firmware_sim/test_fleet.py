@@ -15,7 +15,7 @@ from firmware_sim.status import FleetReport, FleetStatus
 from firmware_sim.truth import TruthLine
 from sensors.clock import SystemClock
 
-SENSOR = {"name": "t", "signal": {"kind": "constant", "value": 1}}
+SENSOR = {"name": "t", "unit": "Cel", "signal": {"kind": "constant", "value": 1}}
 NOBODY = 9  # the discard port: nobody listens there
 
 

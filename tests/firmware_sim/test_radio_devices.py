@@ -48,7 +48,7 @@ def test_every_radio_delivers_and_its_ledger_closes(name: str) -> None:
     assert report.measured == 144
     assert report.received >= 143
     assert report.lost == 0
-    supply = made.devices[0]._supply
+    supply = made.devices[0].supply
     assert isinstance(supply, BatterySupply)
     assert max(map(abs, supply.battery.imbalance())) < 1e-9
     booked_ms = sum(line.duration_ms for line in supply.battery.ledger.lines().values())
@@ -59,7 +59,7 @@ def test_with_a_radio_the_time_of_a_life_is_tiled_by_its_phases() -> None:
     made = _VirtualFleet(FleetConfig.model_validate(fleet(RADIOS["thread"])), len)
     made.run(DAY_MS, lambda: False)
     device = made.devices[0]
-    supply = device._supply
+    supply = device.supply
     assert isinstance(supply, BatterySupply)
     lines = supply.battery.ledger.lines()
     assert {"poll", "wake", "listen", "transmit", "sleep", "sense"} <= lines.keys()
@@ -186,7 +186,7 @@ def test_a_device_waits_for_its_duty_cycle_asleep_and_not_with_a_message_in_hand
     busy = fleet(LORA | {"sf": 12, "reading_bytes": 22}, interval_s=60, jitter_s=0)
     made = _VirtualFleet(FleetConfig.model_validate(busy), len)
     made.run(6 * HOUR_MS, lambda: False)
-    supply = made.devices[0]._supply
+    supply = made.devices[0].supply
     assert isinstance(supply, BatterySupply)
     waited = supply.battery.ledger.lines().get("airtime wait")
     assert waited is None or waited.duration_ms < 0.02 * 6 * HOUR_MS

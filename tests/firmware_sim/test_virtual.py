@@ -31,7 +31,7 @@ SCENARIO: dict[str, Any] = {
         },
     ],
 }
-GOLDEN = "818141c25c4a26a8d2be091b5ebc2c5c9886ef9ed911e22c87cf1aef142c2f87"
+GOLDEN = "9c6a0a569e5b1b419b03a9dfaf7c1fe060e8f0f0a708294ee4eb9310eb6acab5"
 
 
 def virtual(scenario: dict[str, Any], for_ms: int) -> tuple[bytes, VirtualReport]:

@@ -1,17 +1,19 @@
 """A device, its flash and a gateway in one hand: the world that the device tests and properties act on."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from random import Random
+from typing import Any
 
+from firmware_sim.days_left import TimeLeft
 from firmware_sim.device import Device, DeviceSpec, Publish
 from firmware_sim.flash import MemoryMedium
 from firmware_sim.outbox import OUTBOX_BYTES_MIN, Flash, FullPolicy
 from firmware_sim.phases import Phase
 from firmware_sim.radio.energy import EnergyPhase
 from firmware_sim.sender import SenderSpec
-from firmware_sim.supply import MainsSupply, PowerState, Supply, Timings
+from firmware_sim.supply import BatteryTruth, MainsSupply, PowerState, Supply, Timings
 from sensors.messages import Ack, LostRange, Resend, State, decode_state, encode
 from sensors.reading import Identity, Reading, Value
 from sensors.senml import decode
@@ -28,6 +30,7 @@ class BenchSupply:
         self.drawn: list[tuple[Phase, int, int]] = []
         self.fail_in: dict[Phase, PowerState] = {}
         self.level = 100.0
+        self.left: TimeLeft | None = None
         self.radio_drawn: list[EnergyPhase] = []
 
     def draw(self, phase: Phase, duration_ms: int, now_ms: int) -> PowerState:
@@ -46,6 +49,18 @@ class BenchSupply:
 
     def level_percent(self) -> float:
         return self.level
+
+    def time_left(self, now_ms: int) -> TimeLeft | None:
+        return self.left
+
+    def true_state(self) -> BatteryTruth | None:
+        return None
+
+    def snapshot(self) -> dict[str, Any] | None:
+        return None
+
+    def restore(self, state: Mapping[str, Any]) -> bool:
+        return False
 
 
 class World:

@@ -63,6 +63,11 @@ def test_a_text_has_a_count_and_a_last() -> None:
     assert found(cloud({10_000: "shut", 11_000: "open"}, **text)) == Differences()
 
 
+def test_quantiles_are_estimates_and_are_not_compared() -> None:
+    estimated: dict[str, FieldValue] = {"temperature_Cel_p50": 7.0, "temperature_Cel_p99_9": 7.0}
+    assert found(cloud({10_000: 1.0}, **rollup(1, 1.0, 1.0, 1.0, 1.0), **estimated)) == Differences()
+
+
 def test_a_run_with_an_outage_has_every_window_of_every_size() -> None:
     verdict = run(Scenario(fleet=Fleet(3, 5_000), faults_s=900, uplink=outage(100, 700, end_s=900)))
     assert verdict.passed

@@ -145,7 +145,7 @@ def test_a_missing_package_hurts_only_its_own_command(
     assert _main(capsys, "--version")[0] == 0
     code, _, err = _main(capsys, "outage", "show")
     assert code == 2
-    assert err == "error: this command needs the Python package 'matplotlib'; install it, or install tidegate again\n"
+    assert err == "error: this command needs the Python package 'matplotlib': pip install 'tidegate[forecast]'\n"
 
 
 def test_any_other_error_is_said_once_and_is_1(

@@ -15,7 +15,9 @@ from typer.testing import CliRunner
 from edge.config import EdgeConfig
 from edge.gateway import serve
 from edge.ingest import Message
+from sensors.alerts import DeviceAlert, Severity, encode_alert
 from sensors.clock import SystemClock
+from sensors.topics import Kind, build_topic
 from tests.edge.kit import SITE, T0_MS, message, open_desk, reading
 from tests.edge.mapping.kit import STATION, THERMOMETER
 from tidegate import edge_cli
@@ -188,6 +190,28 @@ def test_a_wrong_token_is_refused_in_the_gateway_s_words(running: str, tmp_path:
     other.write_text(Path(running).read_text().replace("test-only", "wrong"))
     with pytest.raises(GatewayError, match="the token is unknown"):
         ask("quarantine", "purge", "--all", "--config", str(other))
+
+
+@pytest.mark.parametrize("how", ["stopped", "running"])
+def test_alerts_are_listed_and_acknowledged(how: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    request.getfixturevalue("stopped")
+    desk = open_desk(tmp_path / "data")
+    said = DeviceAlert("door", "raised", 1, 0, Severity.CRITICAL, "open \x41")
+    desk.take_in([Message(build_topic(SITE, "d9", Kind.ALERT), encode_alert(said))], 0, T0_MS)
+    desk.close()
+    config = request.getfixturevalue(how)
+    told = ask_json("alerts", "list", "--config", config, code=1)
+    (alert,) = told["items"]
+    assert (alert["rule"], alert["source"], alert["active"]) == ("door", "device", True)
+    text = ask("alerts", "list", "--config", config, "--state", "unacknowledged", code=1)
+    assert "critical" in text
+    assert "alerts: 1" in text
+    acked = ask_json("alerts", "ack", str(alert["id"]), "--by", "Ada", "--config", config)
+    assert acked["items"][0]["acknowledged_by"] == "Ada"
+    assert "no alerts" in ask("alerts", "list", "--config", config, "--state", "unacknowledged", code=1)
+    assert ask_json("alerts", "list", "--severity", "info", "--config", config, code=1)["total"] == 0
+    with pytest.raises(GatewayError, match="there is no alert 77"):
+        ask("alerts", "ack", "77", "--config", config)
 
 
 def test_watching_looks_again_and_again(stopped: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from tidegate.replay.points import Met
 
 VIOLATIONS_MAX = 100  # of one run: the first say what is wrong, the rest only fill the memory
 IDENTITIES_SHOWN = 20
+ALERTS = "alert"  # the measurement of edge/alerts/book.py
 
 
 class Promise(StrEnum):
@@ -110,6 +111,7 @@ class History:
         self.rollups = 0
         self.corrections = 0
         self.late_marks = 0
+        self.alerts = 0
         self._now_us = now_us
         self._focus = focus
         self._tell = tell
@@ -178,7 +180,7 @@ class History:
             self._first(point, identity, account, live=live)
 
     def _beside(self, point: Point, met: Met) -> None:
-        """A rollup or a late mark. Whether a rollup is right is asked in the end: until then it may be corrected."""
+        """A rollup, a late mark or an alert. Whether a rollup is right is asked in the end: it may yet be corrected."""
         measurement, fields = point.series.measurement, point.fields
         if measurement in self._rollups or self._rollup.fullmatch(measurement):
             self._rollups.add(measurement)
@@ -194,6 +196,8 @@ class History:
             is_sane = isinstance(count, int) and isinstance(until_ms, int) and count > 0
             if not is_sane or int(str(until_ms)) * NS_PER_MS < point.time_ns:
                 self.broken(Promise.NOTHING_INVENTED, f"a late mark that marks nothing: {fields} at {point.time_ns}")
+        elif measurement == ALERTS:
+            self.alerts += met is Met.NOTHING
         else:
             self.broken(Promise.NOTHING_INVENTED, f"a point of a measurement that nobody knows: {measurement}")
 

@@ -288,6 +288,7 @@ class Run:
             rollups=history.rollups,
             corrections=history.corrections,
             late_marks=history.late_marks,
+            alerts=history.alerts,
             not_rolled_up=totals.get(NOT_ROLLED_UP, 0),
             backlog_peak=self.gateway.backlog_peak,
             disk_peak_bytes=self.gateway.disk_peak_bytes,

@@ -59,6 +59,7 @@ class Verdict:
     rollups: int
     corrections: int
     late_marks: int
+    alerts: int
     not_rolled_up: int
     backlog_peak: int
     disk_peak_bytes: int

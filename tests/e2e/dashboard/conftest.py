@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 
+from tests.e2e.dashboard.accounts import Accounts
 from tests.e2e.dashboard.stage import CHROMIUM, Stage, chromium, stage
 
 PATIENCE_MS = 15_000
@@ -65,3 +66,10 @@ def watched(scene: Stage, browser: Browser) -> Iterator[Watched]:
     context.close()
     assert opened.errors == []
     assert opened.foreign == []
+
+
+@pytest.fixture
+def accounts(scene: Stage, tmp_path: Path) -> Iterator[Accounts]:
+    opened = Accounts(tmp_path)
+    yield opened
+    opened.desk.close()

@@ -5,6 +5,7 @@ can end it and start it again on the same store and port.
 """
 
 import asyncio
+import queue
 import shutil
 import socket
 import subprocess
@@ -19,8 +20,10 @@ from paho.mqtt.enums import CallbackAPIVersion
 from playwright.sync_api import Browser, sync_playwright
 
 from edge.access.settings import Login
+from edge.alerts.rules import AlertRule, RuleKind
 from edge.config import ApiSettings, EdgeConfig, InfluxSettings, MqttSettings, StoreSettings
 from edge.gateway import serve
+from sensors.alerts import Severity
 from sensors.clock import SystemClock
 from sensors.reading import Reading
 from sensors.senml import encode
@@ -153,6 +156,17 @@ class Devices:
         """Any bytes."""
         self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(READY_S)
 
+    def retained(self, topic: str) -> bytes:
+        """What a late subscriber is told."""
+        told: queue.Queue[bytes] = queue.Queue()
+        self._client.message_callback_add(topic, lambda _client, _data, message: told.put(bytes(message.payload)))
+        self._client.subscribe(topic, qos=1)
+        try:
+            return told.get(timeout=READY_S)
+        finally:
+            self._client.message_callback_remove(topic)
+            self._client.unsubscribe(topic)
+
     def close(self) -> None:
         """Disconnect."""
         self._client.disconnect()
@@ -171,6 +185,17 @@ class Stage:
                 store=StoreSettings(data_dir=folder),
                 influx=InfluxSettings(url=f"http://127.0.0.1:{self.cloud.port}", flush_every_ms=200),
                 api=ApiSettings(port=free_port(), login=login),
+                rules=(
+                    AlertRule(
+                        name="too-warm",
+                        kind=RuleKind.THRESHOLD,
+                        value="temperature",
+                        above=80.0,
+                        hysteresis=5.0,
+                        severity=Severity.CRITICAL,
+                        message="{device} is too warm: {number:.1f} {unit}",
+                    ),
+                ),
             )
         )
         self.gateway.start()

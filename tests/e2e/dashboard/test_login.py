@@ -8,20 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
-from edge.access.desk import AccessDesk, AccessRules
-from edge.access.passwords import standard_hasher
-from edge.access.records import FILE_NAME
 from edge.access.roles import Role
 from edge.access.settings import Login
-from sensors.clock import SystemClock
+from tests.e2e.dashboard.accounts import PASSWORD, Accounts, fill
 from tests.e2e.dashboard.conftest import Watched
 from tests.e2e.dashboard.stage import Stage, stage
 from tests.e2e.dashboard.test_pages import serious
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
-PASSWORD = "a horse in the hall"
 
 
 @pytest.fixture
@@ -29,34 +25,6 @@ def scene(tmp_path: Path) -> Iterator[Stage]:
     """The stage, with a gateway that asks for a login."""
     with stage(tmp_path, login=Login.REQUIRED) as opened:
         yield opened
-
-
-class Accounts:
-    """The gateway's accounts, changed as the command line changes them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.desk = AccessDesk(
-            folder / "store" / FILE_NAME, AccessRules(), standard_hasher(), lambda n: bytes(range(n))
-        )
-
-    def add(self, name: str, role: Role) -> None:
-        self.desk.add_user(name, role, PASSWORD, SystemClock().wall_ms())
-
-    def link(self) -> str:
-        return self.desk.new_setup_link(SystemClock().wall_ms())
-
-
-@pytest.fixture
-def accounts(scene: Stage, tmp_path: Path) -> Iterator[Accounts]:
-    opened = Accounts(tmp_path)
-    yield opened
-    opened.desk.close()
-
-
-def _fill(page: Page, name: str, password: str, button: str = "Log in") -> None:
-    page.get_by_label("Name", exact=True).fill(name)
-    page.get_by_label("password").fill(password)
-    page.get_by_role("button", name=button).click()
 
 
 def _forgive(watched: Watched, status: int) -> None:
@@ -73,7 +41,7 @@ def test_the_first_account_is_made_by_link_and_is_logged_in(watched: Watched, ac
     page.goto(f"{watched.base}/#/setup/{accounts.link()}")
     watched.text_becomes("main h1", "Make the first account")
     assert serious(watched) == []
-    _fill(page, "ada", PASSWORD, "Make it")
+    fill(page, "ada", PASSWORD, "Make it")
     expect(page.locator("#link")).to_have_attribute("data-state", "live")
     watched.text_becomes("#who", "ada")
     assert page.url.endswith("/#/"), "the link stays in no history"
@@ -90,7 +58,7 @@ def test_a_login_shows_the_page_that_was_asked_for(watched: Watched, accounts: A
     watched.text_becomes("main h1", "Log in")
     assert serious(watched) == []
     assert page.evaluate("document.activeElement.name") == "name"
-    _fill(page, "ada", "not the password")
+    fill(page, "ada", "not the password")
     watched.text_becomes(".trouble", "Name and password do not belong together.")
     assert serious(watched) == []
     _forgive(watched, 401)
@@ -107,7 +75,7 @@ def test_an_operator_makes_and_revokes_a_token_and_logs_out(watched: Watched, ac
     accounts.add("ada", Role.OPERATOR)
     page = watched.page
     page.goto(f"{watched.base}/")
-    _fill(page, "ada", PASSWORD)
+    fill(page, "ada", PASSWORD)
     page.get_by_role("link", name="ada").click()
     watched.text_becomes("main h1", "ada")
     page.get_by_label("Name of the program").fill("prometheus")
@@ -132,7 +100,7 @@ def test_a_viewer_sees_no_tokens_and_a_removed_account_sees_nothing(watched: Wat
     accounts.add("ada", Role.OPERATOR)
     page = watched.page
     page.goto(f"{watched.base}/#/account")
-    _fill(page, "vic", PASSWORD)
+    fill(page, "vic", PASSWORD)
     watched.text_becomes(".found", "Viewer: may look.")
     expect(page.locator("#tokens-head")).to_have_count(0)
     watched.go("/")
@@ -147,7 +115,7 @@ def test_the_way_in_fits_a_phone(watched: Watched, accounts: Accounts) -> None:
     page.goto(f"{watched.base}/")
     watched.text_becomes("main h1", "Log in")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    _fill(page, "ada", PASSWORD)
+    fill(page, "ada", PASSWORD)
     page.goto(f"{watched.base}/#/account")
     watched.text_becomes("main h1", "ada")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
@@ -157,7 +125,7 @@ def test_a_page_of_another_origin_gets_nothing(watched: Watched, accounts: Accou
     accounts.add("ada", Role.OPERATOR)
     page = watched.page
     page.goto(f"{watched.base}/")
-    _fill(page, "ada", PASSWORD)
+    fill(page, "ada", PASSWORD)
     watched.text_becomes("#who", "ada")
     other = page.context.new_page()
     other.goto(watched.base.replace("127.0.0.1", "localhost") + "/static/icon.svg")
@@ -176,7 +144,7 @@ def test_an_operator_switches_maintenance_mode_and_every_page_says_so(watched: W
     accounts.add("ada", Role.OPERATOR)
     page = watched.page
     page.goto(f"{watched.base}/#/settings")
-    _fill(page, "ada", PASSWORD)
+    fill(page, "ada", PASSWORD)
     watched.text_becomes("main h1", "Settings")
     expect(page.locator(".sections")).to_contain_text("mqtt.receive_max")
     assert serious(watched) == []
@@ -198,7 +166,7 @@ def test_the_api_docs_are_interactive_ask_nobody_else_and_change_things_by_sessi
     accounts.add("ada", Role.OPERATOR)
     page = watched.page
     page.goto(f"{watched.base}/")
-    _fill(page, "ada", PASSWORD)
+    fill(page, "ada", PASSWORD)
     watched.text_becomes("#who", "ada")
     page.goto(f"{watched.base}/docs")
     block = page.locator(".opblock", has_text="/api/v1/logout")

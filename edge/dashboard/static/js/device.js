@@ -1,5 +1,6 @@
 // One device: its values live, and what became of every reading.
 
+import { AlertsPanel } from "/static/js/alerts.js";
 import { Chart, inWords } from "/static/js/charts.js";
 import { battery } from "/static/js/devices.js";
 import { foreign, h, s, say } from "/static/js/dom.js";
@@ -20,7 +21,7 @@ const CLASSES = [
 export class DevicePage {
   title = "Device";
 
-  constructor(root, key) {
+  constructor(root, key, access) {
     this.key = key;
     this.query = `?device=${key}`;
     this.root = root;
@@ -35,8 +36,9 @@ export class DevicePage {
     this.plots = h("div", { class: "plots" });
     this.more = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => { this.all = true; this.drawCharts(); } });
     this.strips = h("div", { class: "strips" });
+    this.alerts = new AlertsPanel(access, key);
     root.append(h("div", { class: "page-head" }, h("div", {}, this.name, this.site)),
-      h("section", { class: "panel", "aria-label": "At a glance" }, this.tiles),
+      h("section", { class: "panel", "aria-label": "At a glance" }, this.tiles), this.alerts.box,
       h("section", { "aria-label": "Recent readings" }, this.plots, this.more),
       h("section", { class: "panel", "aria-label": "Ledger" }, h("div", { class: "panel-head" }, h("h2", {}, "What became of every reading")), this.strips));
   }
@@ -55,6 +57,7 @@ export class DevicePage {
 
   status(now) {
     this.nowMs = now.status.at_ms;
+    this.alerts.status(now);
     if (this.row) say(this.seen, ago(this.row.last_seen_ms, this.nowMs));
     if (performance.now() - (this.ledgerAt ?? 0) > LEDGER_EVERY_MS) this.renewLedger();
   }

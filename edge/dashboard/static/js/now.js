@@ -1,5 +1,6 @@
 // The first page: is it working, what is held back, and where does it stick.
 
+import { AlertsPanel } from "/static/js/alerts.js";
 import { Chart, inWords, spanInWords } from "/static/js/charts.js";
 import { h, icon, say } from "/static/js/dom.js";
 import { clock, count, duration, NONE, plural, rate } from "/static/js/format.js";
@@ -12,9 +13,10 @@ const CAUSES = { dns: "name not resolved", refused: "connection refused", unreac
 export class NowPage {
   title = "Now";
 
-  constructor(root) {
+  constructor(root, _, access) {
     this.history = null;
-    root.append(this.verdict(), this.flow(), h("div", { class: "panel figures" }, this.figures(), this.ledger()), this.charts());
+    this.alerts = new AlertsPanel(access);
+    root.append(this.verdict(), this.alerts.box, this.flow(), h("div", { class: "panel figures" }, this.figures(), this.ledger()), this.charts());
   }
 
   verdict() {
@@ -91,12 +93,14 @@ export class NowPage {
       const [now, history] = await Promise.all([ask("/api/v1/now"), ask("/api/v1/history")]);
       this.history = history;
       this.show(now);
+      this.alerts.status(now);
       this.draw();
     } catch { /* the live stream says when the gateway is back */ }
   }
 
   status(now) {
     this.show(now);
+    this.alerts.status(now);
     if (!this.history || now.status.at_ms <= (this.history.at_ms.at(-1) ?? 0)) return;
     const { forward, at_ms: atMs } = now.status;
     const { history } = this;
