@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from edge.config import EdgeConfig
 from edge.desk import Desk
@@ -107,8 +108,8 @@ class NeverCorrectsAWindow(Desk):
         tables = self._aggregator._tables
         emit, emitted = tables.append, set[WindowKey]()
 
-        def once(windows: Sequence[tuple[WindowKey, Window]]) -> None:
-            emit([(key, window) for key, window in windows if key not in emitted])
+        def once(windows: Sequence[tuple[WindowKey, Window]], *rest: Any) -> None:
+            emit([(key, window) for key, window in windows if key not in emitted], *rest)
             emitted.update(key for key, _ in windows)
 
         tables.append = once  # type: ignore[method-assign, assignment]
