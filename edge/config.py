@@ -17,6 +17,7 @@ from edge.home_assistant.settings import HomeAssistantSettings
 from edge.limits import BURST, DEVICES_MAX, RATE_PER_S, SERIES_MAX
 from edge.mapping.rules import RULES_MAX, MappingRule, check_rules
 from edge.windows import DEFAULT_GRACE_MS, DEFAULT_LATENESS_MS, DEFAULT_SIZES_S, WindowRules
+from sensors.firmware import check_public_key
 from sensors.topics import DEFAULT_ROOT, check_root
 
 SEVEN_DAYS_S = 7 * 24 * 3600
@@ -208,6 +209,12 @@ class LimitSettings(_Section):
     readings_burst_per_device: Annotated[int, Field(ge=1, le=1_000_000_000)] = BURST
 
 
+class FirmwareSettings(_Section):
+    """Firmware for devices: in hex, whose signature an image must bear to be taken in (devices check it themselves)."""
+
+    public_key: Annotated[str, AfterValidator(check_public_key)] | None = None
+
+
 class EdgeConfig(_Section):
     """The whole configuration of `tidegate edge run`."""
 
@@ -218,6 +225,7 @@ class EdgeConfig(_Section):
     outages: OutageSettings = OutageSettings()
     api: ApiSettings = ApiSettings()
     limits: LimitSettings = LimitSettings()
+    firmware: FirmwareSettings = FirmwareSettings()
     home_assistant: HomeAssistantSettings = HomeAssistantSettings()
     mapping: Annotated[tuple[MappingRule, ...], Field(max_length=RULES_MAX)] = ()
     alerts: AlertSettings = AlertSettings()

@@ -14,6 +14,7 @@ from edge.alerts.alerts import Alerts, AlertStanding
 from edge.budget import Budget
 from edge.desk_rules import DeskRules
 from edge.device_clocks import ClockEstimate
+from edge.downlinks import Downlinks
 from edge.feedback import Downlink, Feedback
 from edge.forward.forwarder import Batch, Forwarder, ForwarderState, Wait
 from edge.forward.lanes import Lane, LaneName
@@ -92,6 +93,9 @@ class Desk:
         limits = rules.limits
         self.alerts = Alerts(self.store, self.ledger, rules.alerts, gateway=rules.gateway, root=rules.root)
         self._throttle = Throttle(limits.readings_per_s_per_device, limits.readings_burst_per_device)
+        self.downlinks = Downlinks(
+            self.store, rng, devices_max=limits.devices_max, public_key=rules.firmware_public_key, root=rules.root
+        )
         self._ingest = Ingest(
             self.store,
             self.ledger,
@@ -100,6 +104,7 @@ class Desk:
             mapper=rules.mapper,
             limits=limits,
             alerts=self.alerts.book,
+            downlinks=self.downlinks,
         )
         self.quarantine = Quarantine(self.store, self.ledger, self._ingest)
         self._feedback = Feedback(self.ledger, self._throttle, root=rules.root)
@@ -140,7 +145,8 @@ class Desk:
         self.latest.note(ingested.rows, wall_ms)
         self._throttle.note(ingested.by_device, now_ms)
         rebirths = self._rebirths.ask(ingested.rebirths, now_ms, wall_ms)
-        return ingested, self._feedback.heard(ingested.heard, now_ms) + rebirths
+        answers = self._feedback.heard(ingested.heard, now_ms)
+        return ingested, answers + rebirths + self.downlinks.heard(ingested.contacts, now_ms, wall_ms)
 
     def take_readings(
         self, topic: Topic, payload: bytes, now_ms: int, wall_ms: int
@@ -187,6 +193,7 @@ class Desk:
         Raises `StoreError`.
         """
         self.ledger.refresh()
+        self.downlinks.tidy(now_ms, wall_ms or 0)
         if self.budget.enforce(now_ms):
             return True
         more = self._aggregate(now_ms, wall_ms)

@@ -36,6 +36,7 @@ class DeskRules:
     limits: Limits = field(default_factory=Limits)
     budget: StoreLimits = field(default_factory=StoreLimits)
     alerts: AlertRules = field(default_factory=AlertRules)
+    firmware_public_key: str | None = None
 
 
 def desk_rules(config: EdgeConfig) -> DeskRules:
@@ -54,6 +55,7 @@ def desk_rules(config: EdgeConfig) -> DeskRules:
         limits=Limits(**config.limits.model_dump()),
         budget=config.store.limits(),
         alerts=_alert_rules(config),
+        firmware_public_key=config.firmware.public_key,
     )
 
 

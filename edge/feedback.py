@@ -25,10 +25,11 @@ Heard = tuple[int, str, str, int]
 
 
 class Downlink(NamedTuple):
-    """A message to a device."""
+    """A message to a device. `expiry_s`: after how many seconds the broker (MQTT 5) need not deliver it any more."""
 
     topic: str
     payload: bytes
+    expiry_s: int | None = None
 
 
 @dataclass(slots=True)

@@ -21,6 +21,7 @@ from edge.access.service import AccessService
 from edge.alerts.api import AlertsApi
 from edge.alerts.publisher import AlertPublisher
 from edge.api import serve_api
+from edge.api_commands import DownlinkApi
 from edge.api_data import DataApi
 from edge.api_outages import outage_router
 from edge.api_settings import maintenance_status, settings_router
@@ -105,6 +106,7 @@ class Gateway:
                     topics_router(topics, self._config, self._clock),
                     settings_router(self._config, self._maintenance, self._clock),
                     self._alerts_api().router(),
+                    self._downlink_api().router(),
                 )
                 tls = self._certificates.context
                 group.create_task(serve_api(access, self.status, listening.set, dashboard, *routers, context=tls))
@@ -161,6 +163,9 @@ class Gateway:
 
     def _alerts_api(self) -> AlertsApi:
         return AlertsApi(self._desk.alerts.book, self._in_store, self._clock)
+
+    def _downlink_api(self) -> DownlinkApi:
+        return DownlinkApi(self._desk, self._in_store, self._clock)
 
     def _home_assistant(self) -> Publisher:
         settings, mqtt = self._config.home_assistant, self._config.mqtt
@@ -240,7 +245,7 @@ class Gateway:
         """Said again at the device's next contact if the connection cannot take it now."""
         connection = self._connection
         for downlink in downlinks:
-            if connection is None or not connection.publish(downlink.topic, downlink.payload):
+            if connection is None or not connection.publish(*downlink):
                 return
 
     # -- cloud

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from edge.alerts.book import AlertBook
 from edge.device_clocks import EARLIEST_MS, RESTAMPED, DeviceClocks, latest_possible_ms, restamp
+from edge.downlinks import Downlinks
 from edge.ledger import DUPLICATES, Ledger
 from edge.limits import LimitExceeded, Limits, Series, admit_device
 from edge.mapping.mapper import Mapped, Mapper
@@ -68,6 +69,8 @@ class Ingested:
     """How many readings each device (by key) sent, duplicates among them."""
     rows: Sequence[tuple[int, Reading]]
     """(device_key, reading) of everything that was stored, in order."""
+    contacts: tuple[tuple[str, str], ...] = ()
+    """(site, device) of those native devices that are in contact now: what waits for them may be sent."""
 
 
 class NotUnderstood(ValueError):
@@ -86,6 +89,8 @@ class _Batch:
         self.rebirths: dict[tuple[str, str], None] = {}
         self.by_device: dict[int, int] = {}
         self.heard: dict[tuple[int, int], tuple[int, str, str, int]] = {}
+        self.contacts: dict[tuple[str, str], None] = {}
+        self.is_retained = False
 
     def ingested(self) -> Ingested:
         """What the batch did."""
@@ -97,6 +102,7 @@ class _Batch:
             tuple(self.rebirths),
             self.by_device,
             self.rows,
+            tuple({(site, device): None for _, site, device, _ in self.heard.values()} | self.contacts),
         )
 
 
@@ -113,6 +119,7 @@ class Ingest:
         mapper: Mapper | None = None,
         limits: Limits | None = None,
         alerts: AlertBook,
+        downlinks: Downlinks | None = None,
     ) -> None:
         self._store = store
         self._ledger = ledger
@@ -127,11 +134,14 @@ class Ingest:
         self.clocks = DeviceClocks()
         self._message_bytes_max = message_bytes_max
         self._topics: dict[str, Topic] = {}
+        self._downlinks = downlinks
         self._takers: dict[Kind, Callable[[Topic, bytes, int, _Batch], None]] = {
             Kind.READING: self._take_readings,
             Kind.STATE: self._take_state,
             Kind.ALERT: self._take_alert,
         }
+        if downlinks is not None:
+            self._takers |= dict.fromkeys((Kind.CMD_ACK, Kind.FW_ASK), self._take_answer)
 
     def process(self, messages: Sequence[Message], now_ms: int) -> Ingested:
         """Take a batch in, in one transaction. Raises `StoreError`: then nothing was kept."""
@@ -182,6 +192,8 @@ class Ingest:
             self._recent.forget_uncommitted()
             self._series.forget_uncommitted()
             self._nodes.forget_uncommitted()
+            if self._downlinks is not None:
+                self._downlinks.forget_uncommitted()
             raise
 
     @staticmethod
@@ -211,7 +223,8 @@ class Ingest:
         topic = self._topic(message.topic)
         take = self._takers.get(topic.kind)
         if take is None:
-            raise TopicError(f"kind {topic.kind} is not sent to a gateway: expected reading, state or alert")
+            raise TopicError(f"kind {topic.kind} is not sent to a gateway: expected {', '.join(self._takers)}")
+        batch.is_retained = message.retained
         take(topic, message.payload, now_ms, batch)
 
     def _check_size(self, payload: bytes) -> None:
@@ -318,8 +331,18 @@ class Ingest:
             self._ledger.count(UNSUPPORTED, taken.unsupported)
         return Mapped(route.rule, route.site, route.device, taken.measured)
 
-    def _take_state(self, topic: Topic, payload: bytes, _now_ms: int, batch: _Batch) -> None:
+    def _take_answer(self, topic: Topic, payload: bytes, now_ms: int, batch: _Batch) -> None:
+        """What a device says about a command, or about its firmware."""
+        if self._downlinks is not None:
+            self._downlinks.take(topic, payload, now_ms)
+            batch.contacts[topic.site, topic.device] = None
+
+    def _take_state(self, topic: Topic, payload: bytes, now_ms: int, batch: _Batch) -> None:
         state = decode_state(payload)
+        if self._downlinks is not None:
+            self._downlinks.take_state(topic, state, now_ms)
+        if state.online and not batch.is_retained:  # else the broker speaks for it: a last will, or old news
+            batch.contacts[topic.site, topic.device] = None
         if not state.lost:
             return
         key = self._device_key(topic.site, topic.device)

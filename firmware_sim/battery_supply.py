@@ -35,6 +35,8 @@ _STATES: dict[Phase, tuple[str, ...]] = {
     Phase.PROCESS: ("process", "wake", "standby"),
     Phase.CONNECT: ("connect", "prepare", "process", "standby"),
     Phase.TRANSMIT: ("transmit", "exchange"),
+    Phase.DOWNLINK: ("receive", "receive1", "connect", "process", "standby"),
+    Phase.FLASH: ("process", "wake", "standby"),
     Phase.RECEIVE: ("light_sleep_dtim3", "receive", "receive1"),  # Wi-Fi listens to every third beacon, asleep between
 }
 _OFF = frozenset({Phase.OFF, Phase.BROWN_OUT, Phase.DEAD})

@@ -17,9 +17,10 @@ from firmware_sim.config import (
     SensorConfig,
     WalkSignal,
 )
-from firmware_sim.device import Device, DeviceSpec, Measure, Observer
+from firmware_sim.device import Device
 from firmware_sim.device_clock import ClockSpec
 from firmware_sim.device_radio import DeviceRadio
+from firmware_sim.device_spec import DeviceSpec, FirmwareSpec, Measure, Observer
 from firmware_sim.flash import NoMedium
 from firmware_sim.outbox import Flash
 from firmware_sim.power import PowerDataError, PowerError
@@ -131,6 +132,9 @@ def _spec(place: _Place, name: str, rng: Random) -> DeviceSpec:
         low_battery_percent=battery.low_percent if battery else 0.0,
         low_battery_stretch=battery.low_stretch if battery else 1,
         encoding=send.encoding,
+        firmware=FirmwareSpec(
+            group.firmware.version, group.firmware.type, group.firmware.public_key, group.firmware.slot_bytes_max
+        ),
         clock=ClockSpec(ppm=ppm, source=group.clock.source, sync_error_ms=group.clock.sync_error_ms),
         sender=SenderSpec(window, pack, _ms(ack_timeout_s), send.acknowledge),
     )

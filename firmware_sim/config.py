@@ -15,6 +15,7 @@ from firmware_sim.outbox import OUTBOX_BYTES_MIN, FullPolicy
 from firmware_sim.power_config import BatteryConfig, HarvestConfig, PlaceConfig, SpreadConfig
 from firmware_sim.radio_config import RadioConfig
 from firmware_sim.sender import Acknowledge
+from sensors.firmware import IMAGE_BYTES_MAX, check_public_key, version_key
 from sensors.replay import Interpolation, TimeFormat
 from sensors.senml import UNIT_BYTES_MAX, VALUES_MAX, Encoding
 from sensors.topics import DEFAULT_ROOT, check_level, check_root
@@ -178,6 +179,26 @@ class SendConfig(_Model):
     encoding: Encoding = Encoding.JSON
 
 
+class FirmwareConfig(_Model):
+    """What the devices left the factory with, and whose updates they take: without `public_key` (hex), nobody's."""
+
+    version: str = "1.0.0"
+    type: str = Field(default="tidegate-sim", min_length=1, max_length=64)
+    public_key: str | None = None
+    slot_bytes_max: int = Field(default=1024 * 1024, ge=4096, le=IMAGE_BYTES_MAX)
+
+    @field_validator("version")
+    @classmethod
+    def _numbers(cls, version: str) -> str:
+        version_key(version)
+        return version
+
+    @field_validator("public_key")
+    @classmethod
+    def _key(cls, public_key: str | None) -> str | None:
+        return None if public_key is None else check_public_key(public_key)
+
+
 class DeviceGroup(_Model):
     """`count` devices of one kind, called `name` or, when there are more, `name-1`, `name-2`, ... (zero-filled)."""
 
@@ -194,6 +215,7 @@ class DeviceGroup(_Model):
     radio: RadioConfig | None = None
     clock: ClockConfig = ClockConfig()
     outbox: OutboxConfig = OutboxConfig()
+    firmware: FirmwareConfig = FirmwareConfig()
     send: SendConfig = SendConfig()
 
     @field_validator("name")

@@ -13,22 +13,23 @@ Promises:
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from random import Random
-from typing import NamedTuple
 
 import msgspec
 
-from firmware_sim.device_clock import ClockSpec, DeviceClock
-from firmware_sim.device_radio import Air, DeviceRadio
+from firmware_sim.device_clock import DeviceClock
+from firmware_sim.device_radio import DeviceRadio
+from firmware_sim.device_spec import Counters, DeviceSpec, Measure, Observer, Publish
+from firmware_sim.orders import Orders, Wish
 from firmware_sim.outbox import Outbox, OutboxFullError, Record
 from firmware_sim.phases import Event, Phase, next_phase
-from firmware_sim.sender import BACKOFF_BASE_MS, BACKOFF_CAP_MS, Acknowledge, Pack, Sender, SenderSpec
+from firmware_sim.sender import BACKOFF_BASE_MS, BACKOFF_CAP_MS, Acknowledge, Pack, Sender
 from firmware_sim.supply import PowerState, Supply
 from sensors.messages import RANGES_MAX, LostRange, MessageError, State, decode_ack, decode_resend, encode
 from sensors.reading import Reading, Value
-from sensors.senml import RELATIVE_BELOW_S, Encoding
+from sensors.senml import RELATIVE_BELOW_S
 from sensors.senml import encode as encode_senml
 from sensors.topics import Kind
 
@@ -39,57 +40,6 @@ _MV_PER_V = 1000
 _UNPOWERED = frozenset({Phase.OFF, Phase.BROWN_OUT, Phase.DEAD})
 _RESTING = frozenset({Phase.RECEIVE, Phase.SLEEP})
 _AT_REST = _RESTING | {Phase.OFF, Phase.BROWN_OUT}
-
-Measure = Callable[[int], tuple[Value, ...]]
-Observer = Callable[[Reading, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceSpec:
-    """What a device is set to do. Times are in true milliseconds."""
-
-    name: str
-    interval_ms: int
-    jitter_ms: int = 0
-    batch: int = 1
-    delta: Mapping[str, float] = field(default_factory=dict)
-    heartbeat_ms: int | None = None
-    receive_window_ms: int | None = None
-    battery_every: int = 1
-    low_battery_percent: float = 0.0
-    low_battery_stretch: int = 1
-    encoding: Encoding = Encoding.JSON
-    firmware: str = "1.0.0"
-    clock: ClockSpec = field(default_factory=ClockSpec)
-    sender: SenderSpec = field(default_factory=SenderSpec)
-
-
-class Publish(NamedTuple):
-    """One message to publish; `token` names a message of readings when the broker answers (`Device.answered`)."""
-
-    kind: Kind
-    payload: bytes
-    retain: bool = False
-    token: int | None = None
-    readings: int = 0
-    air: Air | None = None  # what became of it on a radio of the device's own
-
-
-@dataclass(slots=True)
-class Counters:
-    """What a device has done since this process started it. Readings, unless the name says otherwise."""
-
-    sampled: int = 0
-    suppressed: int = 0  # send-on-delta: nothing had changed enough
-    refused: int = 0  # the outbox was full under `stop-sampling`
-    sent: int = 0
-    resent: int = 0
-    delivered_messages: int = 0
-    refused_messages: int = 0  # by the broker, with a reason code
-    acked: int = 0
-    bad_messages: int = 0  # of the gateway's, not understood
-    boots: int = 0
-    brown_outs: int = 0
 
 
 class Device:
@@ -120,7 +70,10 @@ class Device:
         self._observer = observer
         self._clock = DeviceClock(spec.clock, rng, temperature_c)
         self._sender = Sender(outbox, spec.sender, rng)
-        self._mailbox: deque[tuple[Kind, bytes]] = deque(maxlen=MAILBOX_MAX)
+        self._mailbox: deque[tuple[Kind, bytes, int]] = deque(maxlen=MAILBOX_MAX)
+        self._orders = Orders(outbox, spec.firmware, spec.interval_ms, self.counters, self._work)
+        self._reset_due_ms: int | None = None
+        self._report_now = False
         self._linked = False
         self._sampling = True
         self._slot_ms = 0
@@ -150,7 +103,7 @@ class Device:
         if self.phase in _UNPOWERED:
             return self._power_due_ms
         due_ms = self._sample_due_ms
-        for at_ms in (self._listen_until_ms, self._contact_due_ms()):
+        for at_ms in (self._listen_until_ms, self._contact_due_ms(), self._reset_due_ms):
             if at_ms is not None and (due_ms is None or at_ms < due_ms):
                 due_ms = at_ms
         return due_ms
@@ -166,6 +119,8 @@ class Device:
         while (at_ms := self.next_wake_ms) is not None and at_ms <= now_ms:
             if at_ms == self._power_due_ms:
                 out += self._boot(Event.POWER, at_ms)
+            elif at_ms == self._reset_due_ms:
+                out += self._boot(Event.RESET, at_ms)
             elif at_ms == self._sample_due_ms:
                 out += self._sample(at_ms)
             elif at_ms == self._listen_until_ms:
@@ -190,12 +145,12 @@ class Device:
         self._linked = False
 
     def receive(self, kind: Kind, payload: bytes, now_ms: int) -> list[Publish]:
-        """An `ack` or a `resend` arrived; one that cannot be understood is counted and forgotten."""
+        """Something of the gateway's arrived; what cannot be understood is counted and forgotten."""
         if not self._listening():
-            self._mailbox.append((kind, payload))
+            self._mailbox.append((kind, payload, now_ms))
             return []
-        out = self._read_mail(kind, payload, now_ms)
-        return out + self._transmit(now_ms) if self._linked else out
+        out = self._read_mail(kind, payload, now_ms, now_ms)
+        return out + self._transmit(now_ms) if self._linked and self.powered else out
 
     def answered(self, token: int, *, delivered: bool, now_ms: int) -> list[Publish]:
         """The broker's answer to a message of readings: only a PUBACK with reason 0 is a delivery."""
@@ -228,7 +183,8 @@ class Device:
     def _boot(self, event: Event, now_ms: int) -> list[Publish]:
         if not self._end_rest(event, now_ms):
             return []
-        self._power_due_ms = self._sample_due_ms = self._listen_until_ms = None
+        self._power_due_ms = self._sample_due_ms = self._listen_until_ms = self._reset_due_ms = None
+        self._report_now = False
         self._sender.restart()
         self._fresh = self._attempt = self._not_before_ms = 0
         self._state_due, self._last_stored = True, None
@@ -238,8 +194,14 @@ class Device:
         newest_at_ms = self.outbox.newest_at_ms
         self._clock.restart(now_ms, 0 if newest_at_ms is None else newest_at_ms)
         self.outbox.start_boot(self._clock.read(now_ms)[0])
+        if not self._orders.boot():
+            self._reset_due_ms = self._busy_until_ms  # the old image, as soon as this one has given up
+        elif self._orders.finish_update(now_ms).reset:
+            self._reset_due_ms = self._busy_until_ms
+        if not self.powered:
+            return []
         if self._sampling:
-            self._slot_ms = now_ms + self._rng.randint(0, self.spec.interval_ms)
+            self._slot_ms = now_ms + self._rng.randint(0, self._orders.interval_ms)
             self._sample_due_ms = self._slot_ms + self._rng.randint(0, self.spec.jitter_ms)
         self._enter(Event.STARTED)
         return self._connect(now_ms)
@@ -252,11 +214,13 @@ class Device:
         self._enter(Event.MEASURED)
         if not self._spend(self._timings.process_ms, at_ms):
             return []
-        if not self._changed(values, at_ms):
+        if not self._report_now and not self._changed(values, at_ms):
             self.counters.suppressed += 1
         else:
             self._store(values, at_ms)
-        if (self._fresh >= self.spec.batch or self._state_due) and at_ms >= self._not_before_ms:
+        has_reason = self._fresh >= self.spec.batch or self._state_due or self._report_now
+        if (has_reason or self._orders.has_words(at_ms)) and at_ms >= self._not_before_ms:
+            self._report_now = False
             self._enter(Event.CONTACT)
             return self._connect(at_ms)
         self._rest(at_ms)
@@ -266,7 +230,7 @@ class Device:
         """The next slot of an even grid, so that jitter does not add up to drift."""
         level = self.supply.level_percent()
         low = level is not None and level < self.spec.low_battery_percent
-        self._slot_ms += self.spec.interval_ms * (self.spec.low_battery_stretch if low else 1)
+        self._slot_ms += self._orders.interval_ms * (self.spec.low_battery_stretch if low else 1)
         self._sample_due_ms = self._slot_ms + self._rng.randint(0, self.spec.jitter_ms) if self._sampling else None
 
     def _battery_values(self, at_ms: int) -> tuple[Value, ...]:
@@ -335,20 +299,23 @@ class Device:
         if self._clock.contact(now_ms) and self._clock.correction_ms is not None:
             self.outbox.note_clock(self._clock.correction_ms)
         out: list[Publish] = []
-        while self._mailbox:
-            out += self._read_mail(*self._mailbox.popleft(), now_ms)
-        return out + self._transmit(now_ms)
+        while self._mailbox and self.powered:
+            kind, payload, arrived_ms = self._mailbox.popleft()
+            out += self._read_mail(kind, payload, now_ms, arrived_ms)
+        return out + self._transmit(now_ms) if self.powered else []
 
     def _transmit(self, now_ms: int) -> list[Publish]:
         """Send what the window allows, then listen."""
         if self.phase in _RESTING:
-            if not (self._state_due or self._sender.unsent()) or self._held_back(now_ms):
+            has_reason = self._state_due or self._sender.unsent() or self._orders.has_words(now_ms)
+            if not has_reason or self._held_back(now_ms):
                 return []
             if not self._end_rest(Event.CONTACT, now_ms):
                 return []
             self._enter(Event.LINKED)
         out = [self._state(self.outbox.lost[:RANGES_MAX])] if self._state_due else []
         self._state_due = False
+        out += self._orders.words(now_ms)
         out += [self._publish(pack, now_ms) for pack in self._sender.pump(now_ms)]
         for at, message in enumerate(out):
             sent = self._emit(message, now_ms)
@@ -404,8 +371,11 @@ class Device:
                 at_ms = min(max(at_ms, sent_at_ms - _AGE_MS_MAX), sent_at_ms)
         return Reading(self.spec.name, record.boot, record.seq, at_ms, values, synced)
 
-    def _read_mail(self, kind: Kind, payload: bytes, now_ms: int) -> list[Publish]:
+    def _read_mail(self, kind: Kind, payload: bytes, now_ms: int, arrived_ms: int) -> list[Publish]:
         try:
+            if kind in {Kind.CMD, Kind.FW_CHUNK}:
+                self._heed(self._orders.read(kind, payload, now_ms, arrived_ms), now_ms)
+                return []
             if kind is Kind.ACK:
                 self.counters.acked += self._sender.acked(decode_ack(payload), now_ms)
                 return []
@@ -415,14 +385,29 @@ class Device:
             return []
         return [self._state(lost)] if lost else []
 
+    def _heed(self, wish: Wish, now_ms: int) -> None:
+        """Do what an order asks of the firmware around it."""
+        if not self.powered:
+            return
+        self._state_due = self._state_due or wish.state
+        if wish.reset:
+            self._reset_due_ms = max(now_ms, self._busy_until_ms)
+        if wish.report:
+            self._report_now, self._sample_due_ms = True, max(now_ms, self._busy_until_ms)
+            self._slot_ms = self._sample_due_ms
+        if wish.reschedule and self._sampling:
+            self._slot_ms = now_ms
+            self._schedule_sample()
+
     def _state(self, lost: tuple[LostRange, ...]) -> Publish:
         voltage_v = self.supply.voltage_v()
         state = State(
             online=True,
             boot=self.outbox.boot,
-            firmware=self.spec.firmware,
+            firmware=self._orders.version,
             battery_mv=None if voltage_v is None else round(voltage_v * _MV_PER_V),
             lost=lost,
+            update=self._orders.update_report(),
         )
         return Publish(Kind.STATE, encode(state), retain=True)
 
@@ -436,7 +421,10 @@ class Device:
         """When an always-listening device must look at its sending again; a sleeping one does at its next."""
         if not self._linked or not self._always_on():
             return None
-        return self._sender.next_due_ms
+        due_ms, sender_ms = self._orders.due_ms(), self._sender.next_due_ms
+        if due_ms is None or (sender_ms is not None and sender_ms <= due_ms):
+            return sender_ms
+        return max(due_ms, self._not_before_ms, self._busy_until_ms)
 
     # --- states, and what they cost ---
 
@@ -469,11 +457,18 @@ class Device:
             return self._survives(self.supply.draw_radio(self._radio.rest(from_ms, self._busy_until_ms), resting=True))
         return self._survives(self.supply.draw(self.phase, duration_ms, self._busy_until_ms))
 
+    def _work(self, phase: Phase, duration_ms: int, now_ms: int) -> bool:
+        """Book something that is done beside the state; False if the supply gave way."""
+        if self.phase in _RESTING and not self._end_rest(None, now_ms):
+            return False
+        self._busy_until_ms = max(now_ms, self._busy_until_ms) + duration_ms
+        return self._survives(self.supply.draw(phase, duration_ms, self._busy_until_ms))
+
     def _survives(self, state: PowerState) -> bool:
         """Go on, or take up what the supply's end or sag means."""
         if state is PowerState.GOOD:
             return True
-        self._sample_due_ms = self._listen_until_ms = self._power_due_ms = None
+        self._sample_due_ms = self._listen_until_ms = self._power_due_ms = self._reset_due_ms = None
         if state is PowerState.EMPTY:
             self._enter(Event.EXHAUSTED)
         else:

@@ -42,6 +42,9 @@ class FrameKind(IntEnum):
     ACK = 3  # everything of `boot` up to `seq` is safe at the gateway
     LOST = 4  # seqs from `seq` on are gone; the body holds the last one and the reason
     CLOCK = 5  # `at_ms` added to unsynced times of `boot` makes wall time of them
+    CONFIG = 6  # the device's settings, whole, in the body; the last one counts
+    SLOT_ERASE = 7  # the firmware slot `seq` is empty
+    SLOT_CHUNK = 8  # chunk `seq` of the firmware slot that is the first byte of the body; the rest is the chunk
 
 
 _KINDS = frozenset(FrameKind)

@@ -25,7 +25,7 @@ from random import Random
 from firmware_sim.battery_file import Snapshots, load_batteries, save_batteries
 from firmware_sim.build import build_fleet
 from firmware_sim.config import FleetConfig
-from firmware_sim.device import Publish
+from firmware_sim.device_spec import Publish
 from firmware_sim.flash import FileMedium, MemoryMedium
 from firmware_sim.links import Links
 from firmware_sim.outbox import Flash

@@ -1,7 +1,7 @@
 """Which connection carries which device, and the topics between them.
 
 Per device: one MQTT client each, with the device's name as client id and its last will on `state`. Shared: one client
-for all, subscribed to the site's `ack` and `resend`; messages for devices that are not of this fleet are ignored.
+for all, subscribed to what is said to the site's devices; messages for devices that are not of this fleet are ignored.
 """
 
 import asyncio
@@ -12,12 +12,10 @@ from random import Random
 
 from firmware_sim.build import FleetError
 from firmware_sim.config import FleetConfig, TlsConfig
-from firmware_sim.device import Publish
+from firmware_sim.device_spec import Publish
 from firmware_sim.mqtt import Connection, Endpoint, Message
 from sensors.messages import State, encode
-from sensors.topics import Kind, TopicError, build_topic, parse_topic
-
-_DOWNLINKS = (Kind.ACK, Kind.RESEND)
+from sensors.topics import TO_DEVICES, Kind, TopicError, build_topic, parse_topic
 
 
 class Links:
@@ -96,7 +94,7 @@ class Links:
         site, root = self._config.site, self._config.mqtt.topic_root
         prefix = self._config.mqtt.client_id
         if self._shared:
-            topics = tuple(f"{root}/{site}/+/{kind}" for kind in _DOWNLINKS)
+            topics = tuple(f"{root}/{site}/+/{kind}" for kind in TO_DEVICES)
             return Connection(
                 self._endpoint, f"{prefix}-{site}", will=None, topics=topics, on_link=self._all_linked,
                 on_message=self._arrived, rng=rng,
@@ -105,7 +103,7 @@ class Links:
             self._endpoint,
             f"{prefix}-{site}-{self._names[n]}",
             will=Message(self._topic(n, Kind.STATE), encode(State(online=False)), retain=True),
-            topics=tuple(self._topic(n, kind) for kind in _DOWNLINKS),
+            topics=tuple(self._topic(n, kind) for kind in TO_DEVICES),
             on_link=lambda up: self._on_link(n, up),
             on_message=self._arrived,
             rng=rng,
@@ -121,7 +119,7 @@ class Links:
         except TopicError:
             return  # a wildcard subscription hears what others publish
         n = self._numbers.get(parsed.device)
-        if n is not None and parsed.site == self._config.site and parsed.kind in _DOWNLINKS:
+        if n is not None and parsed.site == self._config.site and parsed.kind in TO_DEVICES:
             self._on_message(n, parsed.kind, payload)
 
     def _at(self, n: int) -> Connection:

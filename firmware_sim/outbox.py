@@ -17,7 +17,7 @@ Limits: `LOST_RANGES_MAX` ranges are remembered; beyond that, the oldest evicted
 
 import struct
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -128,7 +128,7 @@ class Flash:
         self._dirty = self._dirty or urgent
 
     def _live_bytes(self) -> int:
-        return sum(part.bytes_used for part in self._outboxes.values())
+        return sum(part.bytes_used + part.slot_bytes for part in self._outboxes.values())
 
     def _part(self, device: str) -> "Outbox":
         if device not in self._outboxes:
@@ -155,6 +155,9 @@ class Outbox:
         self._floors: dict[int, int] = {}
         self._clocks: dict[int, int] = {}
         self._damaged: list[tuple[int, int]] = []
+        self.config: bytes | None = None
+        self.slot_bytes = 0
+        self._slots: tuple[dict[int, bytes], ...] = ({}, {})
 
     def __len__(self) -> int:
         return len(self._records)
@@ -250,6 +253,26 @@ class Outbox:
             answer += sorted(parts + [(at, to, "acked") for at, to in rest])
         return [LostRange(boot, at, to, reason) for at, to, reason in answer]
 
+    def put_config(self, config: bytes) -> None:
+        """Keep the device's settings instead of those before."""
+        self.config = config
+        self._write(FrameKind.CONFIG, self.boot, 0, self.newest_at_ms or 0, config, urgent=True)
+
+    def slot(self, slot: int) -> Mapping[int, bytes]:
+        """The chunks in a firmware slot, by number."""
+        return self._slots[slot]
+
+    def erase_slot(self, slot: int) -> None:
+        """Empty a firmware slot."""
+        self._clear_slot(slot)
+        self._write(FrameKind.SLOT_ERASE, self.boot, slot, self.newest_at_ms or 0, b"", urgent=False)
+
+    def write_chunk(self, slot: int, number: int, data: bytes) -> None:
+        """Keep one chunk of a firmware image. It can wait for the next commit: what is lost is asked for again."""
+        self._fill_slot(slot, number, data)
+        body = bytes((slot,)) + data
+        self._write(FrameKind.SLOT_CHUNK, self.boot, number, self.newest_at_ms or 0, body, urgent=False)
+
     def frames(self) -> Iterator[bytes]:
         """All that is live, as frames: what a compacted flash holds of this device. Counts as wear."""
         at_ms = self.newest_at_ms or 0
@@ -261,6 +284,13 @@ class Outbox:
         live += [encode_frame(FrameKind.ACK, self.device, boot, seq, at_ms) for boot, seq in self._floors.items()]
         live += [self._lost_frame(lost) for lost in self._lost]
         live += [encode_frame(FrameKind.READING, self.device, *record) for record in self._records]
+        if self.config is not None:
+            live.append(encode_frame(FrameKind.CONFIG, self.device, self.boot, 0, at_ms, self.config))
+        live += [
+            encode_frame(FrameKind.SLOT_CHUNK, self.device, self.boot, number, at_ms, bytes((slot,)) + data)
+            for slot, chunks in enumerate(self._slots)
+            for number, data in chunks.items()
+        ]
         self.bytes_written += sum(map(len, live))
         yield from live
 
@@ -338,7 +368,26 @@ class Outbox:
                 self._add_lost(frame.boot, frame.seq, last, _REASONS[reason])
             case FrameKind.READING:
                 self._damaged.append((frame.boot, frame.seq))
+            case _:
+                self._load_settings(frame)
         self.bytes_written += frame_bytes(self.device, len(frame.body or b""))
+
+    def _load_settings(self, frame: Frame) -> None:
+        match frame.kind:
+            case FrameKind.CONFIG if frame.body is not None:
+                self.config = frame.body
+            case FrameKind.SLOT_ERASE:
+                self._clear_slot(frame.seq % len(self._slots))
+            case FrameKind.SLOT_CHUNK if frame.body:
+                self._fill_slot(frame.body[0] % len(self._slots), frame.seq, frame.body[1:])
+
+    def _clear_slot(self, slot: int) -> None:
+        self.slot_bytes -= sum(map(len, self._slots[slot].values()))
+        self._slots[slot].clear()
+
+    def _fill_slot(self, slot: int, number: int, data: bytes) -> None:
+        self.slot_bytes += len(data) - len(self._slots[slot].get(number, b""))
+        self._slots[slot][number] = data
 
     def finish_load(self) -> None:
         """Settle what the frames say together: drop what was evicted or acked, and name what damage took."""

@@ -20,9 +20,15 @@ class Phase(StrEnum):
     CONNECT = "connect"
     TRANSMIT = "transmit"
     RECEIVE = "receive"
+    DOWNLINK = "downlink"  # booked beside a state: what the gateway sends comes in
+    FLASH = "flash-write"  # booked beside a state: a firmware slot is erased or written
     SLEEP = "sleep"
     BROWN_OUT = "brown-out"
     DEAD = "dead"
+
+
+BESIDE = frozenset({Phase.DOWNLINK, Phase.FLASH})
+"""What is booked while the firmware stays in the state that it is in: no states of the table."""
 
 
 class Event(StrEnum):

@@ -4,7 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from firmware_sim.device import Counters, Device
+from firmware_sim.device import Device
+from firmware_sim.device_spec import Counters
 
 if TYPE_CHECKING:
     from firmware_sim.links import Links

@@ -28,8 +28,9 @@ import msgspec
 from firmware_sim.build import SupplyOf, build_fleet
 from firmware_sim.build_power import build_supply
 from firmware_sim.config import FleetConfig
-from firmware_sim.device import Device, Publish
+from firmware_sim.device import Device
 from firmware_sim.device_radio import Air
+from firmware_sim.device_spec import Publish
 from firmware_sim.flash import NoMedium
 from firmware_sim.outbox import Flash
 from firmware_sim.phases import Phase

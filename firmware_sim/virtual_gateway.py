@@ -56,6 +56,8 @@ class DeviceInbox:
         """One message of the device; returns the answers."""
         if kind is Kind.STATE:
             return self._state(payload)
+        if kind is not Kind.READING:
+            return []  # it gives no orders
         touched: dict[int, _Boot] = {}
         for reading in decode(payload, device=self._device, received_at_ms=now_ms):
             boot = touched[reading.boot] = self._boots.setdefault(reading.boot, _Boot())

@@ -30,6 +30,21 @@ class LostRange(msgspec.Struct, frozen=True, array_like=True):
     reason: LostReason
 
 
+UpdatePhase = Literal["downloading", "trial", "confirmed", "failed", "rolled-back"]
+"""How far an update is: fetching chunks; the new image runs for the first times; it stays; it was given up, before the
+new image ever ran or after it did not do."""
+
+
+class UpdateState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The newest update that a device was told to make; `done` of `chunks` are in its flash."""
+
+    version: str
+    phase: UpdatePhase
+    done: int = 0
+    chunks: int = 0
+    detail: str = ""
+
+
 class State(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a device says of itself: retained, and its last will says `online: false`.
 
@@ -42,6 +57,7 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     firmware: str | None = None
     battery_mv: int | None = None
     lost: tuple[LostRange, ...] = ()
+    update: UpdateState | None = None
 
 
 class Ack(msgspec.Struct, frozen=True):

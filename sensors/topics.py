@@ -1,5 +1,7 @@
 """The topics of the wire contract: `{root}/{site}/{device}/{kind}`, by default under `tidegate/v1`.
 
+A kind is one level, or two (`cmd/ack`): what belongs to one conversation stands under one level.
+
 Promises: a topic that parses builds back to the same text; a level that MQTT, a log, a terminal or InfluxDB could
 misread (wildcards, NUL, control characters, over-long, empty) is refused with an error that names the level.
 """
@@ -20,6 +22,17 @@ class Kind(StrEnum):
     ACK = "ack"
     RESEND = "resend"
     ALERT = "alert"
+    CMD = "cmd"
+    CMD_ACK = "cmd/ack"
+    FW_ASK = "fw/ask"
+    FW_CHUNK = "fw/chunk"
+
+
+FROM_DEVICES = (Kind.READING, Kind.STATE, Kind.ALERT, Kind.CMD_ACK, Kind.FW_ASK)
+"""What devices say: what a gateway subscribes to."""
+TO_DEVICES = (Kind.ACK, Kind.RESEND, Kind.CMD, Kind.FW_CHUNK)
+"""What a gateway says: what a device subscribes to."""
+_KIND_LEVELS_MAX = 2
 
 
 class TopicError(ValueError):
@@ -64,9 +77,9 @@ def parse_topic(topic: str, root: str = DEFAULT_ROOT) -> Topic:
     if not topic.startswith(prefix):
         raise TopicError(f"topic does not start with {prefix!r}")
     levels = topic[len(prefix) :].split("/")
-    if len(levels) != 3:
+    if not 3 <= len(levels) <= 2 + _KIND_LEVELS_MAX:
         raise TopicError(f"topic has {len(levels)} levels behind {root!r}: expected site/device/kind")
-    site, device, kind = levels
+    site, device, kind = levels[0], levels[1], "/".join(levels[2:])
     try:
         return Topic(check_level(site, "site"), check_level(device, "device"), Kind(kind))
     except ValueError as error:

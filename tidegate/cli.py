@@ -59,6 +59,7 @@ GROUPS: Final = (
     _Group("edge", "The gateway: run it, or ask its store.", part="edge", module="tidegate.edge_cli"),
     _Group("cloud", "The embedded cloud, for development and small sites.", part="cloud"),
     _Group("broker", "The embedded MQTT broker, for the demo only.", part="broker"),
+    _Group("firmware", "Keys and signatures of firmware images.", None, "tidegate.firmware_cli"),
     _Group("outage", "Recordings of outages: record, import, look at, replay.", None, "tidegate.outage.cli"),
 )
 

@@ -78,18 +78,38 @@ class Access(Protocol):
         """The alert. Raises `GatewayError` if there is none."""
 
 
+class Asking(Protocol):
+    """A running gateway's HTTP API."""
+
+    def ask(
+        self, method: str, path: str, query: dict[str, str] | None = None, *, body: Document | None = None
+    ) -> Document:
+        """The answer to one request under /api/v1. Raises `GatewayError`."""
+
+
+@contextlib.contextmanager
+def running(config: EdgeConfig) -> Iterator[Asking]:
+    """The HTTP API of a gateway that runs. Raises `GatewayError` if none does."""
+    with _pool(config) as pool:
+        by_http = _ByHttp(config, pool)
+        if not by_http.is_running():
+            raise GatewayError(f"no gateway answers at {config.api.host}:{config.api.port}: this needs one that runs")
+        with _pass(config) as by_http.token:
+            yield by_http
+
+
+def _pool(config: EdgeConfig) -> urllib3.PoolManager:
+    timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=TIMEOUT_S)
+    return urllib3.PoolManager(retries=False, timeout=timeout, maxsize=1, **_pinned(config.api.tls))
+
+
 @contextlib.contextmanager
 def access(config: EdgeConfig) -> Iterator[Access]:
     """The way to the gateway of a configuration.
 
     Raises `TakenError` if a gateway holds the store but cannot be asked, `ConfigError` if there is no store.
     """
-    with urllib3.PoolManager(
-        retries=False,
-        timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=TIMEOUT_S),
-        maxsize=1,
-        **_pinned(config.api.tls),
-    ) as pool:
+    with _pool(config) as pool:
         by_http = _ByHttp(config, pool)
         if by_http.is_running():
             with _pass(config) as by_http.token:
@@ -145,36 +165,37 @@ class _ByHttp:
         return answer.status == HTTPStatus.OK
 
     def status(self) -> Document:
-        return {"running": True, **self._ask("GET", "/status")}
+        return {"running": True, **self.ask("GET", "/status")}
 
     def ledger(self, site: str | None, device: str | None, only_open: bool) -> Document:
         wanted = {"site": site, "device": device, "open": "true" if only_open else None}
-        return self._ask("GET", "/ledger", {key: value for key, value in wanted.items() if value is not None})
+        return self.ask("GET", "/ledger", {key: value for key, value in wanted.items() if value is not None})
 
     def quarantine(self, after_id: int, limit: int) -> Document:
-        return self._ask("GET", "/quarantine", {"after": str(after_id), "limit": str(limit)})
+        return self.ask("GET", "/quarantine", {"after": str(after_id), "limit": str(limit)})
 
     def item(self, item_id: int) -> Document:
-        return self._ask("GET", f"/quarantine/{item_id}")
+        return self.ask("GET", f"/quarantine/{item_id}")
 
     def retry(self, item_ids: Sequence[int]) -> Document:
-        return self._ask("POST", "/quarantine/retry", body={"ids": list(item_ids)})
+        return self.ask("POST", "/quarantine/retry", body={"ids": list(item_ids)})
 
     def purge(self, item_ids: Sequence[int] | None) -> Document:
-        return self._ask(
+        return self.ask(
             "POST", "/quarantine/purge", body={"all": True} if item_ids is None else {"ids": list(item_ids)}
         )
 
     def alerts(self, state: str, severity: Severity | None, limit: int) -> Document:
         wanted = {"state": state, "limit": str(limit)} | ({"severity": severity.value} if severity else {})
-        return self._ask("GET", "/alerts", wanted)
+        return self.ask("GET", "/alerts", wanted)
 
     def acknowledge(self, alert_id: int, by: str) -> Document:
-        return self._ask("POST", f"/alerts/{alert_id}/acknowledge", body={"by": by})
+        return self.ask("POST", f"/alerts/{alert_id}/acknowledge", body={"by": by})
 
-    def _ask(
+    def ask(
         self, method: str, path: str, query: dict[str, str] | None = None, *, body: Document | None = None
     ) -> Document:
+        """The answer to one request under /api/v1. Raises `GatewayError`."""
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         url = f"{self._base}/api/v1{path}"
         try:
@@ -189,7 +210,7 @@ class _ByHttp:
             raise GatewayError(f"what answers at {self._base} is no Tidegate gateway") from None
         if not isinstance(document, dict):
             raise GatewayError(f"what answers at {self._base} is no Tidegate gateway")
-        if answer.status != HTTPStatus.OK:
+        if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
             raise GatewayError(f"the gateway refuses: {document.get('detail', answer.status)}")
         return cast("Document", document)
 

@@ -6,6 +6,7 @@
     alerts list|ack                        what needs somebody
     quarantine list|show|retry|purge       what could not be accepted
     user, token, setup-link                who may ask (tidegate.edge_accounts)
+    command, firmware                      what the gateway tells its devices (tidegate.downlink_cli)
 
 They ask the running gateway by its HTTP API; if none runs, they open its file under its lock. Answers are tables for
 people, or JSON with `--json`; the exit code is 1 where the answer is bad news.
@@ -22,7 +23,7 @@ from rich.live import Live
 
 from edge.mapping.explain import explain as explain_message
 from sensors.clock import SystemClock
-from tidegate import edge_accounts, edge_tables
+from tidegate import downlink_cli, edge_accounts, edge_tables
 from tidegate.edge_access import Access, Document, access, wait_s
 from tidegate.edge_accounts import gateway_settings as _settings
 from tidegate.edge_alerts import alerts
@@ -38,6 +39,9 @@ app.add_typer(quarantine, name="quarantine", help="What could not be accepted: l
 app.add_typer(edge_accounts.user, name="user", help="Accounts of people: add, list, passwd, remove.")
 app.add_typer(edge_accounts.token, name="token", help="Tokens of programs: add, list, revoke.")
 app.command()(edge_accounts.setup_link)
+
+app.add_typer(downlink_cli.command, name="command", help="Tell a device something: send, list, show, cancel.")
+app.add_typer(downlink_cli.firmware, name="firmware", help="Firmware for devices: add, list, remove, rollout, halt.")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 IdsArgument = Annotated[list[int], typer.Argument(metavar="ID...", min=1, help="Numbers from `quarantine list`.")]

@@ -19,6 +19,8 @@ import typer
 from edge.config import MqttSettings, MqttVersion
 from sensors.alerts import decode_device_alert, decode_device_alerts
 from sensors.clock import SystemClock
+from sensors.commands import decode_command, decode_command_ack
+from sensors.firmware import decode_ask, decode_chunk
 from sensors.messages import MessageError, State, decode_ack, decode_resend, decode_state
 from sensors.reading import Reading
 from sensors.senml import PayloadError, decode
@@ -87,6 +89,22 @@ def _describe(where: Topic, payload: bytes, at_ms: int) -> list[Seen]:
             return [Seen(at_ms, name, where.kind, text, json.loads(payload))]
         case Kind.ALERT:
             return [Seen(at_ms, name, where.kind, _alert_text(payload), json.loads(payload))]
+        case Kind.CMD:
+            command = decode_command(payload)
+            text = f"{command.id} {command.name} {json.dumps(command.args)}, for {command.ttl_s} s"
+            return [Seen(at_ms, name, where.kind, text, json.loads(payload))]
+        case Kind.CMD_ACK:
+            done = decode_command_ack(payload)
+            return [Seen(at_ms, name, where.kind, f"{done.id} {done.result} {done.detail}", json.loads(payload))]
+        case Kind.FW_ASK:
+            ask = decode_ask(payload)
+            text = f"image {ask.image}, {ask.count} chunks from {ask.first} on"
+            return [Seen(at_ms, name, where.kind, text, json.loads(payload))]
+        case Kind.FW_CHUNK:
+            chunk = decode_chunk(payload)
+            content = {"image": chunk.image, "number": chunk.number, "bytes": len(chunk.data)}
+            text = f"image {chunk.image}, chunk {chunk.number}, {len(chunk.data)} bytes"
+            return [Seen(at_ms, name, where.kind, text, content)]
     raise TopicError(f"kind {where.kind} is not shown")
 
 
@@ -152,7 +170,7 @@ async def listen(settings: MqttSettings, site: str, device: str) -> AsyncIterato
     )
     try:
         async with client:
-            await client.subscribe(f"{settings.topic_root}/{site}/{device}/+", qos=0)
+            await client.subscribe(f"{settings.topic_root}/{site}/{device}/#", qos=0)
             async for message in client.messages:
                 yield str(message.topic), bytes(message.payload)
     except aiomqtt.MqttError as error:

@@ -4,10 +4,12 @@ Promises: reads only, in steps (`KEYS_PER_STEP`) small enough that no ingest com
 answered is bounded (`RANGES_MAX`, `BOOTS_MAX`). The methods live in the store's thread; `select` is pure.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from edge.commands.documents import device_commands
 from edge.dashboard.documents import (
     BootLedger,
     Column,
@@ -22,6 +24,7 @@ from edge.dashboard.documents import (
     StoreDetail,
 )
 from edge.desk import DESTINATION, Desk
+from edge.device_reports import DeviceReport
 from edge.intervals import Intervals
 from edge.latest import DeviceLatest, Recent
 from edge.ledger import DELIVERED, LOST, QUARANTINED, RECEIVED, Account
@@ -119,6 +122,17 @@ class Directory:
             row=self._row(key), readings=_readings(latest, latest.readings_since(since))
         )
 
+    def commands(self, key: int, now_ms: int) -> str:
+        """The newest commands of one device, as JSON. Raises `StoreError`."""
+        if not 0 < key <= self.count():
+            return '{"commands": []}'
+        site, device = self._desk.store.device_name(key)
+        return json.dumps(device_commands(self._desk.downlinks.commands, site, device, now_ms))
+
+    def commands_version(self) -> int:
+        """Grows with every change of a command; may be read from any thread."""
+        return self._desk.downlinks.commands.version
+
     def version(self) -> int:
         """The version now."""
         return self._desk.latest.version
@@ -154,6 +168,7 @@ class Directory:
         site, device = self._desk.store.device_name(key)
         latest = self._desk.latest.get(key)
         volts, percent = _battery(latest)
+        report = self._desk.downlinks.reports.get(site, device)
         return DeviceRow(
             key=key,
             site=site,
@@ -165,8 +180,15 @@ class Directory:
             values=_values(latest),
             battery_v=volts,
             battery_percent=percent,
+            firmware=None if report is None else report.firmware,
+            update=None if report is None or report.update_phase is None else _update(report),
             **self._sums(key)._asdict(),
         )
+
+
+def _update(report: DeviceReport) -> str:
+    share = f" {report.update_done} of {report.update_chunks}" if report.update_chunks else ""
+    return f"{report.update_version} {report.update_phase}{share}"
 
 
 def select(entries: Sequence[Entry], query: Query) -> tuple[int, list[int]]:

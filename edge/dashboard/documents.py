@@ -48,7 +48,10 @@ class DeviceValue(_Document):
 
 
 class DeviceRow(_Document):
-    """One device. What comes from memory is null if it was not heard since the gateway started."""
+    """One device. What comes from memory is null if it was not heard since the gateway started.
+
+    `firmware`: what it says that it runs; `update`: the version and phase of its newest update.
+    """
 
     key: int
     site: str
@@ -60,6 +63,8 @@ class DeviceRow(_Document):
     values: list[DeviceValue]
     battery_v: float | None
     battery_percent: float | None
+    firmware: str | None
+    update: str | None
     received: int
     missing: int
     lost: int

@@ -148,13 +148,14 @@ class Dashboard:
             self.streams -= 1
 
     async def live(self, devices: bool, key: int | None, last_event_id: str | None) -> AsyncIterator[ServerSentEvent]:
-        """The events of one stream: `status` at every look, `devices` and `device` when something changed.
+        """The events of one stream: `status` at every look, `devices` and `device` when something changed, and
+        `commands` (of the one device) when any command did.
 
         An event's id is the gateway's start and a version of the latest values, so that a stream that comes back gets
         what it missed, and a page that meets another gateway knows. `trouble` comes instead of `status` while the store
         does not answer.
         """
-        look, since = 0, None
+        look, since, told = 0, None, -1
         while True:
             look = await self._look_after(look)
             if self._closing:
@@ -172,6 +173,10 @@ class Dashboard:
                 yield ServerSentEvent(event="trouble", data={"message": str(error)})
                 continue
             since = version
+            if key is not None and told != (newest := self._directory.commands_version()):
+                told = newest
+                document = await self._in_store(self._directory.commands, key, self._clock.monotonic_ms())
+                yield ServerSentEvent(event="commands", raw_data=document)
             event_id = f"{now.status.started_ms}-{version}"
             for name, document in events:
                 yield ServerSentEvent(event=name, raw_data=document, id=event_id)

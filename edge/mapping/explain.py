@@ -12,10 +12,12 @@ from edge.mapping.mapper import Mapper
 from edge.mapping.rules import MappingRule
 from edge.mapping.sparkplug import Nodes
 from sensors.alerts import decode_device_alert
+from sensors.commands import decode_command_ack
+from sensors.firmware import decode_ask
 from sensors.messages import MessageError, decode_state
 from sensors.reading import Value
 from sensors.senml import PayloadError, decode
-from sensors.topics import Kind, TopicError, parse_topic
+from sensors.topics import FROM_DEVICES, Kind, TopicError, parse_topic
 
 NATIVE = "native"
 
@@ -110,8 +112,14 @@ def _native(root: str, text: str, payload: bytes, received_at_ms: int) -> Explan
         if topic.kind is Kind.ALERT:
             decode_device_alert(payload)
             return told
+        if topic.kind is Kind.CMD_ACK:
+            decode_command_ack(payload)
+            return told
+        if topic.kind is Kind.FW_ASK:
+            decode_ask(payload)
+            return told
         if topic.kind is not Kind.READING:
-            raise TopicError(f"kind {topic.kind} is not sent to a gateway: expected reading, state or alert")
+            raise TopicError(f"kind {topic.kind} is not sent to a gateway: expected {', '.join(FROM_DEVICES)}")
         readings = decode(payload, device=topic.device, received_at_ms=received_at_ms)
     except (TopicError, PayloadError, MessageError) as error:
         return replace(told, problem=str(error))

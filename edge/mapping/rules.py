@@ -14,7 +14,7 @@ from edge.mapping.filters import TopicFilter, check_template, parse_filter, wide
 from edge.mapping.select import parse_selector
 from sensors.reading import Value, column
 from sensors.senml import VALUES_MAX, check_name, check_unit
-from sensors.topics import Kind, check_level, subscription
+from sensors.topics import FROM_DEVICES, check_level, subscription
 
 RULES_MAX = 256  # each is tried in turn for a topic not met before; more device types than any site has
 
@@ -176,7 +176,7 @@ def check_rules(rules: Sequence[MappingRule], root: str) -> None:
 
 def native_filters(root: str) -> list[TopicFilter]:
     """What the gateway's own devices publish to."""
-    return [parse_filter(subscription(kind, root)) for kind in (Kind.READING, Kind.STATE, Kind.ALERT)]
+    return [parse_filter(subscription(kind, root)) for kind in FROM_DEVICES]
 
 
 def subscriptions(rules: Sequence[MappingRule], root: str) -> list[str]:

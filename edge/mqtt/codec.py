@@ -54,8 +54,10 @@ class Codec(Protocol):
     def read_suback(self, first: int, body: bytes) -> list[str]:
         """What the broker refuses of the subscription; empty if it granted all. Raises `FramingError`."""
 
-    def publish(self, topic: str, payload: bytes, packet_id: int, *, retain: bool = False) -> bytes:
-        """PUBLISH at QoS 1."""
+    def publish(
+        self, topic: str, payload: bytes, packet_id: int, *, retain: bool = False, expiry_s: int | None = None
+    ) -> bytes:
+        """PUBLISH at QoS 1; the broker forgets it after `expiry_s`, if the protocol has that."""
 
     def read_disconnect(self, first: int, body: bytes) -> str:
         """Why the broker hangs up. Raises `FramingError`."""
@@ -127,10 +129,18 @@ class Codec5:
             code.name.lower().replace("_", " ") for code in packet.reason_codes if not code.name.startswith("GRANTED")
         ]
 
-    def publish(self, topic: str, payload: bytes, packet_id: int, *, retain: bool = False) -> bytes:
-        """PUBLISH at QoS 1."""
-        qos = mqtt5.QoS.AT_LEAST_ONCE
-        return mqtt5.PublishPacket(topic, payload, qos=qos, packet_id=packet_id, retain=retain).write()
+    def publish(
+        self, topic: str, payload: bytes, packet_id: int, *, retain: bool = False, expiry_s: int | None = None
+    ) -> bytes:
+        """PUBLISH at QoS 1, with its expiry."""
+        return mqtt5.PublishPacket(
+            topic,
+            payload,
+            qos=mqtt5.QoS.AT_LEAST_ONCE,
+            packet_id=packet_id,
+            retain=retain,
+            message_expiry_interval=expiry_s,
+        ).write()
 
     def read_disconnect(self, first: int, body: bytes) -> str:
         """Raises `FramingError`."""
@@ -185,7 +195,15 @@ class Codec311:
             raise FramingError("the broker did not answer SUBSCRIBE with SUBACK")
         return ["refused" for code in body[2:] if code >= 0x80]
 
-    def publish(self, topic: str, payload: bytes, packet_id: int, *, retain: bool = False) -> bytes:
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        packet_id: int,
+        *,
+        retain: bool = False,
+        expiry_s: int | None = None,  # noqa: ARG002 - 3.1.1 has none
+    ) -> bytes:
         """PUBLISH at QoS 1."""
         return _packet(0x33 if retain else 0x32, _text(topic) + struct.pack(">H", packet_id) + payload)
 

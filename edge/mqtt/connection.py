@@ -77,12 +77,18 @@ class MqttConnection(asyncio.Protocol):
             self._transport.write(b"".join(map(puback, packet_ids)))
 
     def publish(
-        self, topic: str, payload: bytes, *, retain: bool = False, acknowledged: Callable[[], None] | None = None
+        self,
+        topic: str,
+        payload: bytes,
+        expiry_s: int | None = None,
+        *,
+        retain: bool = False,
+        acknowledged: Callable[[], None] | None = None,
     ) -> bool:
         """Publish at QoS 1; False if too many wait for the broker's PUBACK, or the connection is gone.
 
-        `acknowledged` is called when the broker has it. What waits when the connection ends is not sent again: an
-        `ack` or `resend` is said anew at the next contact.
+        `acknowledged` is called when the broker has it. What waits when the connection ends is not sent again: what is
+        not answered is said anew at a later contact.
         """
         if self._transport is None or self._lost.done() or len(self._inflight) >= self._inflight_max:
             return False
@@ -91,7 +97,8 @@ class MqttConnection(asyncio.Protocol):
             if self._next_id not in self._inflight:
                 break
         self._inflight[self._next_id] = acknowledged
-        self._transport.write(self._codec.publish(topic, payload, self._next_id, retain=retain))
+        packet = self._codec.publish(topic, payload, self._next_id, retain=retain, expiry_s=expiry_s)
+        self._transport.write(packet)
         return True
 
     @property

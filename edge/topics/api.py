@@ -19,7 +19,7 @@ from edge.topics.suggest import suggest
 from edge.topics.table import TopicRow
 from edge.topics.watch import TopicWatch
 from sensors.clock import Clock
-from sensors.topics import Kind, TopicError, parse_topic
+from sensors.topics import TO_DEVICES, TopicError, parse_topic
 
 LIMIT_MAX = 500  # each is explained anew: some 20 ms, beside the event loop
 Q_CHARS_MAX = 128
@@ -122,9 +122,9 @@ def topics_router(watch: TopicWatch, config: EdgeConfig, clock: Clock) -> APIRou
 
 
 def _is_ours(text: str, root: str) -> bool:
-    """Whether the gateway is the one who says it: an `ack` or a `resend`."""
+    """Whether the gateway is the one who says it, to a device."""
     try:
-        return parse_topic(text, root).kind in (Kind.ACK, Kind.RESEND)
+        return parse_topic(text, root).kind in TO_DEVICES
     except TopicError:
         return False
 

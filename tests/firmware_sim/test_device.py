@@ -5,8 +5,9 @@ from random import Random
 
 import pytest
 
-from firmware_sim.device import MAILBOX_MAX, Publish
+from firmware_sim.device import MAILBOX_MAX
 from firmware_sim.device_clock import ClockSpec, TimeSource
+from firmware_sim.device_spec import Publish
 from firmware_sim.outbox import OUTBOX_BYTES_MIN, FullPolicy
 from firmware_sim.phases import Phase
 from firmware_sim.sender import BACKOFF_CAP_MS, Acknowledge, SenderSpec

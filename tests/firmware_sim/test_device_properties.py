@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from firmware_sim.device import Publish
+from firmware_sim.device_spec import Publish
 from firmware_sim.outbox import OUTBOX_BYTES_MIN, FullPolicy
 from sensors.messages import encode
 from sensors.topics import Kind

@@ -250,6 +250,30 @@ def test_compaction_keeps_all_that_is_live_and_drops_the_rest(chip: Bench) -> No
     assert again.lost == ()
 
 
+def test_settings_and_firmware_chunks_survive_a_restart_and_a_compaction(chip: Bench) -> None:
+    flash, outbox = fill(chip, 1)
+    for number in range(3):
+        outbox.write_chunk(0, number, b"old" * 100)
+        outbox.write_chunk(1, number, bytes([number]) * (COMPACT_ABOVE_BYTES // 4))
+    outbox.erase_slot(0)
+    outbox.write_chunk(1, 2, b"again")
+    outbox.put_config(b"first")
+    outbox.put_config(b"second")
+    outbox.ack(outbox.boot, 0)
+    flash.commit()
+    for _ in range(20):  # until a commit rewrites what is live
+        outbox.put_config(b"x" * (COMPACT_ABOVE_BYTES // 4))
+        outbox.put_config(b"third")
+        flash.commit()
+    assert flash.medium_bytes < 2 * COMPACT_ABOVE_BYTES + 2 * outbox.slot_bytes
+    _, again = chip.outbox()
+    assert again.config == b"third"
+    assert [len(again.slot(slot)) for slot in (0, 1)] == [0, 3]
+    assert again.slot(1)[1] == b"\1" * (COMPACT_ABOVE_BYTES // 4)
+    assert again.slot(1)[2] == b"again"
+    assert again.slot_bytes == outbox.slot_bytes == sum(map(len, again.slot(1).values()))
+
+
 def test_wear_counts_every_frame_over_all_boots(chip: Bench) -> None:
     _, outbox = fill(chip, 3)
     assert outbox.bytes_written == len(chip.data)

@@ -7,7 +7,8 @@ from random import Random
 from typing import Any
 
 from firmware_sim.days_left import TimeLeft
-from firmware_sim.device import Device, DeviceSpec, Publish
+from firmware_sim.device import Device
+from firmware_sim.device_spec import DeviceSpec, Publish
 from firmware_sim.flash import MemoryMedium
 from firmware_sim.outbox import OUTBOX_BYTES_MIN, Flash, FullPolicy
 from firmware_sim.phases import Phase

@@ -44,7 +44,8 @@ def test_any_text_parses_or_raises_a_topic_error_and_builds_back(text: str) -> N
     [
         ("other/v1/s/d/reading", "does not start with"),
         ("tidegate/v1/s/reading", "2 levels"),
-        ("tidegate/v1/s/d/x/reading", "4 levels"),
+        ("tidegate/v1/s/d/x/reading", "kind 'x/reading'"),
+        ("tidegate/v1/s/d/cmd/ack/x", "5 levels"),
         ("tidegate/v1//d/reading", "site is empty"),
         ("tidegate/v1/s/d#/reading", "holds '#'"),
         ("tidegate/v1/s/+/reading", r"holds '\+'"),

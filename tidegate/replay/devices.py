@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from zlib import crc32
 
 from edge.outages.events import Cause
-from firmware_sim.device import Device, DeviceSpec, Measure, Publish
+from firmware_sim.device import Device
+from firmware_sim.device_spec import DeviceSpec, Measure, Publish
 from firmware_sim.flash import MemoryMedium
 from firmware_sim.outbox import Flash
 from firmware_sim.supply import MainsSupply
@@ -17,7 +18,7 @@ from sensors.messages import State, encode
 from sensors.reading import Identity, Value
 from sensors.seeds import derive_seed, splitmix64
 from sensors.senml import PayloadError, decode
-from sensors.topics import Kind, build_topic
+from sensors.topics import TO_DEVICES, Kind, build_topic
 from tidegate.replay.broker import SUCCESS, Broker, Delivery, Login, Message
 from tidegate.replay.connections import Client, ClientHooks, Wire
 from tidegate.replay.history import History
@@ -26,7 +27,6 @@ from tidegate.replay.world import EPOCH_MS, US_PER_MS, Timer, World
 
 OUTBOX_BYTES_MAX = 4 * 1024 * 1024  # a usual NOR flash chip: a month of readings, one a minute
 RECEIVE_MAX = 20  # of a device's client
-DOWNLINKS = (Kind.ACK, Kind.RESEND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class SimDevice:
         self._topics = {kind: build_topic(site.name, spec.name, kind, site.topic_root) for kind in Kind}
         self._kinds = {topic: kind for kind, topic in self._topics.items()}
         will = Message(self._topics[Kind.STATE], encode(State(online=False)), retain=True)
-        login = Login(spec.name, tuple(self._topics[kind] for kind in DOWNLINKS), RECEIVE_MAX, will)
+        login = Login(spec.name, tuple(self._topics[kind] for kind in TO_DEVICES), RECEIVE_MAX, will)
         hooks = ClientHooks(lambda: None, self._linked, self._unlinked, self._arrived)
         self._client = Client(world, broker, link, login, site.keepalive_s, hooks)
         self._insert_battery()

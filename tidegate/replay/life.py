@@ -24,7 +24,7 @@ from edge.outages.events import Cause
 from edge.store import StoreError, StoreFailed, StoreFull
 from edge.store.windows import rollup_head_cursor
 from sensors.messages import decode_ack
-from sensors.topics import Kind, parse_topic, subscription
+from sensors.topics import FROM_DEVICES, Kind, parse_topic, subscription
 from tidegate.replay.broker import Delivery, Login, Message
 from tidegate.replay.connections import Client, ClientHooks, Wire
 from tidegate.replay.failpoint import Killed
@@ -64,7 +64,7 @@ class Life:
         self._world = site.world
         self._config = site.config
         root = site.config.mqtt.topic_root
-        filters = (subscription(Kind.READING, root), subscription(Kind.STATE, root))
+        filters = tuple(subscription(kind, root) for kind in FROM_DEVICES)
         mqtt = site.config.mqtt
         hooks = ClientHooks(self._dialing, _ignore_up, _ignore_down, self._deliver)
         login = Login(mqtt.client_id, filters, mqtt.receive_max)
@@ -193,7 +193,9 @@ class Life:
             if topic.kind is Kind.ACK:
                 for boot, through in decode_ack(downlink.payload).acks:
                     self._site.history.freed(topic.device, boot, through)
-            self._world.note(f"gateway to {topic.device}: {topic.kind} {downlink.payload.decode()}")
+            self._world.note(
+                f"gateway to {topic.device}: {topic.kind} {downlink.payload.decode(errors='backslashreplace')}"
+            )
             wire.publish(Message(downlink.topic, downlink.payload))
 
     # -- cloud (`_uplink` of the shell)

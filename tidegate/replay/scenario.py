@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from edge.config import EdgeConfig
 from edge.outages.timeline import LinkTimeline
-from firmware_sim.device import DeviceSpec
 from firmware_sim.device_clock import ClockSpec, TimeSource
+from firmware_sim.device_spec import DeviceSpec
 from tidegate.replay.broker import BrokerSpec
 from tidegate.replay.cloud import BODY_BYTES_MAX, Poison, Rule
 from tidegate.replay.devices import OUTBOX_BYTES_MAX

@@ -61,7 +61,7 @@ def test_rules_that_cannot_stand_beside_each_other_are_refused(text: str, why: s
 
 
 def test_the_gateway_subscribes_to_what_its_rules_take_and_never_twice() -> None:
-    native = ["tidegate/v1/+/+/reading", "tidegate/v1/+/+/state", "tidegate/v1/+/+/alert"]
+    native = [f"tidegate/v1/+/+/{kind}" for kind in ("reading", "state", "alert", "cmd/ack", "fw/ask")]
     assert subscriptions((), "tidegate/v1") == native
     assert subscriptions(rules(THERMOMETER + PACK), "tidegate/v1") == [*native, "plant/+/+/temp", "senml/+/#"]
     rest = PACK.replace("senml/{device}/#", "{device}/#")

@@ -19,7 +19,7 @@ ENDS = st.lists(st.integers(-1, 24 * 1000), min_size=1, max_size=200)
 
 def forecast(runs: int = 100, seed: int | None = None) -> tuple[TypeForecast, ...]:
     config = fleet(SMALL, {"battery": None})
-    plan = plan_forecast([Variant("as it is", config)], years=1.0, runs=runs, seed=seed)
+    plan = plan_forecast([Variant("as it is", config)], years=2.0, runs=runs, seed=seed)
     return summarise(plan, [run_block(block) for block in plan.blocks])
 
 

@@ -51,6 +51,7 @@ const live = new Live({
   trouble(problem) { show(`The gateway's store does not answer: ${problem.message}`); },
   devices(changed) { page.devices?.(changed); },
   device(update) { page.device?.(update); },
+  commands(told) { page.commands?.(told); },
   state(state) {
     link.dataset.state = state;
     document.body.classList.toggle("stale", state === "lost");

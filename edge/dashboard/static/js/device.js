@@ -2,7 +2,8 @@
 
 import { AlertsPanel } from "/static/js/alerts.js";
 import { Chart, inWords } from "/static/js/charts.js";
-import { battery } from "/static/js/devices.js";
+import { CommandsPanel } from "/static/js/commands.js";
+import { battery, firmware } from "/static/js/devices.js";
 import { foreign, h, s, say } from "/static/js/dom.js";
 import { ago, clock, count, named, NONE, plural, ranges, unit, value } from "/static/js/format.js";
 import { ask } from "/static/js/live.js";
@@ -37,9 +38,10 @@ export class DevicePage {
     this.more = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => { this.all = true; this.drawCharts(); } });
     this.strips = h("div", { class: "strips" });
     this.alerts = new AlertsPanel(access, key);
+    this.orders = new CommandsPanel(access);
     root.append(h("div", { class: "page-head" }, h("div", {}, this.name, this.site)),
       h("section", { class: "panel", "aria-label": "At a glance" }, this.tiles), this.alerts.box,
-      h("section", { "aria-label": "Recent readings" }, this.plots, this.more),
+      h("section", { "aria-label": "Recent readings" }, this.plots, this.more), this.orders.node,
       h("section", { class: "panel", "aria-label": "Ledger" }, h("div", { class: "panel-head" }, h("h2", {}, "What became of every reading")), this.strips));
   }
 
@@ -54,6 +56,8 @@ export class DevicePage {
       if (!this.readings) { say(this.name, "No such device"); say(this.site, error.message); }
     }
   }
+
+  commands(told) { this.orders.show(told); }
 
   status(now) {
     this.nowMs = now.status.at_ms;
@@ -86,7 +90,10 @@ export class DevicePage {
   }
 
   showRow(row) {
+    const first = !this.row;
     this.row = row;
+    this.orders.of(row);
+    if (first) this.orders.reload();
     if (this.name.textContent !== row.device) this.name.replaceChildren(foreign(row.device));
     if (this.site.textContent !== `Site ${row.site}`) this.site.replaceChildren("Site ", foreign(row.site));
     this.seen = h("span", {}, ago(row.last_seen_ms, this.nowMs));
@@ -96,6 +103,7 @@ export class DevicePage {
     this.tiles.replaceChildren(
       tile("Last seen", this.seen, measured),
       tile("Battery", battery(row)),
+      tile("Firmware", firmware(row), row.update && `update: ${row.update}`),
       tile("Received", count(row.received), row.boot === null ? null : `boot ${count(row.boot)}, seq ${count(row.seq)}`),
       tile("Missing", row.missing ? h("strong", { class: "problem" }, count(row.missing)) : "0", row.lost ? `${count(row.lost)} lost for good` : "none lost for good"),
       tile("Held", count(row.held), row.quarantined ? `${count(row.quarantined)} in quarantine` : "none in quarantine"),

@@ -16,6 +16,7 @@ const COLUMNS = [
   { name: "values", label: "Last values", fixed: true },
   { name: "seen", label: "Seen", first: "-" },
   { name: "battery", label: "Battery", number: true },
+  { name: "firmware", label: "Firmware", fixed: true, wide: true },
   { name: "missing", label: "Missing", first: "-", number: true },
   { name: "lost", label: "Lost", first: "-", number: true, wide: true },
   { name: "held", label: "Held", first: "-", number: true, wide: true },
@@ -189,6 +190,7 @@ export class DevicesPage {
       values: values(device.values),
       seen: [ago(device.last_seen_ms, this.nowMs)],
       battery: [battery(device)],
+      firmware: [firmware(device)],
       missing: [problem(device.missing)],
       lost: [problem(device.lost)],
       held: [count(device.held)],
@@ -230,6 +232,10 @@ export function battery({ battery_v: volts, battery_percent: percent }) {
   if (volts === null && percent === null) return NONE;
   const parts = [percent !== null && `${value(Math.round(percent))} %`, volts !== null && `${value(volts)} V`].filter(Boolean);
   return parts.join(" · ");
+}
+
+export function firmware(row) {
+  return row.firmware === null ? NONE : foreign(row.firmware);
 }
 
 function problem(number) {

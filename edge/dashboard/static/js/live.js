@@ -5,7 +5,7 @@ const REOPEN_MS = 10000;  // after this the stream is opened anew
 const AGAIN_MS = 2000;
 
 export class Live {
-  /** `handlers`: status, trouble, devices, device (each takes its document), state ("live" or "lost"). */
+  /** `handlers`: status, trouble, devices, device, commands (each takes its document), state ("live" or "lost"). */
   constructor(handlers) {
     this.handlers = handlers;
     this.query = "";
@@ -33,7 +33,7 @@ export class Live {
       this.become("lost");
       if (source.readyState === EventSource.CLOSED) this.timer = setTimeout(() => this.open(this.query), AGAIN_MS);
     });
-    for (const name of ["status", "trouble", "devices", "device"]) {
+    for (const name of ["status", "trouble", "devices", "device", "commands"]) {
       source.addEventListener(name, (event) => {
         if (this.source !== source) return;
         this.heardAt = performance.now();
