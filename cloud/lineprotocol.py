@@ -90,16 +90,17 @@ class PrecisionError(ValueError):
         self.precision = precision
 
 
-def parse_lines(body: bytes, *, precision: str, now_ns: int) -> ParsedLines:
+def parse_lines(body: bytes, *, precision: str, now_ns: int, series: dict[str, Series] | None = None) -> ParsedLines:
     """Parse a whole body. A line without a timestamp gets `now_ns`, cut to the precision.
 
+    `series`: what is remembered from body to body of the series in them; a caller with many small bodies keeps it.
     Bad lines never hide good ones: every line is looked at. Raises PrecisionError.
     """
     if precision not in PRECISION_NS:
         raise PrecisionError(precision)
     # Bytes that are not UTF-8 become lone surrogates, so that only the lines that hold them are refused.
     text = body.decode("utf-8", "surrogateescape")
-    parser = _Parser(PRECISION_NS[precision], now_ns)
+    parser = _Parser(PRECISION_NS[precision], now_ns, {} if series is None else series)
     points: list[Point] = []
     errors: list[str] = []
     start = 0
@@ -123,10 +124,10 @@ def parse_lines(body: bytes, *, precision: str, now_ns: int) -> ParsedLines:
 
 def field_type(value: FieldValue) -> str:
     """InfluxDB's name for the type of a field value: float, integer, unsigned, string or boolean."""
-    return _TYPE_NAMES[type(value)]
+    return TYPE_NAMES[type(value)]
 
 
-_TYPE_NAMES: Final[Mapping[type, str]] = {
+TYPE_NAMES: Final[Mapping[type, str]] = {
     float: "float",
     int: "integer",
     UInt: "unsigned",
@@ -162,10 +163,10 @@ def _line_end(text: str, start: int, newline: int) -> int:
 class _Parser:
     """One body's parser: it remembers the series it has seen, because bodies repeat them."""
 
-    def __init__(self, unit_ns: int, now_ns: int) -> None:
+    def __init__(self, unit_ns: int, now_ns: int, series: dict[str, Series]) -> None:
         self._unit_ns = unit_ns
         self._now_ns = now_ns - now_ns % unit_ns
-        self._series: dict[str, Series] = {}
+        self._series = series
 
     def parse_plain(self, line: str) -> Point | None:
         """Parse the common shape (no escapes, no spaces in strings, a series seen before); None means: ask `parse`."""

@@ -40,7 +40,10 @@ from sensors.topics import Topic
 
 STORE_FILE = "gateway.sqlite"
 DELETE_ROWS_MAX = 5000  # of one transaction, so that tidying never holds up an ingest commit for long
-LEDGER_EVERY_MS = 5_000  # how much of the ledger a restart reads again, in time; in rows, see the ledger
+LEDGER_EVERY_MS = (
+    5_000  # how much of the ledger a restart reads again, in time (in rows, see the ledger); and how often
+)
+# what is delivered is deleted: with every answer it would be an fsync for each
 AGGREGATE_EVERY_MS = 1_000  # one fsync a second for the windows while little comes; a full page does not wait
 DESTINATION = FIRST_DESTINATION
 REMEMBER_ROWS = 2000  # of the log's end, read at the start so that the pages are not empty: some 10 ms
@@ -139,6 +142,7 @@ class Desk:
         self._drained = {name: Meter() for name in self.ledger.destinations}
         self._ledger_written_ms: int | None = None
         self._deleted_through = 0
+        self._deleting = False
 
     def take_in(self, messages: Sequence[Message], now_ms: int, wall_ms: int) -> tuple[Ingested, list[Downlink]]:
         """Commit a batch; afterwards its messages may be acknowledged, and the downlinks sent. Raises `StoreError`."""
@@ -239,11 +243,19 @@ class Desk:
         more = self._own_clock.correct(now_ms, wall_ms) or self._aggregate(now_ms, wall_ms)
         more = self.destinations.sift() or more
         more = self.alerts.tend(self.forwarder.state, now_ms, wall_ms) or more
-        more = self.destinations.retire(DELETE_ROWS_MAX) or more
-        if self._ledger_written_ms is None or now_ms - self._ledger_written_ms >= LEDGER_EVERY_MS:
+        is_due = self._ledger_written_ms is None or now_ms - self._ledger_written_ms >= LEDGER_EVERY_MS
+        if is_due:
             self._write_ledger()
             self._ledger_written_ms = now_ms
         more = self._ledger_lines.tell(now_ms, wall_ms) or more
+        if not (is_due or self._deleting):
+            return more  # what is delivered is deleted when the ledger is written, not with every answer
+        self._deleting = self._delete(now_ms)
+        return more or self._deleting
+
+    def _delete(self, now_ms: int) -> bool:
+        """Delete some of what everybody has passed; whether there is more."""
+        more = self.destinations.retire(DELETE_ROWS_MAX)
         through = self._grace.allowed(self.ledger.deletable_through(), now_ms, is_pressed=self.budget.is_pressed())
         if through == self._deleted_through:
             return more or self.store.shrink()
@@ -251,6 +263,19 @@ class Desk:
             self._deleted_through = through
             return more
         return True
+
+    def rollups_due_ms(self) -> int | None:
+        """When the wall clock gives `tidy` a window to serve, 0 for at once, None for not before new readings.
+
+        For a driver that does not ask every quarter of a second. Raises `StoreError`.
+        """
+        if self.store.cursor(WINDOWS_CURSOR) < self.store.head:
+            return 0
+        return self._aggregator.next_ms()
+
+    def rollups_pending(self) -> bool:
+        """Whether anything in the log is not yet in an emitted rollup. Raises `StoreError`."""
+        return self.store.cursor(WINDOWS_CURSOR) < self.store.head or self._aggregator.has_open()
 
     def _aggregate(self, now_ms: int, wall_ms: int | None) -> bool:
         if self.store.hold_from is not None:

@@ -6,11 +6,16 @@ anywhere else O(log n + ranges moved); what `encode` wrote, `decode` reads back.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
+from operator import le
 
 import msgspec
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(tuple[list[int], list[int]])
+
+
+def _is_apart(end: int, following: int) -> bool:
+    return following - end > 1
 
 
 class IntervalsError(ValueError):
@@ -127,9 +132,14 @@ class Intervals:
         """Read back what `encode` wrote. Raises `IntervalsError` for anything else."""
         try:
             starts, ends = _decoder.decode(raw)
-            return cls(zip(starts, ends, strict=True))
-        except (msgspec.DecodeError, ValueError) as error:
+        except msgspec.DecodeError as error:
             raise IntervalsError(f"stored ranges do not decode: {error}") from None
+        nexts = starts[1:]
+        if not (len(starts) == len(ends) and all(map(le, starts, ends)) and all(map(_is_apart, ends, nexts))):
+            raise IntervalsError("stored ranges do not decode: expected ranges in order, none touching the next")
+        made = cls()
+        made._starts, made._ends = starts, ends
+        return made
 
     def __contains__(self, number: int) -> bool:
         index = bisect_left(self._ends, number)

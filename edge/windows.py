@@ -42,6 +42,7 @@ CELLS_MAX = 2048  # a page of many devices ends earlier: each cell is a look at 
 EMIT_WINDOWS = 2048  # of one transaction, for the same reason
 SERIES_MAX = 256  # values of one device in one window: four times what one reading may hold; bounds a row
 FORGOTTEN_RANGES_MAX = 1024  # per device and size, about 10 KB: beyond it the oldest gap counts as forgotten, too
+FORGET_EVERY_MS = 60_000  # an emitted window is kept up to so much longer than its lateness: one fsync for all of them
 DEFAULT_SIZES_S = (10, 60, 900)
 DEFAULT_GRACE_MS = 2_000  # a reading may be on the radio for so long without costing a correction
 DEFAULT_LATENESS_MS = 3_600_000  # costs the disk about 470 kept windows per device that reports every 10 s
@@ -66,7 +67,7 @@ class Aggregator:
         self._rules = rules
         self._tables = WindowTables(store)
         self._stretch_ms = 1000 * math.gcd(*rules.sizes_s)
-        self._horizon_ms = 1000 * max(rules.sizes_s, default=0) + rules.grace_ms + rules.lateness_ms
+        self._horizon_ms = 1000 * max(rules.sizes_s, default=0) + rules.grace_ms + rules.lateness_ms + FORGET_EVERY_MS
 
     def advance(self, wall_ms: int | None) -> bool:
         """Take the next readings and emit what is due, in one transaction; whether there is more to do at once.
@@ -181,7 +182,7 @@ class Aggregator:
                 over.append(key)
                 continue
             window.dirty = False
-            window.next_ms = window.touched_ms + self._rules.lateness_ms
+            window.next_ms = _turn(window.touched_ms + self._rules.lateness_ms)
             emitted.append((key, window))
         if emitted:
             self._tables.append(emitted, self._rules.quantiles)
@@ -199,6 +200,21 @@ class Aggregator:
         for (device_key, size_s), numbers in forgotten.items():
             self._tables.put_forgotten(device_key, size_s, _bounded(numbers))
         self._tables.delete(keys)
+
+    # -- for a driver that does not ask all the time
+
+    def next_ms(self) -> int | None:
+        """When the next window is due to be emitted or forgotten, by the gateway's clock. Raises `StoreError`."""
+        return self._tables.next_ms()
+
+    def has_open(self) -> bool:
+        """Whether any window holds what no rollup says yet. Raises `StoreError`."""
+        return self._tables.has_dirty()
+
+
+def _turn(at_ms: int) -> int:
+    """The next turn at which windows are forgotten: many together, in one transaction."""
+    return -(-at_ms // FORGET_EVERY_MS) * FORGET_EVERY_MS
 
 
 def _number(key: WindowKey) -> int:

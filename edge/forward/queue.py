@@ -135,7 +135,8 @@ class LaneQueue:
         return waiting[self._schedule.choose(waiting)] if waiting else None
 
     def _is_owed(self, lane: Lane) -> bool:
-        return any(self.done(lane.source).gaps(*self._region(lane)))
+        first, last = self._region(lane)
+        return first <= last and self.done(lane.source).end_of_run(first) < last
 
     def _region(self, lane: Lane) -> tuple[int, int]:
         """The first and the last id that is this lane's to send."""
@@ -200,6 +201,7 @@ class LaneQueue:
             since_ms = self._store.oldest_received_ms(gaps[0][0] - 1)
             until_ms = self._store.oldest_received_ms(position - 1)
             if since_ms is not None and until_ms is not None:
+                since_ms, until_ms = sorted((since_ms, until_ms))  # the clock may have been put back in between
                 fields = f"readings={count - self._batch_rows}i,until_ms={until_ms}i"
                 self._notices.append(f"{self._notice_head} {fields} {since_ms * NS_PER_MS}")
         backfill.parts += live.parts

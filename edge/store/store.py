@@ -7,7 +7,7 @@ Synchronous and for one thread: the shell owns that thread. A second process is 
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 
 from sqlite_utils import Database
 
-from edge.intervals import Intervals, IntervalsError
 from edge.store.ballast import Ballast
 from edge.store.check import Damaged, check_content, check_files, is_corruption, is_damage
 from edge.store.errors import StoreCorrupt, StoreFailed, StoreFull, StoreUnusable
 from edge.store.files import OpenFiles, check_access
 from edge.store.lock import Left, StoreLock
 from edge.store.names import HEAD_CURSOR
+from edge.store.records import Records
 from edge.store.rows import LogEntry, RowCorrupt, StoredRow, pack, unpack
 from edge.store.salvage import Salvage, finish, keep_open_copy, salvage
 from edge.store.schema import StoreTooNew, migrate
@@ -32,6 +32,7 @@ from sensors.reading import Reading
 WAL_AUTOCHECKPOINT_PAGES = 1000  # about 4 MB: SQLite's own default, written down because WAL growth is a promise
 KEPT_PAGES = 256  # 1 MiB: giving back and taking again costs writes
 SHRINK_PAGES = 500  # of one transaction: 2 MB of writes, about 20 ms in which ingest waits
+PAGES_MAX = 2**32 - 2  # SQLite's own limit
 BUSY_TIMEOUT_MS = 5000  # readers of ours hold the file for a second at most
 _SYNCHRONOUS_FULL = 2
 _NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR")  # on a full disk the log's index cannot grow: an I/O error
@@ -66,7 +67,7 @@ class StoreCare(NamedTuple):
     waits_for_clock: bool
 
 
-class Store:
+class Store(Records):
     """The open store. Use as a context manager, or call `close`.
 
     A file that is damaged is salvaged when it is opened, see `edge.store.salvage`; `salvaged` says what came of it.
@@ -84,6 +85,9 @@ class Store:
         self.hold_from: int | None = None
         """The first reading that nobody may send or roll up yet, see `edge.own_clock`; None: there is none."""
         self.path = path
+        self.free_bytes: Callable[[Path], int] = free_bytes
+        """Asks the volume; a simulated disk puts its own answer here."""
+        self._heard: Callable[[str], None] | None = None
         self.salvaged: Salvage | None = None
         self._destinations = tuple(destinations)
         self._corrupt: str | None = None
@@ -158,11 +162,25 @@ class Store:
             return str(error)
         return None
 
+    def limit_pages(self, pages_max: int | None) -> None:
+        """Let the file have so many pages, or as many as it has now if those are more; None: as `disk_bytes_max` says.
+
+        Holds until the file is opened again. Raises `StoreError`.
+        """
+        if pages_max is None:
+            pages_max = self.pages_max or PAGES_MAX
+        self._execute(f"PRAGMA max_page_count = {pages_max}")
+
     def _limit_pages(self) -> None:
         self._db.execute(f"PRAGMA journal_size_limit = {self.wal.bytes_max}")  # what it is cut back to after a burst
         if self.disk_bytes_max is not None:
             pages_max = (self.disk_bytes_max - self.wal.bytes_max) // self.pages().size_bytes
             self.pages_max = self._db.execute(f"PRAGMA max_page_count = {pages_max}").fetchone()[0]
+
+    def trace(self, heard: Callable[[str], None] | None) -> None:
+        """Tell each statement before it is carried out, also over `reopen`; None: no longer. What it raises is lost."""
+        self._heard = heard
+        self._db.set_trace_callback(heard)
 
     def reopen(self) -> None:
         """Close and open again: after a failed fsync the connection's view of the file is not to be trusted.
@@ -174,6 +192,7 @@ class Store:
                 keep_open_copy(self._db, self.path)
         self._disconnect()
         self._open()
+        self._db.set_trace_callback(self._heard)
 
     def close(self) -> None:
         """Close the file and let the next gateway in. Closing twice is harmless."""
@@ -201,7 +220,7 @@ class Store:
         except sqlite3.Error as error:
             raise self._named(error) from error
         if self.ballast is not None:
-            self.ballast.make(_free_bytes(self.path))
+            self.ballast.make(self.free_bytes(self.path.parent))
 
     def care(self) -> StoreCare:
         """How `look_after` found things."""
@@ -252,8 +271,7 @@ class Store:
     def _forget(self) -> None:
         """Ask the file again for what is looked at more often than it changes."""
         self._tail = Tail()
-        self._cursors: dict[str, int] = {}
-        self._ranges: dict[str, Intervals] = {}
+        self._forget_records()
 
     def _roll_back(self, head: int, devices: int) -> None:
         self._forget()
@@ -349,87 +367,7 @@ class Store:
         )
         self._tail.clear()
 
-    # -- positions, ledger, quarantine
-
-    def cursor(self, name: str) -> int:
-        """How far a consumer has durably got: the id of the last entry it is done with; 0 at the start."""
-        position = self._cursors.get(name)
-        if position is None:
-            rows = self._execute("SELECT position FROM cursors WHERE name = ?", (name,))
-            position = self._cursors[name] = int(rows[0][0]) if rows else 0
-        return position
-
-    def set_cursor(self, name: str, position: int) -> None:
-        """Move a consumer, inside a transaction."""
-        self._db.execute("INSERT OR REPLACE INTO cursors (name, position) VALUES (?, ?)", (name, position))
-        self._cursors[name] = position
-
-    def cursors(self) -> dict[str, int]:
-        """Every consumer and its position."""
-        return dict(self._execute("SELECT name, position FROM cursors ORDER BY name"))
-
-    def ranges(self, name: str) -> Intervals:
-        """A set of ids; empty at the start."""
-        ids = self._ranges.get(name)
-        if ids is None:
-            rows = self._execute("SELECT ranges FROM ranges WHERE name = ?", (name,))
-            ids = self._ranges[name] = self.decode(rows[0][0]) if rows else Intervals()
-        return ids.copy()
-
-    def put_ranges(self, name: str, ids: Intervals) -> None:
-        """Write a set of ids, inside a transaction."""
-        self._db.execute("INSERT OR REPLACE INTO ranges VALUES (?, ?)", (name, ids.encode()))
-        self._ranges[name] = ids.copy()
-
-    def forget_consumer(self, cursors: Iterable[str], ranges: Iterable[str] = ()) -> None:
-        """Drop these cursors and these sets of ids, inside a transaction."""
-        for table, names in (("cursors", list(cursors)), ("ranges", list(ranges))):
-            self._db.executemany(f"DELETE FROM {table} WHERE name = ?", [(name,) for name in names])  # noqa: S608
-            for name in names:
-                (self._cursors if table == "cursors" else self._ranges).pop(name, None)
-
-    def ledger_entries(self, device_key: int, boot: int) -> dict[str, Intervals]:
-        """What the ledger holds of one boot of one device: entry name -> seqs."""
-        rows = self._execute("SELECT entry, ranges FROM ledger WHERE device_key = ? AND boot = ?", (device_key, boot))
-        return {entry: self.decode(ranges) for entry, ranges in rows}
-
-    def ledger_accounts(self) -> list[tuple[int, int]]:
-        """Every (device_key, boot) that the ledger has heard of, in order."""
-        return self._execute("SELECT DISTINCT device_key, boot FROM ledger ORDER BY device_key, boot")
-
-    def ledger_boots(self, device_key: int) -> list[int]:
-        """The boots of one device that the ledger has heard of, in order."""
-        rows = self._execute("SELECT DISTINCT boot FROM ledger WHERE device_key = ? ORDER BY boot", (device_key,))
-        return [row[0] for row in rows]
-
-    def put_ledger(self, rows: Sequence[tuple[int, int, str, bytes]], totals: dict[str, int]) -> None:
-        """Write (device_key, boot, entry, ranges) rows and the totals, inside a transaction, and that they are news."""
-        changed = dict.fromkeys(row[:2] for row in rows)
-        self._db.executemany("INSERT OR IGNORE INTO ledger_untold (device_key, boot) VALUES (?, ?)", changed)
-        self._db.executemany("INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?)", rows)
-        self._db.executemany("INSERT OR REPLACE INTO totals VALUES (?, ?)", sorted(totals.items()))
-
-    def totals(self) -> dict[str, int]:
-        """The ledger's totals as last written."""
-        return dict(self._execute("SELECT name, count FROM totals"))
-
-    def quarantine(
-        self, *, at_ms: int, source: str, reason: str, topic: bytes, payload: bytes, reading_id: int | None = None
-    ) -> None:
-        """Keep a message (or a reading that the cloud refuses) that can never be accepted, inside a transaction.
-
-        `source` is `ingest` or the destination; `reading_id` makes keeping the same reading twice harmless.
-        """
-        self._db.execute(
-            "INSERT OR IGNORE INTO quarantine (at_ms, source, reason, topic, payload, reading_id)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (at_ms, source, reason, topic, payload, reading_id),
-        )
-
-    def quarantined_ids(self, source: str, after_id: int) -> set[int]:
-        """Log ids above a position that are in quarantine because of this destination."""
-        sql = "SELECT reading_id FROM quarantine WHERE source = ? AND reading_id > ?"
-        return {row[0] for row in self._execute(sql, (source, after_id))}
+    # -- for those who have tables of their own
 
     def query(self, sql: str, arguments: tuple[object, ...] = ()) -> list[Any]:
         """The rows of a SELECT, for those who keep a table of their own in the store. Raises `StoreError`."""
@@ -464,9 +402,7 @@ class Store:
     def volume_free_bytes(self) -> int:
         """What the volume has left for readings: not what the ballast takes back."""
         owed = 0 if self.ballast is None else self.ballast.owed_bytes
-        return max(0, _free_bytes(self.path) - owed)
-
-    # -- for the modules of this folder that have tables of their own
+        return max(0, self.free_bytes(self.path.parent) - owed)
 
     def run(self, sql: str, arguments: tuple[object, ...] = ()) -> list[Any]:
         """The rows of one statement."""
@@ -486,18 +422,11 @@ class Store:
         except sqlite3.Error as error:
             raise self._named(error) from error
 
-    def decode(self, raw: bytes) -> Intervals:
-        """A stored set. Raises `StoreCorrupt`."""
-        try:
-            return Intervals.decode(raw)
-        except IntervalsError as error:
-            self._corrupt = str(error)
-            raise StoreCorrupt(f"the store is damaged: {error}") from error
-
     def _named(self, error: sqlite3.Error) -> StoreFull | StoreFailed:
         name = getattr(error, "sqlite_errorname", "")
-        if name.startswith(_NO_ROOM) and self.ballast is not None and _free_bytes(self.path) < self.ballast.size_bytes:
-            self.ballast.release()
+        ballast = self.ballast
+        if name.startswith(_NO_ROOM) and ballast and self.free_bytes(self.path.parent) < ballast.size_bytes:
+            ballast.release()
         if name == "SQLITE_FULL":
             return StoreFull(f"the store is full: {error}")
         if is_corruption(error):
@@ -506,10 +435,11 @@ class Store:
         return StoreFailed(f"the store failed ({name or 'no code'}): {error}")
 
 
-def _free_bytes(path: Path) -> int:
+def free_bytes(folder: Path) -> int:
+    """What the volume of a folder has left for us; 0 if the folder itself is gone."""
     try:
-        volume = os.statvfs(path.parent)
-    except OSError:  # the folder itself is gone
+        volume = os.statvfs(folder)
+    except OSError:
         return 0
     return volume.f_bavail * volume.f_frsize
 

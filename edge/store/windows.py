@@ -121,6 +121,15 @@ class WindowTables:
         )
         return [WindowKey(*row) for row in rows]
 
+    def next_ms(self) -> int | None:
+        """The earliest time of any window, by the gateway's clock; None if there is no window."""
+        rows = self._store.run("SELECT min(next_ms) FROM windows")
+        return None if rows[0][0] is None else int(rows[0][0])
+
+    def has_dirty(self) -> bool:
+        """Whether any window holds what no rollup says yet."""
+        return bool(self._store.run("SELECT 1 FROM windows WHERE dirty LIMIT 1"))
+
     def forgotten(self, device_key: int, size_s: int) -> Intervals:
         """Which windows of a device are no longer kept, by number (start divided by size)."""
         rows = self._store.run(

@@ -277,24 +277,24 @@ def test_a_ballast_that_holds_no_space_is_none(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_fills_up_releases_the_ballast_and_what_it_frees_is_not_for_readings(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     desk = open_desk(tmp_path, budget=ROOMY)
     tidy(desk)
     ballast = desk.store.ballast
     assert ballast is not None
     assert ballast.is_held
-    monkeypatch.setattr(store_module, "_free_bytes", lambda _: MIB)
+    desk.store.free_bytes = lambda _: MIB
     desk.store.run("PRAGMA max_page_count = 1")  # SQLITE_FULL
     with pytest.raises(StoreFull):
         take(desk, 0, 1000)
     assert not ballast.is_held
-    monkeypatch.setattr(store_module, "_free_bytes", lambda _: ballast_module.ROOM_FACTOR * ballast.size_bytes - 1)
+    desk.store.free_bytes = lambda _: ballast_module.ROOM_FACTOR * ballast.size_bytes - 1
     desk.reopen()
     assert desk.store.volume_free_bytes() == ballast.size_bytes - 1
     tidy(desk)
     assert not ballast.is_held
-    monkeypatch.undo()
+    desk.store.free_bytes = lambda _: ballast_module.ROOM_FACTOR * ballast.size_bytes
     tidy(desk)
     assert ballast.is_held
     assert ballast.released == 1

@@ -1,23 +1,27 @@
 """Gateways with a bug planted in them, which the checkers must find: a checker that never fires proves nothing."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from edge.config import EdgeConfig
 from edge.desk import Desk
+from edge.desk_rules import DeskRules, desk_rules
 from edge.feedback import Downlink
 from edge.forward.forwarder import Batch, Wait
 from edge.forward.outcome import Accepted, Outcome, Refused, Throttled
 from edge.ingest import Ingested, Message
-from tidegate.replay.gateway import MakeDesk, replay_rules
+from edge.store.windows import Window, WindowKey
+from tidegate.replay.gateway import MakeDesk
 
 
 def planted(kind: type[Desk]) -> MakeDesk:
     """Opens desks of this kind."""
 
     def make(config: EdgeConfig, data_dir: Path, rng: Random) -> Desk:
-        return kind(data_dir, rng, replay_rules(config))
+        return kind(data_dir, rng, desk_rules(config))
 
     return make
 
@@ -73,7 +77,7 @@ class StampsWithTheTimeOfSending(Desk):
         self._sent += 1
         lines = [line[:-1] + b"%d" % (self._sent % 10) for line in plan.body.splitlines()]
 
-        return Batch(plan.after_id, plan.entries, b"\n".join(lines) + b"\n")
+        return replace(plan, body=b"\n".join(lines) + b"\n")
 
 
 class LosesTheSign(Desk):
@@ -83,7 +87,7 @@ class LosesTheSign(Desk):
         plan = super().next_batch(now_ms)
         if not isinstance(plan, Batch):
             return plan
-        return Batch(plan.after_id, plan.entries, plan.body.replace(b"temperature_Cel=-", b"temperature_Cel="))
+        return replace(plan, body=plan.body.replace(b"temperature_Cel=-", b"temperature_Cel="))
 
 
 class SendsNewestFirst(Desk):
@@ -93,4 +97,19 @@ class SendsNewestFirst(Desk):
         plan = super().next_batch(now_ms)
         if not isinstance(plan, Batch):
             return plan
-        return Batch(plan.after_id, plan.entries, b"\n".join(reversed(plan.body.splitlines())) + b"\n")
+        return replace(plan, body=b"\n".join(reversed(plan.body.splitlines())) + b"\n")
+
+
+class NeverCorrectsAWindow(Desk):
+    """Emits each window once: a reading that comes late changes its state, and no rollup."""
+
+    def __init__(self, data_dir: Path, rng: Random, rules: DeskRules) -> None:
+        super().__init__(data_dir, rng, rules)
+        tables = self._aggregator._tables
+        emit, emitted = tables.append, set[WindowKey]()
+
+        def once(windows: Sequence[tuple[WindowKey, Window]], *rest: Any) -> None:
+            emit([(key, window) for key, window in windows if key not in emitted], *rest)
+            emitted.update(key for key, _ in windows)
+
+        tables.append = once  # type: ignore[method-assign, assignment]

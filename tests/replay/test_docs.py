@@ -3,11 +3,13 @@
 import contextlib
 import io
 import re
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 
 from tidegate.replay import faults
 from tidegate.replay.run import Verdict
+from tidegate.replay.site import BrokerSettings, FleetSettings, ReplaySettings, SiteConfig
 
 PAGE = (Path(__file__).parents[2] / "docs" / "replay.md").read_text(encoding="utf-8")
 
@@ -26,7 +28,27 @@ def test_the_page_names_every_field_of_a_verdict() -> None:
     assert {field.name for field in fields(Verdict)} - plain <= set(re.findall(r"`([a-z_]+)`", PAGE))
 
 
+def test_the_page_names_every_key_of_a_site() -> None:
+    for model in (FleetSettings, BrokerSettings, ReplaySettings):
+        assert {*model.model_fields} <= set(re.findall(r"`([a-z_]+)`", PAGE))
+
+
+def test_the_site_on_the_page_is_one() -> None:
+    (text,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    site = SiteConfig.model_validate(tomllib.loads(text))
+    assert site.fleet.devices == 40
+    assert len(site.faults) == 1
+
+
 def test_the_page_names_every_fault() -> None:
-    for name in ("GatewayCrash", "BrokerRestart", "DeviceReset", "DevicePowerCut", "ClockStep"):
+    for name in (
+        "GatewayCrash",
+        "StoreCrash",
+        "DiskFull",
+        "BrokerRestart",
+        "DeviceReset",
+        "DevicePowerCut",
+        "ClockStep",
+    ):
         assert hasattr(faults, name)
         assert f"`{name}(" in PAGE

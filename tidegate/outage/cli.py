@@ -1,4 +1,5 @@
-"""The command line of outage recordings: `tidegate outage list|show|export|import|generate|stats|timeline|proxy`.
+"""The command line of outage recordings: `tidegate outage list|show|export|import|generate|stats|timeline|
+proxy|replay|swarm|shrink`.
 
 Promises: results go to standard output, as tables or with `--json` as JSON; an error is one line on standard error;
 exit code 0 for success, 2 for input that cannot be used. Existing files are not overwritten without `--force`.
@@ -8,8 +9,6 @@ import asyncio
 import json
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Annotated, Any
@@ -20,26 +19,27 @@ from rich.table import Table
 
 from edge.outages.events import PPM
 from edge.outages.recording import Recording, read_recording, write_recording
-from edge.outages.rules import RecordingError, UnknownLinkError
-from tidegate.outage.address import AddressError, parse_address
-from tidegate.outage.behaviour import SpeedError
+from tidegate.outage import replay_cli
+from tidegate.outage.address import parse_address
 from tidegate.outage.builder import Provenance
-from tidegate.outage.field import Field, FieldError
+from tidegate.outage.field import Field
 from tidegate.outage.field_report import outage_lines, print_field_outages
-from tidegate.outage.generators import GENERATORS, GeneratorError, generate, make_generator
+from tidegate.outage.generators import GENERATORS, generate, make_generator
 from tidegate.outage.importers import IMPORTERS
-from tidegate.outage.importers.trace import TraceError, read_trace
-from tidegate.outage.proxy import FaultProxy, ProxyError
+from tidegate.outage.importers.trace import read_trace
+from tidegate.outage.proxy import FaultProxy
 from tidegate.outage.proxy_run import run_proxy
 from tidegate.outage.report import header_facts, link_stats, outage_rows, segment_rows, timeline_text
+from tidegate.outage.said import BadInputError, one_line_errors
 
-BAD_INPUT = 2
 SECOND_US = 1_000_000
 FIELD_ID = re.compile(r"[a-z][a-z0-9_-]*-[0-9]+")
 OUTAGES_SHOWN = 50
 """Rows of `show` on a terminal; `--json` has them all."""
 
 app = typer.Typer(help="Record, import, generate, look at and replay outages of links.", no_args_is_help=True)
+for command in (replay_cli.replay, replay_cli.swarm, replay_cli.shrink):
+    app.command()(command)
 
 RecordingPath = Annotated[Path, typer.Argument(help="A recording, .outage.jsonl or .outage.jsonl.gz")]
 OutputPath = Annotated[Path, typer.Argument(help="Where to write the recording; gzip when the name ends in .gz")]
@@ -65,10 +65,10 @@ def import_trace(
     as_json: AsJson = False,
 ) -> None:
     """Turn a trace of a link into a recording."""
-    with _one_line_errors():
+    with one_line_errors():
         importer = IMPORTERS.get(trace_format)
         if importer is None:
-            raise _BadInputError(f"--format: expected one of {', '.join(IMPORTERS)}, found {trace_format}")
+            raise BadInputError(f"--format: expected one of {', '.join(IMPORTERS)}, found {trace_format}")
         provenance = Provenance(title, source, licence)
         imported = importer.read(read_trace(trace), link or importer.link, provenance)
         _write(output, imported.recording, force=force)
@@ -88,7 +88,7 @@ def generate_recording(
     as_json: AsJson = False,
 ) -> None:
     """Make up a recording of a kind of link."""
-    with _one_line_errors():
+    with one_line_errors():
         pairs = [parameter.partition("=") for parameter in parameters or []]
         generator = make_generator(kind, {name: value for name, _, value in pairs})
         title = f"{kind}, seed {seed}"
@@ -101,7 +101,7 @@ def generate_recording(
 @app.command("list")
 def list_outages(data_dir: DataDir = DEFAULT_DATA_DIR, gateway: GatewayUrl = None, *, as_json: AsJson = False) -> None:
     """List the outages that a gateway recorded, the newest first."""
-    with _one_line_errors():
+    with one_line_errors():
         kept = Field(data_dir, gateway).outages()
     if as_json:
         _print_json(kept.model_dump(mode="json"))
@@ -121,7 +121,7 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write what a gateway recorded into a recording file."""
-    with _one_line_errors():
+    with one_line_errors():
         recording = Field(data_dir, gateway).recording(days, title)
         _write(output, recording, force=force)
     _report_written(output, recording, {}, as_json=as_json)
@@ -140,7 +140,7 @@ def show(
         _show_outage(Field(data_dir, gateway), what, as_json=as_json)
         return
     file = Path(what)
-    with _one_line_errors():
+    with one_line_errors():
         recording = read_recording(file)
     facts, rows = header_facts(recording), outage_rows(recording)
     if as_json:
@@ -158,7 +158,7 @@ def show(
 @app.command()
 def stats(file: RecordingPath, *, as_json: AsJson = False) -> None:
     """Figures per link: availability, outages by cause, capacity."""
-    with _one_line_errors():
+    with one_line_errors():
         recording = read_recording(file)
     figures = [link_stats(recording, link) for link in recording.link_names]
     if as_json:
@@ -174,7 +174,7 @@ def stats(file: RecordingPath, *, as_json: AsJson = False) -> None:
 @app.command()
 def timeline(file: RecordingPath, link: LinkOption = None, *, as_json: AsJson = False) -> None:
     """Print what a link did, a line per change."""
-    with _one_line_errors():
+    with one_line_errors():
         recording = read_recording(file)
         chosen = link or recording.link_names[0]
         lines = list(timeline_text(recording, chosen))
@@ -198,7 +198,7 @@ def proxy(
     as_json: AsJson = False,
 ) -> None:
     """Forward TCP connections over a link that behaves as recorded, or as the control API says."""
-    with _one_line_errors():
+    with one_line_errors():
         recorded = None if recording is None else read_recording(recording)
         fault_proxy = FaultProxy(parse_address(listen), parse_address(to), recorded, link=link, speed=speed, seed=seed)
         api_address = None if api is None else parse_address(api)
@@ -206,10 +206,10 @@ def proxy(
 
 
 def _show_outage(field: Field, outage_id: str, *, as_json: bool) -> None:
-    with _one_line_errors():
+    with one_line_errors():
         found = [outage for outage in field.outages().outages if outage.id == outage_id]
         if not found:
-            raise _BadInputError(f"{outage_id}: expected a file, or the id of an outage that `outage list` shows")
+            raise BadInputError(f"{outage_id}: expected a file, or the id of an outage that `outage list` shows")
     if as_json:
         _print_json(found[0].model_dump(mode="json"))
         return
@@ -217,42 +217,9 @@ def _show_outage(field: Field, outage_id: str, *, as_json: bool) -> None:
         typer.echo(line)
 
 
-class _BadInputError(ValueError):
-    """Input that cannot be used; the message is the whole story."""
-
-
-_BAD_INPUT_ERRORS = (
-    RecordingError,
-    UnknownLinkError,
-    TraceError,
-    GeneratorError,
-    AddressError,
-    SpeedError,
-    ProxyError,
-    FieldError,
-    _BadInputError,
-)
-
-
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
-    """Turn what can be wrong with the input into one line and exit code 2."""
-    try:
-        yield
-    except _BAD_INPUT_ERRORS as error:
-        _fail(str(error))
-    except OSError as error:
-        _fail(f"{error.filename or 'file'}: {error.strerror or error}")
-
-
-def _fail(sentence: str) -> None:
-    typer.echo("error: " + " ".join(sentence.split()), err=True)
-    raise typer.Exit(BAD_INPUT)
-
-
 def _write(output: Path, recording: Recording, *, force: bool) -> None:
     if output.exists() and not force:
-        raise _BadInputError(f"{output}: expected a name that is free (or --force)")
+        raise BadInputError(f"{output}: expected a name that is free (or --force)")
     write_recording(output, recording)
 
 

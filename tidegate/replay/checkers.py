@@ -5,13 +5,15 @@ are the models. `check_safety` may be asked at any instant at which a gateway ru
 over. They work on a `Desk` and a `History`, so they serve any test that has both.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from edge.desk import DESTINATION, Desk
 from edge.intervals import Intervals
-from edge.ledger import DELIVERED, QUARANTINED
+from edge.ledger import DELIVERED, EXPIRED, NOT_ROLLED_UP, QUARANTINED, THINNED
 from tidegate.replay.history import Account, AccountKey, History, Promise
+from tidegate.replay.points import Points
+from tidegate.replay.rollups import compare
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,8 @@ class Entry:
     delivered: Intervals
     quarantined: Intervals
     lost: Intervals
+    dropped: Intervals
+    """Thinned or expired: by a policy that the operator chose, and in the books."""
 
 
 def ledger_entries(desk: Desk) -> Iterator[tuple[AccountKey, Entry]]:
@@ -31,7 +35,8 @@ def ledger_entries(desk: Desk) -> Iterator[tuple[AccountKey, Entry]]:
         entries, empty = account.entries, Intervals()
         key = AccountKey(desk.store.device_name(device_key)[1], boot)
         delivered = entries.get(f"{DELIVERED}/{DESTINATION}", empty)
-        yield key, Entry(account.received, delivered, entries.get(QUARANTINED, empty), account.lost())
+        dropped = _union(*(seqs for name, seqs in entries.items() if name.split("/")[0] in (THINNED, EXPIRED)))
+        yield key, Entry(account.received, delivered, entries.get(QUARANTINED, empty), account.lost(), dropped)
 
 
 def check_safety(history: History, desk: Desk) -> None:
@@ -51,7 +56,7 @@ def check_complete(history: History, desk: Desk) -> None:
     if held:
         history.broken(Promise.BACKLOG_RETURNS, f"{held} readings are still held")
     ledger = dict(ledger_entries(desk))
-    nothing = Entry(Intervals(), Intervals(), Intervals(), Intervals())
+    nothing = Entry(Intervals(), Intervals(), Intervals(), Intervals(), Intervals())
     for key, account in history.accounts.items():
         entry = ledger.get(key, nothing)
         poison = Intervals((seq, seq) for device, boot, seq in sorted(history.poison) if (device, boot) == key)
@@ -61,7 +66,7 @@ def check_complete(history: History, desk: Desk) -> None:
             key,
             entry.quarantined.minus(poison),
         )
-        explained = _union(account.arrived, entry.quarantined, entry.lost)
+        explained = _union(account.arrived, entry.quarantined, entry.lost, entry.dropped)
         history.broken_for(
             Promise.ACKNOWLEDGED_ARRIVES,
             "acknowledged readings are not in the cloud",
@@ -70,10 +75,33 @@ def check_complete(history: History, desk: Desk) -> None:
         )
         history.broken_for(
             Promise.NOTHING_MISSING,
-            "measured readings are neither in the cloud, in quarantine nor declared lost",
+            "measured readings are neither in the cloud, in quarantine, dropped by policy nor declared lost",
             key,
             account.measured.minus(explained),
         )
+
+
+def check_rollups(history: History, desk: Desk, points: Points, measurement: str, sizes_s: Sequence[int]) -> None:
+    """Every window in the cloud says what its readings say, once all windows are closed. Raises `StoreError`."""
+    found = compare(points, measurement, sizes_s)
+    for each in found.wrong:
+        history.broken(Promise.ROLLUPS_TRUE, each, *found.readings)
+    named = "; ".join(found.examples)
+    not_rolled_up = desk.ledger.totals[NOT_ROLLED_UP]
+    if found.short > not_rolled_up:
+        what = f"rollups lack {found.short} readings, the ledger knows of {not_rolled_up}: {named}"
+        history.broken(Promise.ROLLUPS_TRUE, what, *found.readings)
+    beside = sum(entry.quarantined.count() + entry.dropped.count() for _, entry in ledger_entries(desk))
+    if found.over > beside * len(sizes_s):
+        history.broken(Promise.ROLLUPS_TRUE, f"rollups have {found.over} readings that are not in the cloud: {named}")
+
+
+def check_bounds(history: History, desk: Desk, disk_bytes_max: int) -> int:
+    """The store keeps within its budget; the bytes that it takes. Raises `StoreError`."""
+    size_bytes = desk.store.size_bytes()
+    if size_bytes > disk_bytes_max:
+        history.broken(Promise.BOUNDED, f"the store takes {size_bytes} of {disk_bytes_max} bytes")
+    return size_bytes
 
 
 def check_balance(history: History, desk: Desk, entries: Iterable[Entry]) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from cloud.lineprotocol import Point, parse_lines
+from cloud.lineprotocol import Point, Series, parse_lines
 from edge.outages.events import PPM, Cause
 from sensors.reading import Identity
 from tidegate.replay.points import Observer, Points
@@ -87,6 +87,8 @@ class Cloud:
     ) -> None:
         self.points = Points(observer)
         self.acts = 0  # how often a rule applied
+        self._series: dict[str, Series] = {}
+        self.lane = ""  # the gateway's, of the request that is being stored: for the witness
         self._world = world
         self._rng = world.rng("cloud")
         self._rules = [(rule, [rule.times]) for rule in rules]
@@ -104,8 +106,9 @@ class Cloud:
                 return rule.act
         return None
 
-    def write(self, body: bytes, act: Act | None) -> Reply:
+    def write(self, body: bytes, act: Act | None, lane: str = "") -> Reply:
         """A whole request arrived; `act` is what `choose` said of it."""
+        self.lane = lane
         if isinstance(act, Answer):
             if act.stores:
                 self._store(body)
@@ -116,7 +119,7 @@ class Cloud:
     def _store(self, body: bytes) -> Reply:
         if len(body) > self._body_bytes_max:
             return Reply(413, HEADERS, _error("request too large", f"the limit is {self._body_bytes_max} bytes"))
-        parsed = parse_lines(body, precision="ns", now_ns=self._world.wall_ms * NS_PER_MS)
+        parsed = parse_lines(body, precision="ns", now_ns=self._world.wall_ms * NS_PER_MS, series=self._series)
         if parsed.errors:
             return Reply(400, HEADERS, _error("invalid", "\n".join(parsed.errors)))
         points, refused = parsed.points, ""

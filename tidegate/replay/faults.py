@@ -3,23 +3,26 @@
 Links have their outages in timelines, and the cloud its moods in rules; these are the faults of the parts themselves.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from tidegate.replay.broker import Broker
 from tidegate.replay.devices import SimDevice
+from tidegate.replay.failpoint import Failpoint
 from tidegate.replay.gateway import Gateway
 from tidegate.replay.world import US_PER_MS, World
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Everything that can be broken."""
+    """Everything that can be broken. A fault whose effect shows later tells `met` when it did show."""
 
     world: World
     devices: tuple[SimDevice, ...]
     broker: Broker
     gateway: Gateway
+    met: Callable[["Fault"], None]
 
 
 class Fault(Protocol):
@@ -102,5 +105,52 @@ class ClockStep:
 
     def happen(self, parts: Parts) -> None:
         """Set it."""
-        parts.gateway.clock_off_ms += self.by_ms
-        parts.world.note(f"gateway's clock is {parts.gateway.clock_off_ms} ms off")
+        parts.gateway.set_clock(self.by_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCrash:
+    """`kill -9` at the `operation`-th statement (from 1) that the gateway gives to its store from `at_us` on.
+
+    So it falls inside a transaction, or in the midst of a commit, which then is torn. A start `down_ms` later.
+    """
+
+    at_us: int
+    operation: int = 1
+    down_ms: int = 2_000
+
+    def happen(self, parts: Parts) -> None:
+        """Arm it, unless another one still waits."""
+        gateway, world = parts.gateway, parts.world
+
+        def fired() -> None:
+            gateway.failpoint = None
+            parts.met(self)
+            world.after(self.down_ms * US_PER_MS, gateway.start)
+
+        if gateway.failpoint is None:
+            gateway.failpoint = Failpoint(self.operation, world.rng("failpoint", str(self.at_us)), fired)
+
+
+@dataclass(frozen=True, slots=True)
+class DiskFull:
+    """For `for_ms` the gateway's disk has no room: no page can be added to the store."""
+
+    at_us: int
+    for_ms: int = 60_000
+
+    def happen(self, parts: Parts) -> None:
+        """Fill it, and see whether anything was refused until there is room again."""
+        gateway = parts.gateway
+        before = gateway.refusals.copy()
+
+        def ends() -> None:
+            gateway.free_disk()
+            if gateway.refusals != before:
+                parts.met(self)
+
+        gateway.fill_disk()
+        parts.world.after(self.for_ms * US_PER_MS, ends)
+
+
+SHOWS_LATER = (StoreCrash, DiskFull)

@@ -6,16 +6,21 @@ is dropped and the conflict named. In memory because a replay writes a month of 
 point.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 
 import msgspec
 
-from cloud.lineprotocol import FieldValue, Point, Series, field_type
+from cloud.lineprotocol import TYPE_NAMES, FieldValue, Point, Series, field_type
 from cloud.points import RESERVED_NAME, WriteReport
 
-_encoder = msgspec.json.Encoder(enc_hook=int, order="sorted")  # equal fields are equal bytes
+_encoder = msgspec.json.Encoder(enc_hook=int, order="sorted")
 _decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def encode_fields(fields: Mapping[str, FieldValue]) -> bytes:
+    """Fields as JSON; equal fields are equal bytes."""
+    return _encoder.encode(fields)
 
 
 class Met(Enum):
@@ -36,15 +41,19 @@ class Points:
         """`observer` is given each point that was stored."""
         self._observer = observer
         self._series: dict[Series, dict[int, bytes]] = {}
-        self._types: dict[str, dict[str, str]] = {}
+        self._types: dict[str, dict[str, type]] = {}
         self.count = 0
+        self._written = 0
+        self._changed = 0
 
     def write(self, points: Sequence[Point]) -> WriteReport:
         """Store points in order; what became of them."""
         counts = dict.fromkeys(Met, 0)
         dropped, reason = 0, ""
         for point in points:
-            fields = {name: value for name, value in point.fields.items() if name != RESERVED_NAME}
+            fields = point.fields
+            if RESERVED_NAME in fields:
+                fields = {name: value for name, value in fields.items() if name != RESERVED_NAME}
             fault = self._fault(point.series, fields)
             if fault:
                 dropped += 1
@@ -52,8 +61,18 @@ class Points:
                 continue
             met = self._store(point, fields)
             counts[met] += 1
+            self._written += 1
+            self._changed += met is not Met.ITSELF
             self._observer(point, met)
         return WriteReport(counts[Met.NOTHING], counts[Met.ITSELF], counts[Met.ANOTHER], dropped, reason)
+
+    def counts(self) -> tuple[int, int]:
+        """(points written so far, those of them that changed anything)."""
+        return self._written, self._changed
+
+    def of(self, measurement: str) -> Iterator[tuple[Series, Mapping[int, bytes]]]:
+        """Every series of a measurement, with its points: time in ns -> fields as JSON, names in order."""
+        return ((series, held) for series, held in self._series.items() if series.measurement == measurement)
 
     def fields(self, series: Series, time_ns: int) -> dict[str, FieldValue] | None:
         """The fields of a point as JSON has them, or None where there is no point."""
@@ -67,15 +86,20 @@ class Points:
         if not fields:
             return f'invalid field name: input field "{RESERVED_NAME}" on measurement "{measurement}" is invalid'
         types = self._types.setdefault(measurement, {})
+        unseen = False
         for name, value in fields.items():
-            given, known = field_type(value), types.get(name)
-            if known is not None and known != given:
+            known = types.get(name)
+            if known is None:
+                unseen = True
+            elif known is not type(value):
+                given = field_type(value)
                 return (
                     f'field type conflict: input field "{name}" on measurement "{measurement}" is type {given},'
-                    f" already exists as type {known}"
+                    f" already exists as type {TYPE_NAMES[known]}"
                 )
-        for name, value in fields.items():
-            types.setdefault(name, field_type(value))
+        if unseen:
+            for name, value in fields.items():
+                types.setdefault(name, type(value))
         return ""
 
     def _store(self, point: Point, fields: dict[str, FieldValue]) -> Met:

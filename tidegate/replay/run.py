@@ -5,144 +5,57 @@ same event log, byte for byte. A run whose faults never met traffic proves nothi
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from edge.config import EdgeConfig
-from edge.ledger import DUPLICATES
-from edge.outages.timeline import LinkTimeline
-from firmware_sim.device_clock import ClockSpec, TimeSource
-from firmware_sim.device_spec import DeviceSpec
-from tidegate.replay.broker import Broker, BrokerSpec
-from tidegate.replay.checkers import check_complete, check_safety, ledger_entries
-from tidegate.replay.cloud import Cloud, Poison, Rule
-from tidegate.replay.devices import OUTBOX_BYTES_MAX, SimDevice, Site
-from tidegate.replay.faults import Fault, Parts
-from tidegate.replay.gateway import COMMIT_US, Gateway, Life, MakeDesk, open_desk
-from tidegate.replay.history import History, Promise, Violation
-from tidegate.replay.links import Down, Link
+from cloud.lineprotocol import Point
+from edge.forward.lanes import LaneName
+from edge.ledger import DUPLICATES, NOT_ROLLED_UP
+from edge.windows import FORGET_EVERY_MS, WindowRules
+from sensors.reading import Identity
+from tidegate.replay.broker import Broker
+from tidegate.replay.checkers import check_bounds, check_complete, check_rollups, check_safety, ledger_entries
+from tidegate.replay.cloud import Cloud
+from tidegate.replay.devices import SimDevice, Site
+from tidegate.replay.faults import SHOWS_LATER, Fault, Parts
+from tidegate.replay.gateway import Gateway, MakeDesk, open_desk
+from tidegate.replay.history import History, Promise
+from tidegate.replay.life import Life
+from tidegate.replay.links import Link
+from tidegate.replay.points import Met
+from tidegate.replay.scenario import Fleet as Fleet
+from tidegate.replay.scenario import Scenario as Scenario
 from tidegate.replay.uplink import Uplink
+from tidegate.replay.verdict import Moment
+from tidegate.replay.verdict import Verdict as Verdict
+from tidegate.replay.watches import Watch, Watches
 from tidegate.replay.world import US_PER_MS, US_PER_S, World
 
-MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108  # where a folder of our own is made: an fsync there costs 15 us, not 1 ms
+MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108  # where a folder of our own is made: writing there costs no disk
 DEVICE_LINK_LATENCY_US = 5 * US_PER_MS  # a Wi-Fi hop
 LOCAL_LATENCY_US = 200  # broker and gateway on one machine
 CONVERGED_LOOK_US = 1 * US_PER_S  # how exactly the end is found
+MOMENTS = 1_000  # of the course of a run: one for each pixel of a wide plot
 
 
-@dataclass(frozen=True, slots=True)
-class Fleet:
-    """The devices: each measures every `interval_ms` and sends `batch` readings at a time."""
-
-    devices: int = 20
-    interval_ms: int = 60_000
-    batch: int = 1
-    receive_window_ms: int | None = None
-    clock: TimeSource = TimeSource.RTC
-    outbox_bytes_max: int = OUTBOX_BYTES_MAX
-    site: str = "site"
-
-    def spec(self, number: int) -> DeviceSpec:
-        """The specification of one of them."""
-        return DeviceSpec(
-            name=f"device-{number:03}",
-            interval_ms=self.interval_ms,
-            batch=self.batch,
-            receive_window_ms=self.receive_window_ms,
-            clock=ClockSpec(source=self.clock),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """A run, whole. Times are virtual, from the start of the world.
-
-    Timelines rule their links for `faults_s`; `device_links` are by device number, those not named are well.
-    """
-
-    seed: int = 1
-    fleet: Fleet = field(default_factory=Fleet)
-    faults_s: int = 3_600
-    converge_s: int = 1_800
-    check_every_s: int = 60
-    uplink: LinkTimeline | None = None
-    device_links: Mapping[int, LinkTimeline] = field(default_factory=dict)
-    faults: tuple[Fault, ...] = ()
-    rules: tuple[Rule, ...] = ()
-    poison: Poison | None = None
-    broker: BrokerSpec = field(default_factory=BrokerSpec)
-    gateway: EdgeConfig = field(default_factory=EdgeConfig)
-    commit_us: int = COMMIT_US
-    body_bytes_max: int = 50_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class OutageResult:
-    """One outage of the uplink, and how long after its end everything received until then was in the cloud."""
-
-    start_ms: int
-    end_ms: int
-    cause: str
-    held: int
-    complete_after_ms: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What came of a run. Counts are readings, bytes are as sent; `missing` must be 0 and `violations` empty.
-
-    `duplicates` were sent to the cloud again (and overwrote themselves), `redelivered` came to the gateway again.
-    """
-
-    seed: int
-    valid: bool
-    passed: bool
-    produced: int
-    acknowledged: int
-    in_cloud: int
-    quarantined: int
-    lost: int
-    missing: int
-    duplicates: int
-    redelivered: int
-    out_of_order: int
-    backlog_peak: int
-    disk_peak_bytes: int
-    outages: tuple[OutageResult, ...]
-    converged_after_ms: int | None
-    requests: int
-    requests_failed: int
-    answers_lost: int
-    sent_bytes: int
-    accepted_bytes: int
-    gateway_lives: int
-    faults_met: int
-    faults_unmet: tuple[str, ...]
-    events: int
-    simulated_ms: int
-    hash: str
-    violations: tuple[Violation, ...]
-    story: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """The verdict as plain data, without the story of a run that passed."""
-        plain = asdict(self)
-        if self.passed:
-            del plain["story"]
-        return plain
-
-
-def run(scenario: Scenario, *, make_desk: MakeDesk = open_desk, parent: Path | None = None) -> Verdict:
+def run(
+    scenario: Scenario, *, make_desk: MakeDesk = open_desk, parent: Path | None = None, tell: bool = True
+) -> Verdict:
     """Live a scenario. `parent` is where the gateway's files go for that time; by default into memory, where that is.
 
+    A run that breaks a promise to a reading is lived a second time, to tell the story of that reading, if `tell`.
     Raises what a fault of this program raises; what the gateway does wrong is in the verdict.
     """
     with _folder(parent) as folder:
-        return Run(scenario, make_desk, folder).live()
+        verdict = Run(scenario, make_desk, folder).live()
+    if not tell or not verdict.violations or not verdict.violations[0].readings:
+        return verdict
+    with _folder(parent) as folder:
+        again = Run(scenario, make_desk, folder, focus=verdict.violations[0].readings[0]).live()
+    return replace(verdict, story=again.story)
 
 
 @contextmanager
@@ -153,21 +66,11 @@ def _folder(parent: Path | None) -> Iterator[Path]:
         yield Path(name)
 
 
-@dataclass(slots=True)
-class _Watch:
-    """A stop watch for one outage of the uplink."""
-
-    down: Down
-    held: int = 0
-    target: int | None = None
-    complete_us: int | None = None
-    requests: int = 0
-
-
 class Run:
     """The world of one scenario, being lived. Tests that need to reach into it use it in place of `run`."""
 
-    def __init__(self, scenario: Scenario, make_desk: MakeDesk, folder: Path) -> None:
+    def __init__(self, scenario: Scenario, make_desk: MakeDesk, folder: Path, *, focus: Identity | None = None) -> None:
+        """`focus`: the reading whose story is told, if promises are broken; None: the first broken promise."""
         self.scenario = scenario
         self.world = world = World(scenario.seed)
         self._end_us = scenario.faults_s * US_PER_S
@@ -177,14 +80,12 @@ class Run:
             site=scenario.fleet.site,
             measurement=config.influx.measurement,
             poison=frozenset() if scenario.poison is None else scenario.poison.readings,
+            focus=focus,
+            tell=world.tell,
         )
         self.broker = Broker(world, scenario.broker)
         self.cloud = Cloud(
-            world,
-            self.history.stored,
-            rules=scenario.rules,
-            poison=scenario.poison,
-            body_bytes_max=scenario.body_bytes_max,
+            world, self._stored, rules=scenario.rules, poison=scenario.poison, body_bytes_max=scenario.body_bytes_max
         )
         self.link = Link(scenario.uplink, healed_at_us=self._end_us)
         self.uplink = Uplink(world, self.link, self.cloud, config.influx)
@@ -192,7 +93,7 @@ class Run:
             world,
             config,
             self.broker,
-            Link(latency_us=LOCAL_LATENCY_US),
+            Link(scenario.broker_link, healed_at_us=self._end_us, latency_us=LOCAL_LATENCY_US),
             self.uplink,
             self.history,
             folder,
@@ -202,11 +103,16 @@ class Run:
         )
         site = Site(scenario.fleet.site, config.mqtt.topic_root)
         self.devices = tuple(self._device(number, site) for number in range(scenario.fleet.devices))
-        self.parts = Parts(world, self.devices, self.broker, self.gateway)
-        self._watches = [_Watch(down) for down in self.link.downs]
+        self._met_later: set[Fault] = set()
+        self.parts = Parts(world, self.devices, self.broker, self.gateway, self._met_later.add)
+        self.watches = Watches(self.link.downs)
         self._unmet: list[str] = []
         self._met = 0
         self._converged_us: int | None = None
+        self._course: list[Moment] = []
+
+    def _stored(self, point: Point, met: Met) -> None:
+        self.history.stored(point, met, live=self.cloud.lane == LaneName.LIVE)
 
     def _device(self, number: int, site: Site) -> SimDevice:
         timeline = self.scenario.device_links.get(number)
@@ -242,11 +148,15 @@ class Run:
         for device in self.devices:
             device.switch_on()
         for fault in self.scenario.faults:
-            world.at(fault.at_us, partial(self._happen, fault))
-        for watch in self._watches:
+            if fault.at_us < self._end_us:
+                world.at(fault.at_us, partial(self._happen, fault))
+            elif not isinstance(fault, SHOWS_LATER):
+                self._unmet.append(f"{fault}")
+        for watch in self.watches.all:
             world.at(watch.down.start_us, partial(self._outage_starts, watch))
             world.at(watch.down.end_us, partial(self._outage_ends, watch))
         world.after(self.scenario.check_every_s * US_PER_S, self._check_regularly)
+        self._note_regularly()
 
     def _check_regularly(self) -> None:
         self._look()
@@ -254,43 +164,55 @@ class Run:
             self.world.after(self.scenario.check_every_s * US_PER_S, self._check_regularly)
 
     def _look(self) -> None:
-        life = self.gateway.life
+        life, gateway = self.gateway.life, self.gateway
         if life is not None:
             check_safety(self.history, life.desk)
-            self.gateway.disk_peak_bytes = max(self.gateway.disk_peak_bytes, life.desk.store.size_bytes())
+            size_bytes = check_bounds(self.history, life.desk, self.scenario.gateway.store.disk_bytes_max)
+            gateway.disk_peak_bytes = max(gateway.disk_peak_bytes, size_bytes)
+
+    def _note_regularly(self) -> None:
+        self._note_moment()
+        if self._converged_us is None:
+            self.world.after(max(US_PER_S, self._end_us // MOMENTS), self._note_regularly)
+
+    def _note_moment(self) -> None:
+        """One more point of the course; looking leaves no trace in the run."""
+        world, life, down = self.world, self.gateway.life, self.link.down_at(self.world.now_us)
+        link = str(down.cause) if down is not None else None
+        if life is None:
+            self._course.append(Moment(world.now_ms, link, None, None, None))
+        else:
+            store = life.desk.store
+            oldest_ms = store.oldest_received_ms(life.cursor) if life.backlog else None
+            lag_ms = 0 if oldest_ms is None else max(0, self.gateway.wall_ms - oldest_ms)
+            self._course.append(Moment(world.now_ms, link, life.backlog, lag_ms, store.size_bytes()))
 
     def _happen(self, fault: Fault) -> None:
-        """A fault meets traffic if anything was measured, or is on its way, before it."""
-        if self.history.accounts and (self.history.waiting or self.history.count("arrived")):
+        """A fault meets traffic if anything was measured, or is on its way, before it; of some it shows later."""
+        if isinstance(fault, SHOWS_LATER):
+            pass
+        elif self.history.accounts and (self.history.waiting or self.history.count("arrived")):
             self._met += 1
         else:
             self._unmet.append(f"{fault}")
         fault.happen(self.parts)
 
-    def _outage_starts(self, watch: _Watch) -> None:
+    def _outage_starts(self, watch: Watch) -> None:
         self.world.note(f"uplink down: {watch.down.cause}")
-        watch.requests = self.uplink.traffic.failed
+        watch.failed_before = self.uplink.traffic.failed
 
-    def _outage_ends(self, watch: _Watch) -> None:
+    def _outage_ends(self, watch: Watch) -> None:
         life = self.gateway.life
-        watch.held = 0 if life is None else life.backlog
-        watch.target = self._head()
+        self.watches.start(watch, life, self.history.count("committed"), self.world.now_us)
         self.world.note(f"uplink up, {watch.held} held")
-        if watch.held or self.uplink.traffic.failed > watch.requests or life is None:
+        self._note_moment()  # the peak of a short outage would fall between two others
+        if watch.held or self.uplink.traffic.failed > watch.failed_before or life is None:
             self._met += 1
         else:
             self._unmet.append(f"{watch.down}")
-        if life is not None:
-            self._moved(life)
-
-    def _head(self) -> int:
-        life = self.gateway.life
-        return self.history.count("committed") if life is None else life.desk.store.head
 
     def _moved(self, life: Life) -> None:
-        for watch in self._watches:
-            if watch.target is not None and watch.complete_us is None and life.cursor >= watch.target:
-                watch.complete_us = self.world.now_us
+        self.watches.look(life, self.world.now_us)
 
     # -- phase 2: healed
 
@@ -299,86 +221,123 @@ class Run:
         self.world.note("healed")
         for device in self.devices:
             device.stop_sampling()
-        until_us = self._end_us + self.scenario.converge_s * US_PER_S
-        while self.world.now_us < until_us and not self.is_converged():
-            self.world.run_until(self.world.now_us + CONVERGED_LOOK_US)
-        if self.is_converged():
+        budget_us = self.scenario.converge_s * US_PER_S
+        if self._live_until(self.is_converged, self._end_us + budget_us):
             self._converged_us = self.world.now_us
         else:
             self.history.broken(Promise.BACKLOG_RETURNS, f"not converged within {self.scenario.converge_s} s")
+        config = self.scenario.gateway
+        windows = config.windows.rules()
+        longest_us = windows_horizon_ms(windows) * US_PER_MS
+        is_rolled_up = self._live_until(self.is_rolled_up, self.world.now_us + longest_us + budget_us)
         life = self.gateway.life
         if life is not None:
             check_complete(self.history, life.desk)
+            check_bounds(self.history, life.desk, config.store.disk_bytes_max)
+            if not is_rolled_up:
+                self.history.broken(Promise.BACKLOG_RETURNS, "rollups still wait although every window is over")
+            elif windows.sizes_s:
+                sizes_s, measurement = windows.sizes_s, config.influx.measurement
+                check_rollups(self.history, life.desk, self.cloud.points, measurement, sizes_s)
+
+    def _live_until(self, is_reached: Callable[[], bool], until_us: int) -> bool:
+        """Live on until something is reached, or the time is up; whether it was."""
+        while not (reached := is_reached()) and self.world.now_us < until_us:
+            self.world.run_until(min(until_us, self.world.now_us + CONVERGED_LOOK_US))
+        return reached
 
     def is_converged(self) -> bool:
-        """Whether nothing is on its way anywhere."""
+        """Whether no reading is on its way anywhere."""
         life = self.gateway.life
         if life is None or life.backlog or any(device.held for device in self.devices):
             return False
         return self.broker.waiting(self.scenario.gateway.mqtt.client_id) == 0
+
+    def is_rolled_up(self) -> bool:
+        """Whether every window is emitted as it is now, and every rollup in the cloud."""
+        life = self.gateway.life
+        if life is None or any(head != done for head, done in life.rollups_done().values()):
+            return False
+        return not life.desk.rollups_pending()
 
     # -- the verdict
 
     def verdict(self) -> Verdict:
         """What came of it so far."""
         history, traffic, life = self.history, self.uplink.traffic, self.gateway.life
-        quarantined, lost, missing = self._explained()
-        faults = self._met + len(self._unmet) + self.cloud.acts
+        explained = self._explained()
+        late_faults = {fault for fault in self.scenario.faults if isinstance(fault, SHOWS_LATER)}
+        met = self._met + len(self._met_later) + self.cloud.acts
+        unmet = (*self._unmet, *sorted(f"{fault}" for fault in late_faults - self._met_later))
+        totals = {} if life is None else life.desk.ledger.totals
         violations = tuple(history.violations)
         return Verdict(
             seed=self.scenario.seed,
-            valid=history.count("measured") > 0 and (faults == 0 or self._met + self.cloud.acts > 0),
-            passed=not violations and missing == 0,
+            valid=history.count("measured") > 0 and (met > 0 or not unmet),
+            passed=not violations and explained.missing == 0,
             produced=history.count("measured"),
             acknowledged=history.count("acknowledged"),
             in_cloud=history.count("arrived"),
-            quarantined=quarantined,
-            lost=lost,
-            missing=missing,
+            quarantined=explained.quarantined,
+            dropped=explained.dropped,
+            lost=explained.lost,
+            missing=explained.missing,
             duplicates=history.rewrites,
-            redelivered=0 if life is None else life.desk.ledger.totals[DUPLICATES],
+            redelivered=totals.get(DUPLICATES, 0),
             out_of_order=history.out_of_order,
+            rollups=history.rollups,
+            corrections=history.corrections,
+            late_marks=history.late_marks,
+            alerts=history.alerts,
+            not_rolled_up=totals.get(NOT_ROLLED_UP, 0),
             backlog_peak=self.gateway.backlog_peak,
             disk_peak_bytes=self.gateway.disk_peak_bytes,
-            outages=tuple(self._outage(watch) for watch in self._watches),
+            outages=tuple(watch.result() for watch in self.watches.all),
             converged_after_ms=None if self._converged_us is None else (self._converged_us - self._end_us) // US_PER_MS,
             requests=traffic.requests,
             requests_failed=traffic.failed,
             answers_lost=traffic.unknown,
             sent_bytes=traffic.sent_bytes,
             accepted_bytes=traffic.accepted_bytes,
+            needed_bytes=traffic.needed_bytes,
             gateway_lives=self.gateway.lives,
-            faults_met=self._met + self.cloud.acts,
-            faults_unmet=tuple(self._unmet),
+            faults_met=met,
+            faults_unmet=unmet,
             events=self.world.events,
             simulated_ms=self.world.now_ms,
             hash=self.world.hash,
             violations=violations,
             story=() if not violations else self.world.story(),
+            course=tuple(self._course),
         )
 
-    def _explained(self) -> tuple[int, int, int]:
-        """(in quarantine, declared lost, missing without a word)."""
+    def _explained(self) -> "_Explained":
+        """What became of the readings that are not in the cloud."""
         life = self.gateway.life
         ledger = {} if life is None else dict(ledger_entries(life.desk))
-        quarantined = lost = missing = 0
+        explained = _Explained()
         for key, account in self.history.accounts.items():
             left = account.measured.minus(account.arrived)
             entry = ledger.get(key)
             if entry is not None:
-                quarantined += entry.quarantined.count()
-                lost += entry.lost.minus(entry.received).count()
-                left = left.minus(entry.quarantined).minus(entry.lost)
-            missing += left.count()
-        return quarantined, lost, missing
+                explained.quarantined += entry.quarantined.count()
+                explained.dropped += entry.dropped.count()
+                explained.lost += entry.lost.minus(entry.received).count()
+                left = left.minus(entry.quarantined).minus(entry.lost).minus(entry.dropped)
+            explained.missing += left.count()
+        return explained
 
-    def _outage(self, watch: _Watch) -> OutageResult:
-        down = watch.down
-        after_us = None if watch.complete_us is None else watch.complete_us - down.end_us
-        return OutageResult(
-            start_ms=down.start_us // US_PER_MS,
-            end_ms=down.end_us // US_PER_MS,
-            cause=down.cause,
-            held=watch.held,
-            complete_after_ms=None if after_us is None else after_us // US_PER_MS,
-        )
+
+@dataclass(slots=True)
+class _Explained:
+    """Counts of readings; `missing` are those without an explanation."""
+
+    quarantined: int = 0
+    dropped: int = 0
+    lost: int = 0
+    missing: int = 0
+
+
+def windows_horizon_ms(windows: WindowRules) -> int:
+    """How far ahead a window can be due at most, also after the clock was put back: see `edge.windows`."""
+    return 1000 * max(windows.sizes_s, default=0) + windows.grace_ms + windows.lateness_ms + FORGET_EVERY_MS

@@ -36,11 +36,14 @@ class Traffic:
     unknown: int = 0  # stored, and the gateway was not told
     sent_bytes: int = 0
     accepted_bytes: int = 0
+    needed_bytes: int = 0
+    """Of the requests that the cloud stored, the share of the points that it did not have before."""
 
 
 @dataclass(slots=True)
 class _Request:
     body: bytes
+    lane: str
     size_bytes: int
     act: Act | None
     answered: Answered
@@ -61,10 +64,10 @@ class Uplink:
         self._rng = world.rng("uplink")
         self._connected = False
 
-    def post(self, body: bytes, answered: Answered) -> None:
-        """Send; `answered` is told what came of it, later."""
+    def post(self, body: bytes, answered: Answered, lane: str = "") -> None:
+        """Send; `answered` is told what came of it, later. `lane`: the gateway's, for the witness."""
         size_bytes = REQUEST_HEAD_BYTES + len(body) // self._gzip_ratio
-        request = _Request(body, size_bytes, self._cloud.choose(), answered)
+        request = _Request(body, lane, size_bytes, self._cloud.choose(), answered)
         self.traffic.requests += 1
         now_us = self._world.now_us
         if self._connected:
@@ -97,7 +100,9 @@ class Uplink:
 
     def _arrived(self, request: _Request) -> None:
         now_us = self._world.now_us
-        status, headers, text = self._cloud.write(request.body, request.act)
+        before = self._cloud.points.counts()
+        status, headers, text = self._cloud.write(request.body, request.act, request.lane)
+        self._count_needed(request, before)
         self._world.note(f"cloud answers {status}")
         if isinstance(request.act, LoseAnswer):
             self.traffic.unknown += 1
@@ -109,6 +114,11 @@ class Uplink:
             self.traffic.unknown += 1
             return
         self._world.at(back_us, lambda: self._end(request, outcome_of(status, headers, text, self._world.wall_ms)))
+
+    def _count_needed(self, request: _Request, before: tuple[int, int]) -> None:
+        stored, fresh = (after - then for after, then in zip(self._cloud.points.counts(), before, strict=True))
+        if stored:
+            self.traffic.needed_bytes += request.size_bytes * fresh // stored
 
     def _breaks(self, request: _Request, from_us: int, until_us: int) -> bool:
         """Whether the link, or the client's patience, ends before `until_us`; then the request fails."""

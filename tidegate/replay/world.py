@@ -19,6 +19,10 @@ EPOCH_MS = 1_767_225_600_000
 US_PER_MS = 1_000
 US_PER_S = 1_000_000
 STORY_LINES = 400  # of the log that are kept for telling what happened before a failure: a few kilobytes
+TOLD_BEFORE, TOLD_AFTER = (
+    6,
+    14,
+)  # lines of the log around each thing that is told: what led to it, and what became of it
 EVENTS_AT_ONE_INSTANT_MAX = 100_000  # ten events for each of 10,000 devices that all wake at once
 
 Action = Callable[[], None]
@@ -63,6 +67,8 @@ class World:
         self._heap: list[tuple[int, int, Timer]] = []
         self._hash = sha256()
         self._story: deque[str] = deque(maxlen=STORY_LINES)
+        self._told: list[str] = []
+        self._telling = 0
         self._at_this_instant = 0
 
     @property
@@ -110,10 +116,23 @@ class World:
         line = f"{self.now_us} {what}"
         self._hash.update(line.encode() + b"\n")
         self._story.append(line)
+        if self._telling:
+            self._telling -= 1
+            self._told.append(line)
+
+    def tell(self, what: str) -> None:
+        """Make something the matter of the story, with the log around it. Not in the log itself."""
+        if len(self._told) >= STORY_LINES:
+            return
+        before = list(self._story)[-TOLD_BEFORE:]
+        last = self._told[-TOLD_BEFORE - TOLD_AFTER :]
+        self._told += [line for line in before if line not in last]
+        self._told.append(f"{self.now_us} >>> {what}")
+        self._telling = TOLD_AFTER
 
     def story(self) -> tuple[str, ...]:
-        """The last lines of the log."""
-        return tuple(self._story)
+        """What was told of, or else the last lines of the log; each begins with its time in microseconds."""
+        return tuple(self._told or self._story)
 
     @property
     def hash(self) -> str:

@@ -33,7 +33,7 @@ from edge.outages.recording import (
     write_recording,
 )
 from edge.outages.rules import RecordingError, RecordingVersionError
-from tests.edge.outages.strategies import recordings
+from tidegate.testing.strategies import recordings
 
 SCHEMA = json.loads(Path("docs/outage-recording.schema.json").read_text())
 HEADER = '{"format":"tidegate-outage","version":1,"links":[{"name":"uplink","kind":"uplink"}]}'

@@ -21,7 +21,7 @@ from edge.outages.events import (
 )
 from edge.outages.recording import Recording, make_header
 from edge.outages.timeline import UNKNOWN, LinkTimeline, OutageEnd
-from tests.edge.outages.strategies import recordings
+from tidegate.testing.strategies import recordings
 
 HEADER = make_header([Link("uplink", LinkKind.UPLINK), Link("wifi", LinkKind.DEVICE)], anchor=Anchor(100, 1_000_000))
 

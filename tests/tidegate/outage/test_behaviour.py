@@ -21,7 +21,6 @@ from edge.outages.events import (
 from edge.outages.recording import Recording, make_header
 from edge.outages.rules import UnknownLinkError
 from edge.outages.timeline import UNKNOWN, LinkState
-from tests.edge.outages.strategies import recordings
 from tidegate.outage.behaviour import (
     DOWN_RULES,
     HEALTHY,
@@ -34,6 +33,7 @@ from tidegate.outage.behaviour import (
     down_behaviour,
 )
 from tidegate.outage.pipe import LinkShape
+from tidegate.testing.strategies import recordings
 
 SECOND = 1_000_000
 

@@ -1,0 +1,51 @@
+"""What is said when input cannot be used: one line on standard error, and exit code 2."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from edge.outages.rules import RecordingError, UnknownLinkError
+from tidegate.outage.address import AddressError
+from tidegate.outage.behaviour import SpeedError
+from tidegate.outage.field import FieldError
+from tidegate.outage.generators import GeneratorError
+from tidegate.outage.importers.trace import TraceError
+from tidegate.outage.proxy import ProxyError
+from tidegate.outage.replay_plot import PlotError
+
+BAD_INPUT = 2
+
+
+class BadInputError(ValueError):
+    """Input that cannot be used; the message is the whole story."""
+
+
+_BAD_INPUT_ERRORS = (
+    RecordingError,
+    UnknownLinkError,
+    TraceError,
+    GeneratorError,
+    AddressError,
+    SpeedError,
+    ProxyError,
+    FieldError,
+    PlotError,
+    BadInputError,
+)
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn what can be wrong with the input into one line and exit code 2."""
+    try:
+        yield
+    except _BAD_INPUT_ERRORS as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename or 'file'}: {error.strerror or error}")
+
+
+def _fail(sentence: str) -> None:
+    typer.echo("error: " + " ".join(sentence.split()), err=True)
+    raise typer.Exit(BAD_INPUT)

@@ -1,0 +1,1 @@
+"""For tests of your own: `tidegate.testing.strategies` has hypothesis strategies for recordings and faults."""
