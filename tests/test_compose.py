@@ -193,7 +193,13 @@ _SECRETS_FOR_EXAMPLES: Final = {"TIDEGATE_BROKER__PASSWORD": "x", "TIDEGATE_CLOU
 
 @pytest.mark.parametrize(
     ("name", "part"),
-    [("edge", "edge"), ("cloud", "cloud"), ("broker", "broker"), *((fleet, "sensors") for fleet in _FLEETS)],
+    [
+        ("edge", "edge"),
+        ("edge-destinations", "edge"),
+        ("cloud", "cloud"),
+        ("broker", "broker"),
+        *((fleet, "sensors") for fleet in _FLEETS),
+    ],
 )
 def test_every_example_is_a_valid_configuration(name: str, part: str) -> None:
     made_part = PARTS[part]()
@@ -204,6 +210,7 @@ def test_every_example_is_a_valid_configuration(name: str, part: str) -> None:
 def test_every_example_is_tested() -> None:
     assert {path.name for path in (ROOT / "examples").glob("*.toml")} == {
         "edge.toml",
+        "edge-destinations.toml",
         "cloud.toml",
         "broker.toml",
         *(f"{fleet}.toml" for fleet in _FLEETS),

@@ -91,6 +91,7 @@ SHELL_MODULES: Final = (
     "edge/influx.py",
     "edge/link_recorder.py",
     "edge/home_assistant/publisher.py",
+    "edge/side_client.py",
     "edge/topics/api.py",
     "edge/topics/watch.py",
     "edge/mqtt/connection.py",

@@ -16,7 +16,8 @@ from typing import Any
 import aiomqtt
 import typer
 
-from edge.config import MqttSettings, MqttVersion
+from edge.config import MqttSettings
+from edge.side_client import side_client
 from sensors.alerts import decode_device_alert, decode_device_alerts
 from sensors.clock import SystemClock
 from sensors.commands import decode_command, decode_command_ack
@@ -27,7 +28,6 @@ from sensors.senml import PayloadError, decode
 from sensors.topics import Kind, Topic, TopicError, parse_topic
 from tidegate.errors import FrontDoorError
 
-_VERSIONS = {MqttVersion.V5: aiomqtt.ProtocolVersion.V5, MqttVersion.V311: aiomqtt.ProtocolVersion.V311}
 PAYLOAD_SHOWN_BYTES = 60  # of a message that is not understood
 
 
@@ -158,16 +158,7 @@ async def listen(settings: MqttSettings, site: str, device: str) -> AsyncIterato
 
     Raises `BrokerAway`.
     """
-    client = aiomqtt.Client(
-        settings.host,
-        settings.port,
-        identifier=f"tidegate-listen-{uuid.uuid4().hex[:8]}",
-        protocol=_VERSIONS[settings.protocol],
-        username=settings.username,
-        password=settings.read_password(),
-        tls_context=settings.tls.context() if settings.tls is not None else None,
-        timeout=settings.connect_timeout_s,
-    )
+    client = side_client(settings, f"tidegate-listen-{uuid.uuid4().hex[:8]}")
     try:
         async with client:
             await client.subscribe(f"{settings.topic_root}/{site}/{device}/#", qos=0)

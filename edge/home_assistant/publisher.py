@@ -13,18 +13,18 @@ import aiomqtt
 import structlog
 
 from edge.cancellation import heed_cancellation
-from edge.config import MqttSettings, MqttVersion
+from edge.config import MqttSettings
 from edge.dashboard.service import InStore
 from edge.desk import Desk
 from edge.home_assistant.discovery import Discovery, Message
 from edge.retry import Backoff
+from edge.side_client import side_client
 from edge.status import GatewayStatus
 from edge.store import StoreError
 from sensors.reading import Value
 
 DEVICES_PER_STEP = 250  # of one look in the store's thread: a few milliseconds
 log = structlog.get_logger("home-assistant")
-_VERSIONS = {MqttVersion.V5: aiomqtt.ProtocolVersion.V5, MqttVersion.V311: aiomqtt.ProtocolVersion.V311}
 
 
 class Publisher:
@@ -86,18 +86,8 @@ class Publisher:
             await client.publish(message.topic, message.payload, qos=1, retain=True)
 
     def _client(self) -> aiomqtt.Client:
-        settings = self._settings
-        return aiomqtt.Client(
-            settings.host,
-            settings.port,
-            identifier=f"{settings.client_id}-home-assistant",
-            protocol=_VERSIONS[settings.protocol],
-            username=settings.username,
-            password=settings.read_password(),
-            tls_context=settings.tls.context() if settings.tls is not None else None,
-            timeout=settings.connect_timeout_s,
-            will=aiomqtt.Will(self._discovery.availability_topic, b"offline", qos=1, retain=True),
-        )
+        will = aiomqtt.Will(self._discovery.availability_topic, b"offline", qos=1, retain=True)
+        return side_client(self._settings, f"{self._settings.client_id}-home-assistant", will=will)
 
 
 def changed_keys(desk: Desk, since: int) -> tuple[int, list[int]]:

@@ -12,7 +12,8 @@ from contextlib import suppress
 import aiomqtt
 
 from edge.cancellation import heed_cancellation
-from edge.config import MqttSettings, MqttVersion
+from edge.config import MqttSettings
+from edge.side_client import side_client
 from edge.topics.table import TopicTable
 from sensors.clock import Clock
 
@@ -22,8 +23,6 @@ SLICE_S = 1.0
 PAUSE_S = 4.0
 MESSAGES_PER_SLICE_MAX = 500  # some 25 ms of the gateway's event loop; more than that in a second, and it pauses
 QUEUED_MAX = 1_000  # messages between the socket and the table: beyond it they are dropped, here nobody misses them
-
-_VERSIONS = {MqttVersion.V5: aiomqtt.ProtocolVersion.V5, MqttVersion.V311: aiomqtt.ProtocolVersion.V311}
 
 
 class TopicWatch:
@@ -97,15 +96,5 @@ class TopicWatch:
         self.pausing = heard > MESSAGES_PER_SLICE_MAX
 
     def _client(self) -> aiomqtt.Client:
-        settings = self._settings
-        return aiomqtt.Client(
-            settings.host,
-            settings.port,
-            identifier=f"tidegate-topics-{uuid.uuid4().hex[:8]}",
-            protocol=_VERSIONS[settings.protocol],
-            username=settings.username,
-            password=settings.read_password(),
-            tls_context=settings.tls.context() if settings.tls is not None else None,
-            timeout=settings.connect_timeout_s,
-            max_queued_incoming_messages=QUEUED_MAX,
-        )
+        identifier = f"tidegate-topics-{uuid.uuid4().hex[:8]}"
+        return side_client(self._settings, identifier, max_queued_incoming_messages=QUEUED_MAX)

@@ -78,6 +78,7 @@ def destination(lab: House, name: str) -> Any:
 
 
 def archived(folder: Path) -> Counter[bytes]:
+    """The lines of readings in the files, with how often each is there."""
     import gzip
 
     found: Counter[bytes] = Counter()
@@ -85,7 +86,7 @@ def archived(folder: Path) -> Counter[bytes]:
         raw = path.read_bytes()
         raw = gzip.decompress(raw) if path.suffix == ".gz" else raw
         assert not raw or raw.endswith(b"\n")
-        found.update(raw.splitlines())
+        found.update(line for line in raw.splitlines() if line.startswith(b"reading,"))
     return found
 
 
