@@ -15,7 +15,7 @@ pytestmark = [
 ]
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(180)
 def test_a_gateway_killed_at_bad_moments_loses_nothing_acknowledged_and_its_ledger_is_exact(tmp_path: Path) -> None:
     result = kill_loop(tmp_path, KILLS, seed=3)
     assert result.kills.total() == KILLS
