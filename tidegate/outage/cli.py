@@ -33,7 +33,7 @@ from tidegate.outage.report import header_facts, link_stats, outage_rows, segmen
 from tidegate.outage.said import BadInputError, one_line_errors
 
 SECOND_US = 1_000_000
-FIELD_ID = re.compile(r"[a-z][a-z0-9_-]*-[0-9]+")
+FIELD_ID = re.compile(r"[a-z][a-z0-9_/-]*-[0-9]+")
 OUTAGES_SHOWN = 50
 """Rows of `show` on a terminal; `--json` has them all."""
 
