@@ -41,8 +41,8 @@ app = typer.Typer(help="Record, import, generate, look at and replay outages of 
 for command in (edit_cli.edit, edit_cli.plot, replay_cli.replay, replay_cli.swarm, replay_cli.shrink):
     app.command()(command)
 
-RecordingPath = Annotated[Path, typer.Argument(help="A recording, .outage.jsonl or .outage.jsonl.gz")]
-OutputPath = Annotated[Path, typer.Argument(help="Where to write the recording; gzip when the name ends in .gz")]
+RecordingPath = Annotated[Path, typer.Argument(help="A recording, .outage.jsonl, also .gz or .zst")]
+OutputPath = Annotated[Path, typer.Argument(help="Where to write the recording; packed if named .gz or .zst")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite the output file")]
 LinkOption = Annotated[str | None, typer.Option("--link", help="Name of the link")]
@@ -53,7 +53,7 @@ DEFAULT_DATA_DIR = Path("tidegate-data")
 
 @app.command("import")
 def import_trace(
-    trace: Annotated[Path, typer.Argument(help="The trace to read; .gz is unpacked")],
+    trace: Annotated[Path, typer.Argument(help="The trace to read; .gz and .zst are unpacked")],
     output: OutputPath,
     trace_format: Annotated[str, typer.Option("--format", help=f"One of: {', '.join(IMPORTERS)}")],
     link: LinkOption = None,

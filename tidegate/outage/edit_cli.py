@@ -74,7 +74,7 @@ def edit(
 
 
 def plot(
-    file: Annotated[Path, typer.Argument(help="A recording, .outage.jsonl, .gz or .zst")],
+    file: Annotated[Path, typer.Argument(help="A recording, .outage.jsonl, also .gz or .zst")],
     out: Annotated[Path, typer.Option(help="The picture: a .png, .svg or .html")],
     *,
     force: Force = False,

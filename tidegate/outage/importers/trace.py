@@ -4,15 +4,15 @@ Promises: importers are pure (bytes in, `Imported` out); they read only times, c
 addresses, so a recording made from a trace cannot hold any; memory is bounded by `TRACE_BYTES_MAX`.
 """
 
-import gzip
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edge.outages.packing import PackingError, unpacked
 from edge.outages.recording import Recording
 
 TRACE_BYTES_MAX = 512 * 1024 * 1024
-"""Unpacked size. A month of `ping -D` once a second is about 250 MB; the limit keeps a gzip bomb out of memory."""
+"""Unpacked size. A month of `ping -D` once a second is about 250 MB; the limit keeps a packed bomb out of memory."""
 
 
 class TraceError(ValueError):
@@ -34,15 +34,12 @@ class Imported:
 
 
 def read_trace(path: Path) -> bytes:
-    """The trace's bytes; gzip when the name ends in `.gz`. Raises `TraceError`, `OSError`."""
-    with gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb") as file:
-        try:
-            trace = file.read(TRACE_BYTES_MAX + 1)
-        except (gzip.BadGzipFile, EOFError) as error:
-            raise TraceError(1, "file", "a whole gzip file, as the name says") from error
-    if len(trace) > TRACE_BYTES_MAX:
-        raise TraceError(1, "file", f"at most {TRACE_BYTES_MAX} bytes unpacked")
-    return trace
+    """The trace's bytes, unpacked as its name says (`.gz`, `.zst`). Raises `TraceError`, `OSError`."""
+    try:
+        with unpacked(path, TRACE_BYTES_MAX) as file:
+            return file.read()
+    except PackingError as error:
+        raise TraceError(1, "file", error.expected) from error
 
 
 def text_lines(trace: bytes) -> Iterator[tuple[int, str]]:

@@ -24,7 +24,7 @@ export class OutagesPage {
   constructor(root) {
     this.span = h("select", { id: "span", onchange: () => { this.offer(); this.draw(); } }, SPANS.map(([days, words]) => h("option", { value: days }, words)));
     this.found = h("p", { class: "found", role: "status" });
-    this.download = h("a", { class: "button", download: "gateway.outage.jsonl" }, "Download the recording");
+    this.download = h("a", { class: "button", download: "gateway.outage.jsonl.gz" }, "Download the recording");
     this.lanes = h("div", { class: "lanes" });
     this.rows = h("tbody");
     this.more = h("p", { class: "note" });
@@ -60,7 +60,7 @@ export class OutagesPage {
 
   /** The recording of what is shown. */
   offer() {
-    this.download.setAttribute("href", `/api/v1/outages/recording${this.span.value ? `?days=${this.span.value}` : ""}`);
+    this.download.setAttribute("href", `/api/v1/outages/recording?format=gz${this.span.value ? `&days=${this.span.value}` : ""}`);
   }
 
   draw() {
