@@ -4,9 +4,12 @@ Promises: importers are pure (bytes in, `Imported` out); they read only times, c
 addresses, so a recording made from a trace cannot hold any; memory is bounded by `TRACE_BYTES_MAX`.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from edge.outages.packing import PackingError, unpacked
 from edge.outages.recording import Recording
@@ -23,6 +26,26 @@ class TraceError(ValueError):
         self.field = field
         self.expected = expected
         super().__init__(f"line {line}: {field}: expected {expected}")
+
+
+_FIELD_PATH = re.compile(r" - at `\$(?:\[(?P<item>\d+)\])?\.?(?P<path>[^`]*)`$")
+_MISSING = re.compile(r"missing required field `(?P<field>[^`]*)`")
+
+
+def decoding_error(error: msgspec.DecodeError, line: int, whole: str, expected: str) -> TraceError:
+    """What is wrong with a JSON text, by its field; `whole` is the name of all of it, for text that is no JSON.
+
+    In a list the line is the number of the item.
+    """
+    text = str(error)
+    path, missing = _FIELD_PATH.search(text), _MISSING.search(text)
+    if path is not None and path["item"] is not None:
+        line = int(path["item"]) + 1
+    names = [*([path["path"]] if path is not None and path["path"] else []), *([missing["field"]] if missing else [])]
+    if not names:
+        return TraceError(line, whole, f"{expected} ({text})")
+    said = text if path is None else text[: path.start()]
+    return TraceError(line, ".".join(names), "it to be there" if missing else said.removeprefix("Expected "))
 
 
 @dataclass(frozen=True, slots=True)
