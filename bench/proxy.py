@@ -12,7 +12,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from edge.outages.events import End, Link, LinkKind, Status, Transition
 from edge.outages.recording import Recording, make_header
@@ -83,13 +83,13 @@ async def measure(kind: str, megabytes: int) -> float:
     """Megabytes a second of one way between client and server."""
     latency = Toxic("latency_upstream", Latency(1), Stream.UPSTREAM)
     async with sink() as (upstream, counted):
-        between = {
+        between: dict[str, Callable[[], AbstractAsyncContextManager[int]]] = {
             "bare copy": lambda: bare_copy(upstream),
             "proxy": lambda: through_proxy(upstream, None, None),
             "proxy, recording": lambda: through_proxy(upstream, HEALTHY, None),
             "proxy, latency 1 ms": lambda: through_proxy(upstream, None, latency),
-        }[kind]
-        async with between() as port:
+        }
+        async with between[kind]() as port:
             began_s = time.perf_counter()
             await pushed(port, megabytes)
             total = await counted()
