@@ -168,6 +168,19 @@ def test_an_address_or_a_secret_is_kept_out_of_the_header(text: str) -> None:
         Recording(make_header([Link("uplink", LinkKind.UPLINK)], source=text), (End(1),))
 
 
+@pytest.mark.parametrize(
+    ("name", "fits"), [("uplink/lab", True), ("uplink/", False), ("a/b/c", False), ("/lab", False)]
+)
+def test_a_link_to_a_further_destination_has_its_name_behind_a_stroke(name: str, *, fits: bool) -> None:
+    header = HEADER.replace('"name":"uplink"', f'"name":"{name}"')
+    assert jsonschema.Draft202012Validator(SCHEMA).is_valid(json.loads(header)) is fits
+    if fits:
+        assert decode(header, END).link_names == (name,)
+    else:
+        with pytest.raises(RecordingError, match="name"):
+            decode(header, END)
+
+
 def test_two_links_of_one_name_are_refused() -> None:
     header = make_header([Link("uplink", LinkKind.UPLINK), Link("uplink", LinkKind.DEVICE)])
     with pytest.raises(RecordingError, match="links"):
