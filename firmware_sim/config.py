@@ -260,8 +260,8 @@ class FleetConfig(_Model):
 
     `speed`: device seconds per real second. `drain_s`: how long a clean stop waits for everything to be acknowledged.
     `truth_file`: NDJSON of every reading that was measured. `virtual_start`: when time starts in virtual time (at speed
-    `max`); in real time it starts now. `cells`, `boards`: files of your own parts, beside the catalogues' (see
-    docs/models-power.md). `place`: where groups without a `place` of their own stand.
+    `max`); in real time it starts now. `cells`, `boards`, `parts`: files of your own, beside the catalogues (see
+    docs/models-power.md, docs/sensors.md). `place`: where groups without a `place` of their own stand.
     """
 
     site: str = "site"
@@ -273,6 +273,7 @@ class FleetConfig(_Model):
     virtual_start: AwareDatetime = VIRTUAL_START
     cells: Path | None = None
     boards: Path | None = None
+    parts: Path | None = None
     place: PlaceConfig = PlaceConfig()
     spread: SpreadConfig = SpreadConfig()
     mqtt: MqttConfig = MqttConfig()

@@ -31,7 +31,7 @@ SCENARIO: dict[str, Any] = {
         },
     ],
 }
-GOLDEN = "9c6a0a569e5b1b419b03a9dfaf7c1fe060e8f0f0a708294ee4eb9310eb6acab5"
+GOLDEN = "6590702b07b799e2166179714f872e247bd829b6071c7ffc7ae931c884dc6a39"
 
 
 def virtual(scenario: dict[str, Any], for_ms: int) -> tuple[bytes, VirtualReport]:
