@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from random import Random
 
 from firmware_sim.build_power import ambient_temperature, build_supply
-from firmware_sim.build_radio import build_radio, message_limits
+from firmware_sim.build_radio import Ethers, build_radio, message_limits
 from firmware_sim.build_sensors import build_signal, known_parts, sensor_loads
 from firmware_sim.config import DeviceGroup, FleetConfig, SensorConfig
 from firmware_sim.device import Device
@@ -54,8 +54,9 @@ def build_fleet(
     `supply_of` makes each device's supply; a forecast puts a meter there. Raises `FleetError` (unknown part, quantity,
     cell or board; a recording that cannot be read).
     """
+    ethers: Ethers = {}
     return [
-        _device(_Place(config, at, group, n, started_ms, supply_of), name, flash, observer, first_boot)
+        _device(_Place(config, at, group, n, started_ms, supply_of, ethers), name, flash, observer, first_boot)
         for at, group in enumerate(config.devices)
         for n, name in enumerate(group.device_names())
     ]
@@ -80,6 +81,7 @@ class _Place:
     n: int
     started_ms: int
     supply_of: SupplyOf
+    ethers: Ethers
 
     def key(self, *names: str) -> str:
         """The dotted key of something in its group."""
@@ -146,7 +148,7 @@ def _radio(place: _Place, name: str) -> DeviceRadio | None:
         return None
     rng = Random(derive_seed(place.config.seed, name, "radio"))  # noqa: S311 - a model's randomness
     try:
-        return build_radio(given, rng, place.started_ms)
+        return build_radio(given, rng, place.started_ms, place.ethers)
     except (RadioError, OSError) as error:
         raise FleetError(place.key("radio"), str(error)) from error
 

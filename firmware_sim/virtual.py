@@ -184,6 +184,8 @@ class _VirtualFleet:
         device, inbox, token = self.devices[n], self._inboxes[n], message.token
 
         def arrive(now_ms: int) -> list[Publish]:
+            if not air.arrived():
+                return []
             for kind, payload in inbox.receive(message.kind, message.payload, now_ms):
                 self._set_event(max(now_ms, air.ends_ms), n, partial(device.receive, kind, payload))
             return []
@@ -191,7 +193,9 @@ class _VirtualFleet:
         if air.heard:
             self._set_event(air.arrives_ms, n, arrive)
         if token is not None:
-            self._set_event(air.ends_ms, n, lambda at_ms: device.answered(token, delivered=air.confirmed, now_ms=at_ms))
+            self._set_event(
+                air.ends_ms, n, lambda at_ms: device.answered(token, delivered=air.believed(), now_ms=at_ms)
+            )
 
     def _take(self, reading: Reading, now_ms: int) -> None:
         line = ReadingLine(
