@@ -178,7 +178,7 @@ def _sensor(place: _Place, at: int, sensor: SensorConfig, device: str) -> Callab
     key = place.key("sensors", str(at))
     seed = derive_seed(place.config.seed, device, sensor.value_name)
     try:
-        signal = build_signal(sensor, seed, place.n)
+        signal = build_signal(sensor, seed, place.n, ambient_temperature(place.config, place.group))
         parts = known_parts(place.config)
         quantity = None if sensor.part is None else find_part(parts, sensor.part).quantity(sensor.quantity or "")
     except (DataFileError, OSError) as error:

@@ -3,11 +3,13 @@
 Raises what the catalogue, a signal or a recording refuses; the caller names the key of the configuration.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from firmware_sim.config import (
+    AmbientSignal,
     ConstantSignal,
     CsvSignal,
     DailySignal,
@@ -22,6 +24,7 @@ from sensors.noise import OrnsteinUhlenbeck, RandomWalk
 from sensors.replay import Recording, Replay, TimeFormat, read_recording
 from sensors.signals import Constant, DailyCycle, Signal, Sum
 
+TEMPERATE_C = 20.0
 _MS_PER_S = 1000
 
 
@@ -36,13 +39,30 @@ def sensor_loads(group: DeviceGroup, parts: Mapping[str, Part]) -> SensorLoads:
     return SensorLoads.of((find_part(parts, part), quantity or "") for part, quantity in chosen)
 
 
-def build_signal(sensor: SensorConfig, seed: int, n: int) -> Signal:
-    """What the sensor would see. `n`: the device's number in its group. Raises `SignalError`, `RecordingError`."""
+@dataclass(frozen=True, slots=True)
+class Ambient:
+    """The temperature around a device as a signal."""
+
+    temperature_c: Callable[[int], float] | None
+    offset: float
+
+    def value(self, at_ms: int) -> float:
+        """Return it, Cel; 20 degrees where the place says nothing."""
+        return self.offset + (TEMPERATE_C if self.temperature_c is None else self.temperature_c(at_ms))
+
+
+def build_signal(sensor: SensorConfig, seed: int, n: int, temperature_c: Callable[[int], float] | None) -> Signal:
+    """What the sensor would see. `n`: the device's number in its group; `temperature_c`: what its place says.
+
+    Raises `SignalError`, `RecordingError`.
+    """
     match sensor.signal:
         case ConstantSignal() as given:
             return Constant(given.value)
         case DailySignal() as given:
             return Sum(tuple(_daily_parts(given, seed)))
+        case AmbientSignal() as given:
+            return Ambient(temperature_c, given.offset)
         case WalkSignal() as given:
             return RandomWalk(seed, given.start, given.step_per_sqrt_s, low=given.low, high=given.high)
         case CsvSignal() as given:

@@ -89,6 +89,13 @@ class DailySignal(_Model):
     noise_tau_s: float = Field(default=1800.0, gt=0)
 
 
+class AmbientSignal(_Model):
+    """The temperature around the device, as its `place` has it; `offset` is added (a warm wall, a cold floor)."""
+
+    kind: Literal["ambient"]
+    offset: float = 0.0
+
+
 class WalkSignal(_Model):
     """A random walk between `low` and `high`."""
 
@@ -121,7 +128,9 @@ class CsvSignal(_Model):
     interpolation: Interpolation = Interpolation.LINEAR
 
 
-SignalConfig = Annotated[ConstantSignal | DailySignal | WalkSignal | CsvSignal, Field(discriminator="kind")]
+SignalConfig = Annotated[
+    ConstantSignal | DailySignal | AmbientSignal | WalkSignal | CsvSignal, Field(discriminator="kind")
+]
 
 
 class SensorConfig(_Model):

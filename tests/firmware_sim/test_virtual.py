@@ -31,7 +31,7 @@ SCENARIO: dict[str, Any] = {
         },
     ],
 }
-GOLDEN = "6590702b07b799e2166179714f872e247bd829b6071c7ffc7ae931c884dc6a39"
+GOLDEN = "3b7a37df88f095df3fab7afec9108f4e39e9f8393bfc38dc950825d741e58da6"
 
 
 def virtual(scenario: dict[str, Any], for_ms: int) -> tuple[bytes, VirtualReport]:
