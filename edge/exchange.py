@@ -10,6 +10,7 @@ class Exchange:
     """`sent_bytes` of body, in so many TCP data `segments`, `resent` ones among them.
 
     `ended`: how the connection ended, if it did. `is_unknown`: no answer came, and the request may have arrived.
+    `is_drill`: it was made to be like that.
     """
 
     sent_bytes: int = 0
@@ -17,6 +18,7 @@ class Exchange:
     resent: int = 0
     ended: Ending | None = None
     is_unknown: bool = False
+    is_drill: bool = False
 
     def stalled(self) -> "Exchange":
         """The same, given up in silence."""

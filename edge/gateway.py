@@ -15,6 +15,7 @@ from random import Random
 from typing import ParamSpec, TypeVar
 
 import structlog
+from fastapi import APIRouter
 
 from edge.access.records import FILE_NAME as ACCESS_FILE
 from edge.access.service import AccessService
@@ -23,13 +24,17 @@ from edge.alerts.publisher import AlertPublisher
 from edge.api import serve_api
 from edge.api_commands import DownlinkApi
 from edge.api_data import DataApi
+from edge.api_drill import drill_router, drill_status
 from edge.api_outages import outage_router
 from edge.api_settings import maintenance_status, settings_router
+from edge.causes import REFUSED
 from edge.certificate_watch import CertificateWatch
 from edge.config import EdgeConfig
 from edge.dashboard import Dashboard
 from edge.desk import STORE_FILE, Desk
 from edge.desk_rules import desk_rules
+from edge.drill import Drills
+from edge.drilled import DrilledSender, DrillSwitch
 from edge.feedback import Downlink
 from edge.home_assistant.discovery import Discovery
 from edge.home_assistant.publisher import Publisher
@@ -81,8 +86,9 @@ class Gateway:
         self._store_thread = store_thread
         self._rng = rng
         self._recorder = LinkRecorder(config.outages, clock, desk, self._in_store)
-        self._uplinks = self._all_uplinks()
         self._maintenance = Maintenance()
+        self._drill = DrillSwitch(Drills(self._maintenance, always=config.drill.always), clock)
+        self._uplinks = self._all_uplinks()
         self._certificates = CertificateWatch(config, clock)
         self._inbox: Inbox[MqttConnection, Message] = Inbox()
         self._connection: MqttConnection | None = None
@@ -108,6 +114,7 @@ class Gateway:
                     outage_router(self._config.store.data_dir / STORE_FILE),
                     topics_router(topics, self._config, self._clock),
                     settings_router(self._config, self._maintenance, self._clock),
+                    self._drill_api(),
                     self._alerts_api().router(),
                     self._downlink_api().router(),
                 )
@@ -157,6 +164,7 @@ class Gateway:
             recorded=self._recorder.status(),
             certificates=self._certificates.status(),
             maintenance=maintenance_status(self._maintenance, self._clock),
+            drill=drill_status(self._drill.drills, self._clock),
         )
 
     def _committed(self, downlinks: list[Downlink]) -> None:
@@ -174,7 +182,8 @@ class Gateway:
             senders = {FIRST_DESTINATION: InfluxSender(self._config.influx, self._clock), **senders}
         return [
             Uplink(
-                name, sender, self._desk, self._clock, self._in_store, self._store_refuses,
+                name, DrilledSender(name, sender, self._drill), self._desk, self._clock, self._in_store,
+                self._store_refuses,
                 self._recorder if name == self._desk.destination else None,
             )
             for name, sender in senders.items()
@@ -183,6 +192,18 @@ class Gateway:
     def _data_api(self) -> DataApi:
         config = self._config
         return DataApi(self._desk, self._in_store, self._clock, config.mqtt.message_bytes_max, self._committed)
+
+    def _drill_api(self) -> APIRouter:
+        async def held() -> int:
+            return await self._in_store(self._desk.held)
+
+        async def changed() -> None:
+            self._drill.changed()
+            if self._drill.on_devices() and self._connection is not None:
+                await self._connection.close()
+
+        names = tuple(each.destination for each in self._uplinks)
+        return drill_router(self._drill.drills, names, self._clock, held, changed)
 
     def _alerts_api(self) -> AlertsApi:
         return AlertsApi(self._desk.alerts.book, self._in_store, self._clock)
@@ -205,6 +226,9 @@ class Gateway:
             tried_s = asyncio.get_running_loop().time()
             try:
                 self._inbox.clear()
+                if self._drill.on_devices():
+                    backoff.reset()  # so that it is back soon when the drill is over
+                    raise ConnectionLost(REFUSED, "drill: the connection is refused")
                 self._connection = await connect(self._config.mqtt, filters, self._inbox.put)
                 connected_s = asyncio.get_running_loop().time()
                 self._recorder.broker_connected(tried_s, self._connection)
@@ -215,7 +239,7 @@ class Gateway:
             except ConnectionLost as failure:
                 error = failure
             self._connection = None
-            self._recorder.broker_lost(tried_s, error)
+            self._recorder.broker_lost(tried_s, error, is_drill=self._drill.on_devices())
             self._device_link_down(error)
             if connected_s is not None and asyncio.get_running_loop().time() - connected_s >= HEALTHY_AFTER_S:
                 backoff.reset()

@@ -196,6 +196,33 @@ class MaintenanceStatus(_Document):
     until_ms: int
 
 
+class DrillOrder(_Document):
+    """What a drill makes fail: see `edge.drill`. `destination`: only this one; None: each of them."""
+
+    fault: str
+    link: str
+    destination: str | None
+    latency_ms: int
+
+
+class RunDrill(_Document):
+    """A drill that runs or ran: who began it, and from when to when, since 1970."""
+
+    order: DrillOrder
+    by: str
+    since_ms: int
+    until_ms: int
+    held_before: int
+
+
+class DrillStatus(_Document):
+    """Whether a drill may begin; the one that runs; the one that ended last since the gateway started."""
+
+    allowed: bool = False
+    running: RunDrill | None = None
+    last: RunDrill | None = None
+
+
 class GatewayStatus(_Document):
     """Everything at one instant (`at_ms`, since 1970)."""
 
@@ -215,6 +242,7 @@ class GatewayStatus(_Document):
     recorded: tuple[RecordedLink, ...] = ()
     certificates: tuple[CertificateStatus, ...] = ()
     maintenance: MaintenanceStatus | None = None
+    drill: DrillStatus = DrillStatus()
     alerts: AlertStatus = AlertStatus()
 
 

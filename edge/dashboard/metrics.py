@@ -55,7 +55,7 @@ def _readings(status: GatewayStatus) -> Iterator[str]:
     yield _metric(
         "tidegate_ledger_balances",
         "gauge",
-        "1 if received = delivered + held + quarantined.",
+        "1 if received = delivered + held + thinned + expired + quarantined + suppressed.",
         ({}, int(ledger.balances)),
     )
 

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
 
 AXE = Path(__file__).parent / "axe" / "axe.min.js"
 SITE = "hall"
-PAGES = ("/", "/devices", "/devices/1", "/topics", "/outages", "/store")
+PAGES = ("/", "/devices", "/devices/1", "/topics", "/outages", "/store", "/drill", "/settings")
 HOSTILE = (
     "<script>alert(1)",
     "<img src=x onerror=alert(1)>",
@@ -230,7 +230,9 @@ def test_axe_finds_nothing_serious(scene: Stage, watched: Watched, path: str, th
     _send(scene, "pump", (0, 1, 4), battery_level=3.0)
     watched.page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
     watched.go(path)
-    expect(watched.page.locator("main")).to_contain_text(re.compile("pump|delivered|Delivered|No outage|topic"))
+    expect(watched.page.locator("main")).to_contain_text(
+        re.compile("pump|delivered|Delivered|No outage|topic|No drill|Maintenance")
+    )
     assert serious(watched) == []
 
 
