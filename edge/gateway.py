@@ -42,6 +42,7 @@ from edge.inbox import Inbox
 from edge.influx import InfluxSender
 from edge.ingest import Message
 from edge.link_recorder import LinkRecorder
+from edge.machine import MachineWatch
 from edge.maintenance import Maintenance
 from edge.mapping.rules import subscriptions
 from edge.mqtt import ConnectionLost, MqttConnection, connect
@@ -55,6 +56,7 @@ from edge.status import (
     forward_status,
     ingest_status,
     ledger_status,
+    machine_status,
     store_status,
 )
 from edge.store import StoreError, StoreFailed, StoreFull
@@ -87,6 +89,7 @@ class Gateway:
         self._rng = rng
         self._recorder = LinkRecorder(config.outages, clock, desk, self._in_store)
         self._maintenance = Maintenance()
+        self._machine = MachineWatch(config.store.data_dir)
         self._drill = DrillSwitch(Drills(self._maintenance, always=config.drill.always), clock)
         self._uplinks = self._all_uplinks()
         self._certificates = CertificateWatch(config, clock)
@@ -146,6 +149,7 @@ class Gateway:
     async def status(self) -> GatewayStatus:
         """How things stand now."""
         standing = await self._in_store(self._desk.standing, self._clock.monotonic_ms(), self._clock.wall_ms())
+        machine = await self._in_store(self._machine.look, self._clock.monotonic_ms())  # a dead disk stalls no loop
         return GatewayStatus(
             at_ms=self._clock.wall_ms(),
             started_ms=self._started_ms,
@@ -165,6 +169,7 @@ class Gateway:
             certificates=self._certificates.status(),
             maintenance=maintenance_status(self._maintenance, self._clock),
             drill=drill_status(self._drill.drills, self._clock),
+            machine=machine_status(machine),
         )
 
     def _committed(self, downlinks: list[Downlink]) -> None:

@@ -9,6 +9,7 @@ import { DevicesPage } from "/static/js/devices.js";
 import { DevicePage } from "/static/js/device.js";
 import { DrillPage, drillNotice } from "/static/js/drill.js";
 import { OutagesPage } from "/static/js/outages.js";
+import { QuarantinePage } from "/static/js/quarantine.js";
 import { TopicsPage } from "/static/js/topics.js";
 import { SettingsPage } from "/static/js/settings.js";
 import { StorePage } from "/static/js/store.js";
@@ -23,6 +24,7 @@ const ROUTES = [
   [/^#\/outages$/, OutagesPage, "outages"],
   [/^#\/topics$/, TopicsPage, "topics"],
   [/^#\/store$/, StorePage, "store"],
+  [/^#\/quarantine$/, QuarantinePage, "store"],
   [/^#\/drill$/, DrillPage, "drill"],
   [/^#\/settings$/, SettingsPage, "settings"],
   [/^(#\/?)?$/, NowPage, "now"],
