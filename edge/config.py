@@ -161,6 +161,12 @@ class FirmwareSettings(Section):
     public_key: Annotated[str, AfterValidator(check_public_key)] | None = None
 
 
+class DrillSettings(Section):
+    """Outages that an operator causes. `always`: also without maintenance mode; for demonstrations and test beds."""
+
+    always: bool = False
+
+
 class EdgeConfig(Section):
     """The whole configuration of `tidegate edge run`."""
 
@@ -177,6 +183,7 @@ class EdgeConfig(Section):
     home_assistant: HomeAssistantSettings = HomeAssistantSettings()
     mapping: Annotated[tuple[MappingRule, ...], Field(max_length=RULES_MAX)] = ()
     alerts: AlertSettings = AlertSettings()
+    drill: DrillSettings = DrillSettings()
     rules: Annotated[tuple[AlertRule, ...], Field(max_length=ALERT_RULES_MAX)] = ()
 
     @model_validator(mode="after")

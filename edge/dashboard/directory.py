@@ -23,6 +23,7 @@ from edge.dashboard.documents import (
     Readings,
     StoreDetail,
 )
+from edge.dashboard.retention import retention
 from edge.desk import Desk
 from edge.device_reports import DeviceReport
 from edge.history.battery import DaysLeft
@@ -152,6 +153,8 @@ class Directory:
             bytes=store.size_bytes(),
             head=store.head,
             devices=store.device_count,
+            quarantine=self._desk.quarantine.count(),
+            retention=retention(self._desk.rules),
             cursors=[
                 Cursor(name=name, position=position, behind=store.head - position)
                 for name, position in cursors.items()

@@ -160,12 +160,29 @@ class Cursor(_Document):
     behind: int
 
 
+class Retention(_Document):
+    """What may stay in the store, and for how long: what the configuration says. None: without a limit."""
+
+    disk_bytes_max: int
+    free_bytes_min: int
+    age_s_max: int | None
+    on_full: str
+    keep_sent_s: int
+    quarantine_bytes_max: int
+    quarantine_rows_max: int
+
+
 class StoreDetail(_Document):
-    """The store: what it takes on the disk, who has got how far, and the ledger's totals."""
+    """The store: what it takes on the disk and may take, who has got how far, and the ledger's totals.
+
+    `quarantine` is how many items are in it.
+    """
 
     at_ms: int
     bytes: int
     head: int
     devices: int
+    quarantine: int
+    retention: Retention
     cursors: list[Cursor]
     totals: dict[str, int]

@@ -15,10 +15,12 @@ import pytest
 from pydantic import SecretStr
 
 from edge.api import serve_api
+from edge.api_drill import drill_router
 from edge.api_settings import settings_router
 from edge.config import ApiSettings, EdgeConfig, MqttSettings
 from edge.dashboard import Dashboard, service
 from edge.desk import Desk
+from edge.drill import Drills
 from edge.maintenance import Maintenance
 from edge.status import GatewayStatus
 from edge.store import StoreFailed
@@ -43,6 +45,14 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     opened.close()
 
 
+async def _nothing_held() -> int:
+    return 0
+
+
+async def _nothing() -> None:
+    return
+
+
 @asynccontextmanager
 async def _served(dashboard: Dashboard, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a running server; leaving takes no longer than `STOP_WITHIN_S`."""
@@ -53,8 +63,9 @@ async def _served(dashboard: Dashboard, folder: Path) -> AsyncIterator[httpx.Asy
     access = access_service(folder, SystemClock(), ApiSettings(port=port, token=SecretStr(TOKEN)))
     topics = topics_router(TopicWatch(MqttSettings(), SystemClock()), EdgeConfig(), SystemClock())
     settings = settings_router(EdgeConfig(), Maintenance(), SystemClock())
+    drill = drill_router(Drills(Maintenance()), (), SystemClock(), _nothing_held, _nothing)
     serving = asyncio.create_task(
-        serve_api(access, dashboard.status, listening.set, dashboard, topics, settings), name="serving"
+        serve_api(access, dashboard.status, listening.set, dashboard, topics, settings, drill), name="serving"
     )
     looking = asyncio.create_task(dashboard.run())
     await listening.wait()
