@@ -7,7 +7,8 @@ its order. What decides about a value is in `edge.alerts.watch`.
 
 `no_data` runs on the monotonic clock: a step of the wall clock raises nothing. What was heard when is kept in memory;
 after a restart every device gets its whole time again, so that the gateway's own absence raises nothing either. While
-the log is behind, nobody is called silent: what they said may be in it. A device that was never heard is not missed.
+the log is behind, nobody is called silent: what they said may be in it. A device that was never heard is missed only if
+its rule names it (`expected`); it gets a number in the store for that, and its time counts from the start.
 
 A rule that is new begins with what comes from then on. When one goes, or decides differently than before, its alerts
 are cleared and its memory is forgotten. Without rules there is no cursor, nothing is read, and no row is held back.
@@ -144,6 +145,21 @@ class Rules:
                 for series in _decoder.decode(body).series if body else ():
                     if series.rule in waiting and not series.is_active:
                         waiting[series.rule].heard[key] = now_ms
+        self._expect(now_ms)
+
+    def _expect(self, now_ms: int) -> None:
+        """Wait also for those who are named, heard or not, unless they are called silent already."""
+        expecting = [watch for watch in self._watches if watch.rule.expected]
+        if not expecting:
+            return
+        with self._ledger.transaction():
+            keys = {
+                each: self._store.device_key(*each) for watch in expecting for each in watch.rule.expected_devices()
+            }
+        for watch in expecting:
+            for each in watch.rule.expected_devices():
+                if not self._load(keys[each]).of(watch.key, None).is_active:
+                    watch.heard.setdefault(keys[each], now_ms)
 
     # -- readings
 
