@@ -7,6 +7,9 @@ for a later connection (a batch of unknown fate is the forwarder's to send again
 What a reason means: 0x00 is accepted; 0x10, no matching subscribers, too, or, with `without_subscribers = "hold"`, is
 waited with (the broker has thrown the message away); 0x90 and 0x99 (topic, payload) refuse a message, and the batch is
 bisected; 0x87 pauses; 0x97 throttles; anything else from 0x80 on keeps the data, and counts as InfluxDB's 500 does.
+
+MQTT 3.1.1 has no reasons: its PUBACK is an acceptance, whatever became of the message (a broker acknowledges and throws
+away what its access list or its size limit forbids). A broker that hangs up instead is a failure, and the data is kept.
 """
 
 import asyncio
@@ -18,12 +21,14 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import aiomqtt
+from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
 from paho.mqtt.client import Client as PahoClient
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge.cancellation import heed_cancellation
 from edge.causes import PROTOCOL, RESET, TIMEOUT, cause_of
+from edge.config_parts import MqttVersion
 from edge.destination_config import BridgeDestination
 from edge.exchange import Exchange
 from edge.forward.messages import OutMessage, messages_of
@@ -139,16 +144,18 @@ class BridgeSender:
 
     def _new_client(self) -> _Client:
         settings = self._settings
+        is_5 = settings.protocol is MqttVersion.V5
         client = _Client(
             settings.host,
             settings.port,
             username=settings.username,
             password=settings.read_password(),
             identifier=settings.client_id,
-            protocol=aiomqtt.ProtocolVersion.V5,
+            protocol=aiomqtt.ProtocolVersion.V5 if is_5 else aiomqtt.ProtocolVersion.V311,
             keepalive=settings.keepalive_s,
             timeout=settings.connect_timeout_s,
-            clean_start=True,
+            clean_start=is_5 or MQTT_CLEAN_START_FIRST_ONLY,
+            clean_session=None if is_5 else True,
             max_inflight_messages=settings.inflight_max,
             tls_context=settings.tls.context() if settings.tls is not None else None,
             logger=_quiet,

@@ -1,6 +1,5 @@
 """The gateway's configuration: every key and its default, validated before any socket opens."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -11,6 +10,7 @@ from edge.alerts.rules import RULES_MAX as ALERT_RULES_MAX
 from edge.alerts.rules import AlertRule, check_alert_rules
 from edge.budget import DEFAULT_DISK_BYTES_MAX, DEFAULT_FREE_BYTES_MIN, OnFull, StoreLimits
 from edge.config_parts import LaneSettings as LaneSettings
+from edge.config_parts import MqttVersion as MqttVersion
 from edge.config_parts import Port, Section, TokenSettings
 from edge.config_parts import TlsSettings as TlsSettings
 from edge.destination_config import DESTINATIONS_MAX, DestinationSettings, InfluxTarget, check_destinations
@@ -26,13 +26,6 @@ from sensors.firmware import check_public_key
 from sensors.topics import DEFAULT_ROOT, check_root
 
 SEVEN_DAYS_S = 7 * 24 * 3600
-
-
-class MqttVersion(StrEnum):
-    """Versions of MQTT that the gateway speaks."""
-
-    V5 = "5"
-    V311 = "3.1.1"
 
 
 class MqttSettings(Section):

@@ -1,6 +1,7 @@
 """Sections of the gateway's configuration that stand in more than one place."""
 
 import ssl
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -52,6 +53,13 @@ class LaneSettings(Section):
         return LaneRules(
             self.backfill, self.backfill_order, self.rollups_weight, self.live_weight, self.backfill_weight
         )
+
+
+class MqttVersion(StrEnum):
+    """Versions of MQTT that the gateway speaks."""
+
+    V5 = "5"
+    V311 = "3.1.1"
 
 
 class TokenSettings(Section):

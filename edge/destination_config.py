@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, model_validator
 
 from edge.budget import OnFull
-from edge.config_parts import LaneSettings, Port, Section, TlsSettings, TokenSettings
+from edge.config_parts import LaneSettings, MqttVersion, Port, Section, TlsSettings, TokenSettings
 from edge.forward.destination import Choices, DestinationRules, Send, StartAt
 from edge.forward.messages import DEFAULT_TOPIC, MessageFormat, PayloadFormat
 from edge.forward.sieve import DEFAULT_HEARTBEAT_MS, Band, DeadbandRules
@@ -141,12 +141,13 @@ class InfluxDestination(InfluxTarget):
 
 
 class BridgeDestination(SentSettings):
-    """An upstream broker that speaks MQTT 5: a reading counts as accepted when its PUBACK says so."""
+    """An upstream broker: a reading counts as accepted when its PUBACK says so; a 3.1.1 PUBACK can say nothing else."""
 
     name: Name
     kind: Literal["mqtt"]
     host: str = "127.0.0.1"
     port: Port = 1883
+    protocol: MqttVersion = MqttVersion.V5
     client_id: Annotated[str, Field(min_length=1, max_length=128)] = "tidegate-bridge"
     username: str | None = None
     password: SecretStr | None = None
@@ -172,6 +173,12 @@ class BridgeDestination(SentSettings):
             raise ValueError("topic: expected no wildcard, no NUL and no $ at its begin")
         if "{device}" not in self.topic:
             raise ValueError("topic: expected {device} in it: a reading's identity needs its device")
+        return self
+
+    @model_validator(mode="after")
+    def _only_mqtt_5_tells_of_subscribers(self) -> Self:
+        if self.protocol is MqttVersion.V311 and self.without_subscribers == "hold":
+            raise ValueError("without_subscribers: expected 'accept' with protocol 3.1.1, which does not tell of them")
         return self
 
     def read_password(self) -> str | None:

@@ -29,7 +29,7 @@ from sensors.alerts import decode_device_alert
 from sensors.messages import MessageError, decode_state
 from sensors.reading import FOREIGN_BOOT, Reading
 from sensors.senml import PayloadError, decode
-from sensors.topics import DEFAULT_ROOT, Kind, Topic, TopicError, parse_topic
+from sensors.topics import DEFAULT_ROOT, TO_DEVICES, Kind, Topic, TopicError, parse_topic
 
 TOPIC_CACHE_MAX = 20_000  # topics remembered in parsed form: 10,000 devices with two kinds each
 DEFAULT_MESSAGE_BYTES_MAX = 256 * 1024  # a day of one device's readings in one pack is about 100 KB
@@ -228,7 +228,7 @@ class Ingest:
 
     def _route(self, text: str) -> tuple[Topic, _Taker]:
         topic = parse_topic(text, self._root)
-        take = self._takers.get(topic.kind)
+        take = _pass_over if topic.kind in TO_DEVICES else self._takers.get(topic.kind)
         if take is None:
             raise TopicError(f"kind {topic.kind} is not sent to a gateway: expected {', '.join(self._takers)}")
         if len(self._routes) >= TOPIC_CACHE_MAX:
@@ -365,3 +365,7 @@ class Ingest:
         self._ledger.undecodable()
         batch.undecodable += 1
         batch.touched_ledger = True
+
+
+def _pass_over(_topic: Topic, _payload: bytes, _now_ms: int, _batch: _Batch) -> None:
+    """What a gateway says to devices: it hears that itself where a mapping rule covers its own root."""

@@ -2,12 +2,14 @@
 
     log --cursor--> rules (rule_states) --raised, cleared--> alerts, notices
 
+Readings that wait for the gateway's own clock are looked at when they have their times: its step is nobody's hold time.
 Cursor, memory and alerts move in one transaction, so whatever crashes, the alerts are those of one run over the log in
 its order. What decides about a value is in `edge.alerts.watch`.
 
 `no_data` runs on the monotonic clock: a step of the wall clock raises nothing. What was heard when is kept in memory;
 after a restart every device gets its whole time again, so that the gateway's own absence raises nothing either. While
-the log is behind, nobody is called silent: what they said may be in it. A device that was never heard is not missed.
+the log is behind, nobody is called silent: what they said may be in it. A device that was never heard is missed only if
+its rule names it (`expected`); it gets a number in the store for that, and its time counts from the start.
 
 A rule that is new begins with what comes from then on. When one goes, or decides differently than before, its alerts
 are cleared and its memory is forgotten. Without rules there is no cursor, nothing is read, and no row is held back.
@@ -92,7 +94,7 @@ class Rules:
     @property
     def behind(self) -> int:
         """Readings that were not looked at yet. Raises `StoreError`."""
-        return self._store.head - self._store.cursor(RULES_CURSOR) if self._watches else 0
+        return self._store.ready_through - self._store.cursor(RULES_CURSOR) if self._watches else 0
 
     def advance(self, now_ms: int, wall_ms: int | None) -> bool:
         """Look at the next readings, in one transaction; whether there is more to do at once.
@@ -106,18 +108,21 @@ class Rules:
         if not self._watches:
             return False
         position = self._store.cursor(RULES_CURSOR)
+        ready = self._store.ready_through
         page = self._store.read(position, PAGE_ROWS)
-        if page.damaged is not None:
+        entries = [entry for entry in page.entries if entry.id <= ready]
+        is_damaged = page.damaged is not None and page.damaged[0] <= ready
+        if page.damaged is not None and is_damaged:
             position = page.damaged[0]  # the forwarder puts it into quarantine
-        elif page.entries:
-            position = page.entries[-1].id
-        if page.entries or page.damaged is not None:
+        elif entries:
+            position = entries[-1].id
+        if entries or is_damaged:
             with self._ledger.transaction():
-                self._take(page.entries, now_ms)
+                self._take(entries, now_ms)
                 self._store.set_cursor(RULES_CURSOR, position)
-        if position < self._store.head:
+        if position < ready:
             return True
-        return wall_ms is not None and self._call_silent(now_ms, wall_ms)
+        return wall_ms is not None and position >= self._store.head and self._call_silent(now_ms, wall_ms)
 
     # -- the start
 
@@ -144,6 +149,21 @@ class Rules:
                 for series in _decoder.decode(body).series if body else ():
                     if series.rule in waiting and not series.is_active:
                         waiting[series.rule].heard[key] = now_ms
+        self._expect(now_ms)
+
+    def _expect(self, now_ms: int) -> None:
+        """Wait also for those who are named, heard or not, unless they are called silent already."""
+        expecting = [watch for watch in self._watches if watch.rule.expected]
+        if not expecting:
+            return
+        with self._ledger.transaction():
+            keys = {
+                each: self._store.device_key(*each) for watch in expecting for each in watch.rule.expected_devices()
+            }
+        for watch in expecting:
+            for each in watch.rule.expected_devices():
+                if not self._load(keys[each]).of(watch.key, None).is_active:
+                    watch.heard.setdefault(keys[each], now_ms)
 
     # -- readings
 

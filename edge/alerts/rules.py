@@ -23,6 +23,7 @@ RULES_MAX = 256  # each is matched once with each device; more than any site has
 FIELDS = ("site", "device", "rule", "value", "unit", "number", "threshold", "severity")
 NUMBERS = ("number", "threshold")
 SPAN_S_MAX = 30 * 86_400
+EXPECTED_MAX = 1000  # devices named by all rules together: each is known to the store before it was heard
 FINGERPRINT_BYTES = 8
 _FORMAT = re.compile(r"(\.\d{1,2}[fg])?")
 
@@ -59,6 +60,7 @@ _KEYS_OF = {
     "per": (RuleKind.RATE_OF_CHANGE,),
     "window_s": (RuleKind.RATE_OF_CHANGE,),
     "after_s": (RuleKind.NO_DATA,),
+    "expected": (RuleKind.NO_DATA,),
 }
 _MESSAGES = {
     RuleKind.THRESHOLD: "{value} is {number:.4g} {unit} (limit {threshold:.4g})",
@@ -87,6 +89,18 @@ def _finite(number: float) -> float:
 
 Finite = Annotated[float, AfterValidator(_finite)]
 Seconds = Annotated[float, Field(ge=1, le=SPAN_S_MAX)]
+
+
+def check_expected(name: str) -> str:
+    """Return SITE/DEVICE. Raises `ValueError`."""
+    site, slash, device = name.partition("/")
+    if not slash:
+        raise ValueError(f"{name!r}: expected SITE/DEVICE")
+    check_level(site, "site")
+    check_level(device, "device")
+    return name
+
+
 Glob = Annotated[str, Field(min_length=1, max_length=128)]
 
 
@@ -108,6 +122,7 @@ class AlertRule(BaseModel):
     per: Per = Per.S
     window_s: Seconds | None = None
     after_s: Seconds | None = None
+    expected: tuple[Annotated[str, AfterValidator(check_expected)], ...] = ()
     late_s: Seconds = 300.0
     severity: Severity = Severity.WARNING
     message: Annotated[str, Field(max_length=TEXT_MAX), AfterValidator(check_message)] | None = None
@@ -120,6 +135,9 @@ class AlertRule(BaseModel):
         if self.kind is RuleKind.NO_DATA:
             if self.after_s is None:
                 raise ValueError("after_s: expected for kind no_data")
+            for site, device in self.expected_devices():
+                if not self.takes(site, device):
+                    raise ValueError(f"expected: {site}/{device} is not a device that site and device take")
             return self
         if self.value is None:
             raise ValueError(f"value: expected for kind {self.kind}")
@@ -134,13 +152,17 @@ class AlertRule(BaseModel):
         """The limit, or the seconds of silence."""
         return next(limit for limit in (self.above, self.below, self.after_s) if limit is not None)
 
+    def expected_devices(self) -> list[tuple[str, str]]:
+        """(site, device) of those who are missed although they were never heard."""
+        return [(site, device) for site, _, device in (name.partition("/") for name in self.expected)]
+
     def takes(self, site: str, device: str) -> bool:
         """Whether the rule is for this device."""
         return fnmatchcase(site, self.site) and fnmatchcase(device, self.device)
 
     def fingerprint(self) -> bytes:
         """Tells apart what a rule decides: how it is worded, and how bad it is, may change without it starting anew."""
-        definition = self.model_dump_json(exclude={"severity", "message"})
+        definition = self.model_dump_json(exclude={"severity", "message"} | (set() if self.expected else {"expected"}))
         return blake2b(definition.encode(), digest_size=FINGERPRINT_BYTES).digest()
 
     def text(self, *, site: str, device: str, unit: str | None, number: float) -> str:
@@ -154,7 +176,10 @@ class AlertRule(BaseModel):
 
 
 def check_alert_rules(rules: Sequence[AlertRule]) -> None:
-    """Raises `ValueError` for two rules of one name."""
+    """Raises `ValueError` for two rules of one name, or too many expected devices."""
+    expected = {name for rule in rules for name in rule.expected}
+    if len(expected) > EXPECTED_MAX:
+        raise ValueError(f"rules: {len(expected)} expected devices: expected at most {EXPECTED_MAX}")
     seen: set[str] = set()
     for rule in rules:
         if rule.name in seen:

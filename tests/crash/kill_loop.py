@@ -41,6 +41,14 @@ BROKER = "autosave_on_changes false"
 """The broker is not killed here, and saving its whole queue for every message makes it the slowest part by far."""
 
 
+ALERT_RULES = [
+    {"name": "high", "kind": "threshold", "value": "x", "above": 3, "hysteresis": 1},
+    {"name": "fast", "kind": "rate_of_change", "value": "x", "above": 1, "window_s": 5},
+    {"name": "silent", "kind": "no_data", "after_s": 2},
+]
+"""A reader of the log with a cursor of its own, beside the windows and the lanes, which are on by default."""
+
+
 class Kind(StrEnum):
     """When a life ends."""
 
@@ -251,7 +259,7 @@ def kill_loop(folder: Path, kills: int, seed: int, say: Callable[[str], None] = 
     with ExitStack() as stack:
         cloud_port = quiet_port()
         relay = stack.enter_context(closing(StrikingRelay(cloud_port)))
-        edge = {"influx": {"url": f"http://127.0.0.1:{relay.port}"}}
+        edge = {"influx": {"url": f"http://127.0.0.1:{relay.port}"}, "rules": ALERT_RULES}
         lab = stack.enter_context(house(folder, broker_extra=BROKER, cloud_port=cloud_port, edge=edge))
         return KillLoop(lab, relay, Random(seed), say).run(kills)
 

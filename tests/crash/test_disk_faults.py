@@ -141,6 +141,56 @@ def test_a_disk_that_somebody_else_fills_drains_by_the_ballast_which_is_made_aga
         assert proof.holds, proof
 
 
+def on_an_ext4_volume(lab: House) -> Path:
+    """Give the gateway a data_dir that is an ext4 of its own, in a mount namespace of its own; the image. Or skip."""
+    image, data_dir = lab.folder / "disk", lab.folder / "edge"
+    data_dir.mkdir(exist_ok=True)
+    with image.open("wb") as file:
+        file.truncate(64 * MIB)
+    mount = f'mount -o loop,errors=remount-ro {image} "$0" && exec "$@"'
+    lab.gateway.wrapper = ["unshare", "-m", "sh", "-c", mount, str(data_dir)]
+    for command in (["mkfs.ext4", "-q", "-F", str(image)], [*lab.gateway.wrapper, "true"]):
+        if shutil.which(command[0]) is None:
+            pytest.skip(f"{command[0]} is not installed")
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode != 0:
+            pytest.skip(f"a loop-mounted ext4 is not allowed here: {done.stderr.strip()}")
+    return image
+
+
+def turn_read_only(image: Path) -> None:
+    """Make the kernel find an error in the file system, as on a worn SD card: it allows no write from then on."""
+    listed = subprocess.run(["losetup", "-j", str(image)], check=True, capture_output=True, text=True).stdout
+    trigger = Path("/sys/fs/ext4") / Path(listed.partition(":")[0]).name / "trigger_fs_error"
+    if not os.access(trigger, os.W_OK):
+        pytest.skip(f"{trigger} cannot be written here")
+    trigger.write_text("1")
+
+
+@pytest.mark.live
+@needs_broker
+@needs_mount
+def test_f11_a_volume_that_the_kernel_turns_read_only_under_load_costs_nothing(tmp_path: Path) -> None:
+    with house(tmp_path) as lab:
+        image = on_an_ext4_volume(lab)
+        lab.start()
+        wait_until(lambda: lab.status().ledger.delivered > 50, "it works")
+        turn_read_only(image)
+        lab.gateway.wait_for("store refuses: nothing is acknowledged until it works again")
+        wait_until(lambda: not is_ready(lab), "it says that it is not ready")
+        stored = lab.status().ledger.received
+        measured = len(lab.truth())
+        wait_until(lambda: len(lab.truth()) > measured + 100, "the devices measure on")
+        assert lab.status().ledger.received == stored, "nothing is taken that cannot be kept"
+        lab.gateway.end()
+        repaired = subprocess.run(["e2fsck", "-fy", str(image)], check=False, capture_output=True, text=True)
+        assert repaired.returncode in {0, 1}, repaired
+        lab.gateway.start()
+        assert lab.status().ledger.received >= stored, "what was acknowledged is there"
+        proof = lab.prove()
+        assert proof.holds, proof
+
+
 def free_bytes(folder: Path) -> int:
     volume = os.statvfs(folder)
     return volume.f_bavail * volume.f_frsize

@@ -4,6 +4,7 @@ import asyncio
 import socket
 
 import pytest
+from pydantic import ValidationError
 
 from edge.bridge import BridgeSender, outcome_of
 from edge.destination_config import BridgeDestination
@@ -68,6 +69,11 @@ def test_a_password_file_that_is_not_there_is_a_failure() -> None:
     outcome = send(bridge(username="me", password_file="/nowhere/at/all"))
     assert isinstance(outcome, Failed)
     assert "/nowhere" in outcome.message
+
+
+def test_holding_what_has_no_subscribers_is_refused_where_the_protocol_does_not_tell_of_them() -> None:
+    with pytest.raises(ValidationError, match="without_subscribers: expected 'accept' with protocol"):
+        bridge(protocol="3.1.1", without_subscribers="hold")
 
 
 def test_the_topic_has_the_fields_of_the_message() -> None:

@@ -61,7 +61,6 @@ def test_one_name_at_two_sites_is_two_devices(desk: Desk) -> None:
         (b"tidegate/v1/\xff/d/reading", b"x", "not UTF-8"),
         ("other/topic", b"x", "no mapping rule"),
         ("tidegate/v1/s/d/nonsense", b"x", "kind"),
-        ("tidegate/v1/s/d/ack", b"{}", "not sent to a gateway"),
         ("tidegate/v1/s/d\u0007/reading", b"[]", "control"),
         ("tidegate/v1/s/d/reading", b"", "empty"),
         ("tidegate/v1/s/d/reading", b"not json", "SenML"),

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from edge import own_clock
+from edge.alerts.alerts import AlertRules
+from edge.alerts.rules import AlertRule
 from edge.desk import DESTINATION, Desk
 from edge.desk_rules import NO_WINDOWS
 from edge.forward.forwarder import Batch, Wait
@@ -52,6 +54,24 @@ def sent(desk: Desk, now_ms: int) -> list[str]:
         lines += plan.body.decode().splitlines()
         desk.settle(plan, Accepted(), now_ms, SET_MS)
     return lines
+
+
+def test_alert_rules_wait_for_the_clock_too_so_that_its_step_is_no_hold_time(tmp_path: Path) -> None:
+    warm = AlertRule.model_validate(
+        {"name": "warm", "kind": "threshold", "value": "temperature", "above": 0.5, "for_s": 60}
+    )
+    desk = open_desk(tmp_path, wait_for_clock=True, alerts=AlertRules((warm,)))
+    desk.take_in([aged(1, 0)], 1_000, BOOT_WALL_MS)
+    tidy(desk, 2_000, BOOT_WALL_MS + 1_000)
+    tidy(desk, 9_000, SET_MS)
+    desk.take_in([aged(2, 0)], 10_000, SET_MS + 1_000)
+    tidy(desk, 11_000, SET_MS + 2_000)
+    assert desk.alerts.book.active_of("rule") == [], "nine seconds, not half a century"
+    desk.take_in([aged(3, 0)], 61_000, SET_MS + 52_000)
+    tidy(desk, 62_000, SET_MS + 53_000)
+    (row,) = desk.alerts.book.active_of("rule")
+    assert row.alert.since_ms == SET_MS - 8_000
+    desk.close()
 
 
 def test_nothing_is_sent_until_the_clock_is_set_and_then_with_its_true_times(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Real destinations beside the cloud: a bridge to a second Mosquitto and files, killed and restarted in the middle."""
 
+import asyncio
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from edge.bridge import BridgeSender
+from edge.destination_config import BridgeDestination
+from edge.forward.outcome import Accepted, Outcome, Paused
 from sensors.reading import Identity
 from sensors.senml import decode
 from tests.live.house import House, house, needs_broker, own_broker, wait_until
@@ -56,11 +60,12 @@ class Upstream:
 
 
 @contextmanager
-def bridged(folder: Path) -> Iterator[tuple[House, Mosquitto, Upstream]]:
+def bridged(folder: Path, protocol: str) -> Iterator[tuple[House, Mosquitto, Upstream]]:
     with running_mosquitto(folder / "upstream") as upstream:
         bridge = {
-            "name": "upstream", "kind": "mqtt", "port": upstream.port, "topic": "up/{site}/{device}/{kind}",
-            "flush_every_ms": 50, "retry_cap_s": 1, "read_timeout_s": 2, "send": ["raw"],
+            "name": "upstream", "kind": "mqtt", "protocol": protocol, "port": upstream.port,
+            "topic": "up/{site}/{device}/{kind}", "flush_every_ms": 50,
+            "retry_cap_s": 1, "read_timeout_s": 2, "send": ["raw"],
         }  # fmt: skip
         archive = {"name": "archive", "kind": "file", "folder": str(folder / "archive"), "rotate_bytes": 20_000,
                    "keep_files": 10_000, "compress": True, "flush_every_ms": 50}  # fmt: skip
@@ -90,8 +95,9 @@ def archived(folder: Path) -> Counter[bytes]:
     return found
 
 
-def test_a_bridge_and_files_get_everything_whoever_is_killed(tmp_path: Path) -> None:
-    with bridged(tmp_path) as (lab, upstream, reader):
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_bridge_and_files_get_everything_whoever_is_killed(tmp_path: Path, protocol: str) -> None:
+    with bridged(tmp_path, protocol) as (lab, upstream, reader):
         lab.start()
         wait_until(lambda: destination(lab, "upstream").delivered > 100, "the bridge works")
         lab.gateway.kill()
@@ -120,6 +126,25 @@ def test_a_bridge_and_files_get_everything_whoever_is_killed(tmp_path: Path) -> 
         assert reader.changed == 0, "what comes twice is the same"
         lines = archived(tmp_path)
         assert len(lines) == len(truth)
+
+
+@pytest.mark.parametrize(("protocol", "outcome"), [("5", Paused), ("3.1.1", Accepted)])
+def test_a_broker_that_forbids_the_topic_says_so_in_mqtt_5_alone(
+    tmp_path: Path, protocol: str, outcome: type[Outcome]
+) -> None:
+    """What docs/destinations.md warns of: a PUBACK of 3.1.1 cannot refuse."""
+    (tmp_path / "acl").write_text("topic read #\n")
+    with running_mosquitto(tmp_path / "upstream", extra=f"acl_file {tmp_path / 'acl'}") as upstream:
+        settings = {"name": "up", "kind": "mqtt", "port": upstream.port, "protocol": protocol}
+        sender = BridgeSender(BridgeDestination.model_validate(settings))
+
+        async def once() -> Outcome:
+            try:
+                return await sender.send(b'{"topic":"up/a","payload":"b"}\n')
+            finally:
+                await sender.aclose()
+
+        assert isinstance(asyncio.run(once()), outcome)
 
 
 def test_readings_without_subscribers_are_held_if_that_is_wanted(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_a_bad_acknowledgement_changes_nothing(desk: Desk, path: str, body: byte
 
 
 def test_the_pages_rules_load_and_its_table_has_every_key() -> None:
-    (text,) = re.findall(r"```toml\n(.*?)```", PAGE, flags=re.DOTALL)
+    text = "\n".join(re.findall(r"```toml\n(.*?)```", PAGE, flags=re.DOTALL))
     config = EdgeConfig.model_validate(tomllib.loads(text))
     assert {each.kind for each in config.rules} == set(RuleKind)
     for key in AlertRule.model_fields:

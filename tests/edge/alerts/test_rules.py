@@ -152,6 +152,38 @@ def test_a_restart_gives_everybody_their_time_again_and_forgets_no_silence(tmp_p
     desk.close()
 
 
+def site() -> str:
+    return str(message(warmth(0, 1.0)).topic).split("/")[2]
+
+
+def test_an_expected_device_that_was_never_heard_is_missed_from_the_start_on_and_once(tmp_path: Path) -> None:
+    missing = rule(**SILENT, expected=[f"{site()}/d1", f"{site()}/d2"])
+    desk = desk_with(tmp_path, missing)
+    look(desk, 1000)
+    take(desk, warmth(0, 1.0), at_s=1010)
+    look(desk, 1059.9)
+    assert told(desk) == []
+    look(desk, 1060)
+    assert told(desk) == [Told("raised", "gone", "d2")]
+    desk.store.close()
+    desk = desk_with(tmp_path, missing)
+    look(desk, 5)
+    look(desk, 64.9)
+    assert len(told(desk)) == 1
+    look(desk, 65)
+    assert told(desk)[1:] == [Told("raised", "gone", "d1")], "it is told once of each, whatever restarts"
+    take(desk, warmth(0, 1.0, device="d2"), at_s=70)
+    assert told(desk)[2:] == [Told("cleared", "gone", "d2")]
+    desk.close()
+
+
+def test_what_is_expected_is_named_as_site_and_device_and_taken_by_the_rule() -> None:
+    for expected, words in (("d1", "expected SITE/DEVICE"), ("a/b/c", "device"), ("a/b", "is not a device that")):
+        with pytest.raises(ValidationError, match=words):
+            rule(**SILENT, site="c", expected=[expected])
+    assert rule(**SILENT).fingerprint() != rule(**SILENT, expected=["a/b"]).fingerprint()
+
+
 def test_silence_of_one_value_is_not_broken_by_another(tmp_path: Path) -> None:
     desk = desk_with(tmp_path, rule(**SILENT, value="door"))
     look(desk, 0)

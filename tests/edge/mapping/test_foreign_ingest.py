@@ -14,6 +14,7 @@ from edge.mqtt.framing import parse_publish
 from edge.store import StoreFailed
 from sensors.reading import FOREIGN_BOOT, Reading, Value
 from sensors.senml import encode
+from sensors.topics import TO_DEVICES, Kind, build_topic
 from tests.edge.kit import SITE, T0_MS, message, open_desk, reading
 from tests.edge.mapping.kit import STATION, THERMOMETER, rules
 
@@ -39,6 +40,28 @@ def timed(payload: bytes = TIMED) -> Message:
 def stored(desk: Desk, *messages: Message) -> tuple[int, int]:
     ingested, _ = desk.take_in(messages, 0, T0_MS)
     return ingested.stored, ingested.duplicates
+
+
+EVERYTHING = """
+[[mapping]]
+name = "everything"
+topic = "#"
+payload = "number"
+site = "plant"
+device = "any"
+[[mapping.value]]
+name = "x"
+"""
+
+
+@pytest.mark.parametrize("kind", TO_DEVICES)
+def test_a_rule_over_everything_takes_nothing_of_what_the_gateway_says_itself(tmp_path: Path, kind: Kind) -> None:
+    everywhere = open_desk(tmp_path, mapping=rules(EVERYTHING))
+    heard = Message(build_topic(SITE, "d1", kind), b"7", packet_id=3, retained=kind is Kind.CMD)
+    ingested, downlinks = everywhere.take_in([heard], 0, T0_MS)
+    assert (ingested.stored, ingested.undecodable, downlinks) == (0, 0, [])
+    assert (everywhere.store.head, everywhere.store.device_count) == (0, 0)
+    everywhere.store.close()
 
 
 def crash(desk: Desk, tmp_path: Path) -> Desk:
