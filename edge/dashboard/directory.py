@@ -33,7 +33,7 @@ from edge.ledger import DELIVERED, QUARANTINED, Account, entry_of, is_settled, s
 
 NO_READERS = ("destination/", "link/")  # cursors that say where a destination began, and which month it is
 KEYS_PER_STEP = 100  # devices of one look at the ledger: 3 ms of the store's thread on a small machine
-CHANGED_MAX = 100  # rows of one live event; a page that shows more than these asks for what it shows
+CHANGED_MAX = 100  # rows of one live event; of a fleet that says more, a page asks for the rows that it shows
 RANGES_MAX = 200  # of one ledger entry: more than a strip of a wall screen can tell apart
 BOOTS_MAX = 20
 
@@ -116,7 +116,7 @@ class Directory:
         keys: list[int] = []
         for device in self._desk.latest.changed_since(since):
             if len(keys) == CHANGED_MAX:
-                return self.version(), DevicesChanged(rows=self.rows(keys), truncated=True)
+                return self.version(), DevicesChanged(rows=[], truncated=True)
             keys.append(device.key)
         return self.version(), DevicesChanged(rows=self.rows(keys), truncated=False)
 

@@ -146,7 +146,7 @@ class DeviceUpdate(_Document):
 
 
 class DevicesChanged(_Document):
-    """Rows that changed since the last look; when `truncated`, more did than are listed."""
+    """Rows that changed since the last look; `truncated`: too many did, none is listed, ask for those that you show."""
 
     rows: list[DeviceRow]
     truncated: bool

@@ -193,7 +193,7 @@ class Dashboard:
         version = since
         if devices:
             version, changed = await self._in_store(self._directory.changed, since)
-            if changed.rows:
+            if changed.rows or changed.truncated:
                 events.append(("devices", changed.model_dump_json()))
         if key is not None:
             version, update = await self._in_store(self._directory.update, key, since)

@@ -76,7 +76,7 @@ class Bench:
         self.folder = folder
         self.cloud_port = free_port()
         self.root = f"tidegate-bench-{os.getpid()}"
-        api_port = free_port()
+        self.api_port = api_port = free_port()
         config = folder / "edge.toml"
         config.write_text(
             f'[mqtt]\nhost = "{broker.host}"\nport = {broker.port}\ntopic_root = "{self.root}"\n'
