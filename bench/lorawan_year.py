@@ -92,8 +92,10 @@ def judge(frames: Frames, interval_s: float = 1680.0) -> Year:
         100 * float(lost.mean()),
         float(np.mean(bursts)) if bursts else 0.0,
         float(1e6 * (counted_s / span_s - 1)),
-        *(float(each) for each in fit),
-        rmse,
+        mv_at_20=float(fit[0]),
+        mv_per_k=float(fit[1]),
+        mv_per_day=float(fit[2]),
+        rmse_mv=rmse,
     )
 
 

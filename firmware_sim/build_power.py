@@ -22,6 +22,7 @@ from firmware_sim.power import (
     parse_boards,
     parse_cells,
 )
+from firmware_sim.power.sun import require_pvlib
 from firmware_sim.power_config import AmbientConfig, BatteryConfig, SolarConfig
 from firmware_sim.supply import MainsSupply, Supply
 from firmware_sim.surroundings import Panel, Surroundings
@@ -76,6 +77,8 @@ def build_surroundings(config: FleetConfig, group: DeviceGroup, spec: CellSpec) 
             raise PowerValueError("harvest", "a rechargeable battery.cell beside it", spec.name)
         if isinstance(group.harvest, SolarConfig) and place.latitude_deg is None:
             raise PowerValueError("harvest", "latitude_deg and longitude_deg in place, for the sun", "neither")
+        if isinstance(group.harvest, SolarConfig):
+            require_pvlib()
         panel = Panel.of(group.harvest)
     return None if panel is None and place.ambient == AmbientConfig() else _surroundings(config, group, panel)
 

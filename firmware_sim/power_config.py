@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from firmware_sim.power.harvest import LUMEN_PER_WATT
+from firmware_sim.power.sun import ClearSky
 
 Share = Annotated[float, Field(gt=0, le=1)]
 
@@ -50,10 +51,14 @@ class AmbientConfig(_Model):
 
 
 class SkyConfig(_Model):
-    """Clouds: the share of a clear sky's light that arrives, on average, and its standard deviation from day to day."""
+    """Clouds: the share of a clear sky's light that arrives, on average, and its standard deviation from day to day.
+
+    `model`: whose clear sky; see `firmware_sim.power.sun`.
+    """
 
     clear_share: Share = 0.6
     day_spread: float = Field(default=0.2, ge=0, le=1)
+    model: ClearSky = "ineichen"
 
 
 class PlaceConfig(_Model):
@@ -61,6 +66,7 @@ class PlaceConfig(_Model):
 
     latitude_deg: float | None = Field(default=None, ge=-90, le=90)
     longitude_deg: float | None = Field(default=None, ge=-180, le=180)
+    altitude_m: float = Field(default=0.0, ge=-500, le=9000)
     utc_offset_s: int = Field(default=0, ge=-50_400, le=50_400)
     ambient: AmbientConfig = AmbientConfig()
     sky: SkyConfig = SkyConfig()
@@ -81,10 +87,12 @@ class _Harvest(_Model):
 
 
 class SolarConfig(_Harvest):
-    """A panel that lies flat under the sky of the place."""
+    """A panel under the sky of the place; `tilt_deg` 0 lies flat, `azimuth_deg` 180 looks south. Needs pvlib."""
 
     kind: Literal["solar"]
     panel_efficiency: Share = 0.2
+    tilt_deg: float = Field(default=0.0, ge=0, le=90)
+    azimuth_deg: float = Field(default=180.0, ge=0, le=360)
 
 
 class IndoorConfig(_Harvest):

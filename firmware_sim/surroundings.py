@@ -5,8 +5,10 @@ that stands there, in any order of asking. Light comes as W/m2; `Harvester` make
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
-from firmware_sim.power.harvest import Harvester, clear_sky_w_m2, indoor_w_m2, solar_elevation_deg
+from firmware_sim.power import sun
+from firmware_sim.power.harvest import Harvester, indoor_w_m2
 from firmware_sim.power_config import HarvestConfig, IndoorConfig, PlaceConfig, SkyConfig, SolarConfig
 from sensors.seeds import derive_seed, normal
 from sensors.signals import Constant, DailyCycle, SeasonalCycle, Signal, Sum, local_day, weekday
@@ -43,10 +45,23 @@ def climate(place: PlaceConfig) -> Signal:
     )
 
 
+@lru_cache(maxsize=256)
+def sun_panel(config: SolarConfig, place: PlaceConfig) -> sun.Panel:
+    """Return the panel under its sky."""
+    return sun.Panel(
+        place.latitude_deg or 0.0,
+        place.longitude_deg or 0.0,
+        place.altitude_m,
+        config.tilt_deg,
+        config.azimuth_deg,
+        place.sky.model,
+    )
+
+
 def clear_light_w_m2(config: HarvestConfig, place: PlaceConfig, at_ms: int) -> float:
     """Return the light on the panel under a clear sky, or under the lamps. A sun needs the place's coordinates."""
     if isinstance(config, SolarConfig):
-        return clear_sky_w_m2(solar_elevation_deg(at_ms, place.latitude_deg or 0.0, place.longitude_deg or 0.0))
+        return sun_panel(config, place).light_w_m2(at_ms)
     day, hour = local_day(at_ms, place.utc_offset_s)
     dark = not config.from_hour <= hour < config.to_hour or (config.workdays_only and weekday(day) >= SATURDAY)
     return 0.0 if dark else indoor_w_m2(config.illuminance_lux, config.lamp)

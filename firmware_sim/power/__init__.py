@@ -15,7 +15,7 @@ from firmware_sim.power.boards import Board, Step, board, builtin_boards, parse_
 from firmware_sim.power.cells import CellSpec, builtin_cells, cell, parse_cells
 from firmware_sim.power.errors import PowerDataError, PowerError, PowerValueError, UnknownPartError
 from firmware_sim.power.fit import fit_kibam, fit_peukert
-from firmware_sim.power.harvest import Harvester, clear_sky_w_m2, indoor_w_m2, solar_elevation_deg
+from firmware_sim.power.harvest import Harvester, indoor_w_m2
 from firmware_sim.power.kibam import KibamModel
 from firmware_sim.power.ledger import EnergyLedger, LedgerLine
 from firmware_sim.power.models import BatteryModel, IdealModel, PeukertModel
@@ -43,11 +43,9 @@ __all__ = [
     "builtin_boards",
     "builtin_cells",
     "cell",
-    "clear_sky_w_m2",
     "fit_kibam",
     "fit_peukert",
     "indoor_w_m2",
     "parse_boards",
     "parse_cells",
-    "solar_elevation_deg",
 ]
