@@ -1,0 +1,110 @@
+"""The pytest plugin, as its users meet it: marks, fixtures, folders, snapshots, and what a failure tells."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tidegate.testing.under  # noqa: F401  # before pytester looks: numpy can be loaded only once in a process
+
+pytest_plugins = ["pytester"]
+
+RECORDING = """{"format":"tidegate-outage","version":1,"links":[{"name":"uplink","kind":"uplink"}]}
+{"event":"transition","at_us":0,"link":"uplink","status":"up"}
+{"event":"transition","at_us":60000000,"link":"uplink","status":"down","cause":"refused"}
+{"event":"transition","at_us":180000000,"link":"uplink","status":"up"}
+{"event":"end","at_us":240000000}
+"""
+SITE = '{"fleet": {"devices": 2, "interval_s": 10}, "windows": {"sizes_s": []}}'
+HOPELESS = '{"fleet": {"devices": 2, "interval_s": 10}, "windows": {"sizes_s": []}, "replay": {"converge_s": 1}}'
+CUT = RECORDING.replace("180000000", "239900000")
+
+
+@pytest.fixture
+def folder(pytester: pytest.Pytester) -> pytest.Pytester:
+    (pytester.path / "tunnel.outage.jsonl").write_text(RECORDING)
+    (pytester.path / "cut.outage.jsonl").write_text(CUT)
+    return pytester
+
+
+def lived(folder: pytest.Pytester, mark: str, body: str, *words: str) -> pytest.RunResult:
+    folder.makepyfile(f"import pytest\n@pytest.mark.outage({mark})\ndef test_it({body}\n")
+    return folder.runpytest_inprocess("-p", "no:cacheprovider", *words)
+
+
+def test_the_fixtures_show_one_run(folder: pytest.Pytester) -> None:
+    body = """gateway_under, cloud, fleet, ledger):
+    gateway_under.assert_passed()
+    assert cloud.readings() == fleet.measured() == fleet.acknowledged()
+    assert len(cloud.readings("device-000")) == 24
+    assert next(cloud.points("device-001")).fields["seq"] == 0
+    assert ledger.totals["received"] == gateway_under.verdict.in_cloud == 48"""
+    lived(folder, f'"tunnel.outage.jsonl", site={SITE}, speed="max", seed=3', body).assert_outcomes(passed=1)
+
+
+def test_a_folder_gives_one_test_for_each_recording(folder: pytest.Pytester) -> None:
+    result = lived(folder, f'".", site={SITE}', "gateway_under): gateway_under.verdict", "-v")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["*test_it?cut? PASSED*", "*test_it?tunnel? PASSED*"])
+
+
+def test_a_failure_tells_its_story(folder: pytest.Pytester) -> None:
+    result = lived(folder, f'"cut.outage.jsonl", site={HOPELESS}', "gateway_under): gateway_under.assert_passed()")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*- outage -*", "broken promises:*", "*>>> broken: the backlog returns to zero*"])
+
+
+def test_a_snapshot_is_asked_for_then_written_then_compared(folder: pytest.Pytester) -> None:
+    mark, body = f'"tunnel.outage.jsonl", site={SITE}', "gateway_under): gateway_under.assert_snapshot()"
+    missing = lived(folder, mark, body)
+    missing.assert_outcomes(failed=1)
+    missing.stdout.fnmatch_lines(["*--outage-record=new*"])
+    lived(folder, mark, body, "--outage-record=new").assert_outcomes(passed=1)
+    lived(folder, mark, body).assert_outcomes(passed=1)
+    (snapshot,) = folder.path.glob("*.verdicts/*.json")
+    snapshot.write_text(snapshot.read_text().replace('"produced": 48', '"produced": 47'))
+    changed = lived(folder, mark, body, "--outage-record=new")
+    changed.assert_outcomes(failed=1)
+    changed.stdout.fnmatch_lines(['*-  "produced": 47*', '*+  "produced": 48*'])
+    lived(folder, mark, body, "--outage-record=all").assert_outcomes(passed=1)
+    lived(folder, mark, body).assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("mark", "said"),
+    [
+        ("", "*expected the name of a recording*"),
+        ('"gone.outage.jsonl"', "*recording: expected a file*"),
+        ('"tunnel.outage.jsonl", sped=1', "*sped: expected one of speed, site, seed, faults*"),
+        ('"tunnel.outage.jsonl", speed=10', "*speed: expected 'max', found 10*"),
+        ('"tunnel.outage.jsonl", seed="x"', "*seed: expected an integer*"),
+        ('"tunnel.outage.jsonl", site="gone.toml"', "*site: *gone.toml*"),
+        ('"tunnel.outage.jsonl", site={"fleet": {"device": 1}}', "*site: *fleet.device*"),
+        ('"test_a_mark_that_cannot_be_used_says_why.py"', "*recording: *line 1*"),
+    ],
+)
+def test_a_mark_that_cannot_be_used_says_why(folder: pytest.Pytester, mark: str, said: str) -> None:
+    result = lived(folder, mark, "gateway_under): pass")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([said])
+
+
+def test_a_fixture_without_a_mark_says_what_is_missing(folder: pytest.Pytester) -> None:
+    folder.makepyfile("def test_it(cloud): pass")
+    result = folder.runpytest_inprocess()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*expected the mark @pytest.mark.outage*"])
+
+
+def test_it_is_there_once_the_package_is_installed_and_loads_no_gateway(tmp_path: Path) -> None:
+    (tmp_path / "tunnel.outage.jsonl").write_text(RECORDING)
+    (tmp_path / "test_user.py").write_text(
+        "import sys, pytest\n"
+        "def test_it_is_light(): assert not {'edge', 'tidegate.replay'} & set(sys.modules)\n"
+        f"@pytest.mark.outage('tunnel.outage.jsonl', site={SITE})\n"
+        "def test_it(gateway_under): gateway_under.assert_passed()\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--strict-markers", "test_user.py"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr

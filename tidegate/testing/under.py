@@ -1,0 +1,202 @@
+"""The gateway under an outage, for tests: lives through a recording when first asked, and shows what is left of it.
+
+Promises: the verdict is that of `tidegate.replay.replay` with the same input; cloud, fleet and ledger are of that very
+run. A verdict's snapshot is a JSON file beside the test, written and compared as `--outage-record` says.
+"""
+
+import difflib
+import json
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from cloud.lineprotocol import FieldValue
+from edge.ledger_report import LedgerReport
+from edge.outages.recording import read_recording
+from edge.outages.rules import RecordingError
+from sensors.reading import Identity
+from tidegate.errors import ConfigError
+from tidegate.outage.replay_report import headline, verdict_lines
+from tidegate.replay.faults import Fault
+from tidegate.replay.gateway import open_desk
+from tidegate.replay.history import History
+from tidegate.replay.points import Points
+from tidegate.replay.run import MEMORY_FOLDER, Run, Scenario
+from tidegate.replay.site import SiteConfig
+from tidegate.replay.stage import make_scenario, read_site
+from tidegate.replay.verdict import Verdict
+
+MEASUREMENT = "reading"
+
+
+class UnusableError(ValueError):
+    """An argument of the mark cannot be used; says which, and what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloudPoint:
+    """A point in the cloud."""
+
+    device: str
+    time_ns: int
+    fields: Mapping[str, FieldValue]
+
+
+class CloudAfter:
+    """What is in the simulated cloud."""
+
+    def __init__(self, points: Points) -> None:
+        self._points = points
+
+    def points(self, device: str | None = None, measurement: str = MEASUREMENT) -> Iterator[CloudPoint]:
+        """The points of a measurement (`reading_60s`: its rollups over a minute), of one device or all, by time."""
+        for series, held in self._points.of(measurement):
+            name = dict(series.tags).get("device", "")
+            if device in (None, name):
+                for time_ns in sorted(held):
+                    yield CloudPoint(name, time_ns, self._points.fields(series, time_ns) or {})
+
+    def readings(self, device: str | None = None) -> list[Identity]:
+        """Whose readings are there, in order."""
+        points = self.points(device)
+        return sorted(Identity(each.device, int(each.fields["boot"]), int(each.fields["seq"])) for each in points)
+
+
+class FleetAfter:
+    """What the devices know."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+
+    def measured(self, device: str | None = None) -> list[Identity]:
+        """All that one device measured, or all did."""
+        return self._readings("measured", device)
+
+    def acknowledged(self, device: str | None = None) -> list[Identity]:
+        """What the gateway acknowledged of that."""
+        return self._readings("acknowledged", device)
+
+    def _readings(self, kind: str, device: str | None) -> list[Identity]:
+        return [
+            Identity(*key, seq)
+            for key, account in sorted(self._history.accounts.items())
+            if device in (None, key.device)
+            for first, last in getattr(account, kind)
+            for seq in range(first, last + 1)
+        ]
+
+
+class _Witnessed(Run):
+    """A run whose ledger is looked at before the gateway is closed."""
+
+    ledger: LedgerReport | None = None
+
+    def verdict(self) -> Verdict:
+        if self.gateway.life is not None:
+            self.ledger = self.gateway.life.desk.ledger_report()
+        return super().verdict()
+
+
+class GatewayUnder:
+    """The gateway under one outage. Made by the fixture `gateway_under`."""
+
+    def __init__(self, name: str, scenario: Scenario, snapshot: Path, mode: str) -> None:
+        self.name = name
+        self.has_lived = False
+        self._scenario = scenario
+        self._snapshot = snapshot
+        self._mode = mode
+
+    @classmethod
+    def prepare(
+        cls,
+        recording: Path,
+        *,
+        folder: Path,
+        site: SiteConfig | Path | str | Mapping[str, Any] | None,
+        seed: int,
+        faults: Iterable[Fault],
+        snapshot: Path,
+        mode: str,
+    ) -> "GatewayUnder":
+        """Read all that there is to read; a relative `site` is in `folder`. Raises `UnusableError`."""
+        try:
+            read = read_recording(recording)
+        except (RecordingError, OSError) as error:
+            raise UnusableError(f"recording: {recording}: {error}") from error
+        try:
+            if isinstance(site, Mapping):
+                config = SiteConfig.model_validate(site)
+            else:
+                config = site if isinstance(site, SiteConfig) else read_site(None if site is None else folder / site)
+        except (ConfigError, ValueError, OSError) as error:
+            raise UnusableError(f"site: {' '.join(str(error).split())}") from error
+        return cls(recording.name, make_scenario(read, config, seed=seed, faults=faults), snapshot, mode)
+
+    @cached_property
+    def _lived(self) -> tuple[_Witnessed, Verdict]:
+        run, verdict = self._live(None)
+        broken = verdict.violations
+        if broken and broken[0].readings:  # once more, for the story of that reading
+            verdict = replace(verdict, story=self._live(broken[0].readings[0])[1].story)
+        self.has_lived = True
+        return run, verdict
+
+    def _live(self, focus: Identity | None) -> tuple[_Witnessed, Verdict]:
+        parent = MEMORY_FOLDER if MEMORY_FOLDER.is_dir() else None
+        with tempfile.TemporaryDirectory(dir=parent, prefix="tidegate-replay-") as name:
+            run = _Witnessed(self._scenario, open_desk, Path(name), focus=focus)
+            return run, run.live()
+
+    @property
+    def verdict(self) -> Verdict:
+        """What came of it."""
+        return self._lived[1]
+
+    @property
+    def cloud(self) -> CloudAfter:
+        """What is in the cloud."""
+        return CloudAfter(self._lived[0].cloud.points)
+
+    @property
+    def fleet(self) -> FleetAfter:
+        """What the devices know."""
+        return FleetAfter(self._lived[0].history)
+
+    @property
+    def ledger(self) -> LedgerReport:
+        """The gateway's own account."""
+        ledger = self._lived[0].ledger
+        if ledger is None:
+            raise AssertionError("the gateway was not running at the end: there is no ledger to look at")
+        return ledger
+
+    def report(self) -> str:
+        """The verdict in words, with the story of the first broken promise."""
+        return "\n".join(verdict_lines(self.name, self.verdict))
+
+    def assert_passed(self) -> None:
+        """Every promise was kept, and the faults met traffic. Raises `AssertionError`."""
+        verdict = self.verdict
+        if not (verdict.passed and verdict.valid):
+            raise AssertionError("\n".join([headline(self.name, verdict), *map(str, verdict.violations[:3])]))
+
+    def assert_snapshot(self) -> None:
+        """The verdict is the one in its snapshot, as `--outage-record` says. Raises `AssertionError`."""
+        now = json.dumps(self.verdict.to_snapshot(), indent=2, sort_keys=True) + "\n"
+        exists = self._snapshot.is_file()
+        if self._mode == "all" or (self._mode == "new" and not exists):
+            self._snapshot.parent.mkdir(exist_ok=True)
+            self._snapshot.write_text(now, encoding="utf-8")
+            return
+        if not exists:
+            raise AssertionError(f"no snapshot {self._snapshot}: write it with --outage-record=new")
+        before = self._snapshot.read_text(encoding="utf-8")
+        if before != now:
+            lines = difflib.unified_diff(before.splitlines(), now.splitlines(), "snapshot", "this run", lineterm="")
+            raise AssertionError(
+                "\n".join([f"another verdict than in {self._snapshot} (--outage-record=all):", *lines])
+            )
