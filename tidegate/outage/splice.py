@@ -177,7 +177,7 @@ def _clipped_series(event: Series, from_us: int, until_us: int) -> Iterator[Seri
 
 def _straddling(recording: Recording, from_us: int, until_us: int) -> Iterator[tuple[tuple[str, str], Series]]:
     for event in recording.events:
-        if isinstance(event, Series) and event.start_us < event.at_us:
+        if isinstance(event, Series):
             for edge_us in (from_us, until_us):
                 if event.start_us < edge_us < event.at_us:
                     yield (event.link, event.quantity), event
