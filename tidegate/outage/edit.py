@@ -34,7 +34,7 @@ from edge.outages.events import (
 )
 from edge.outages.recording import EVENTS_MAX, Recording
 from edge.outages.rules import UnknownLinkError
-from tidegate.outage.splice import cut, join
+from tidegate.outage.splice import cut, join, state_of
 
 _REPLACES = {
     Quantities.LATENCY: (Quantities.LATENCY, Quantities.RTT),
@@ -231,7 +231,7 @@ def _insert(recording: Recording, insertion: Insertion) -> Recording:
 
     def back(rest: Recording) -> Recording:
         """A link of which nothing is known behaves as if it were up; here that is said."""
-        if not rest.events or rest.timeline(link).at(0).status is not None:
+        if not rest.events or state_of(rest, link, 0).status is not None:
             return rest
         return Recording(rest.header, (Transition(0, link, Status.UP), *rest.events))
 
