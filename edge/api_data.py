@@ -1,9 +1,10 @@
 """The part of the HTTP API that touches the data: readings by POST, the quarantine and the ledger.
 
     POST /api/v1/readings?site=S&device=D    SenML with identity, JSON or CBOR; answered only after the commit
-    GET  /api/v1/quarantine[/ID]             what is there; payloads in base64
+    GET  /api/v1/quarantine[/ID]             what is there; payloads in base64 (?order=newest&before=ID&reason=R)
+    GET  /api/v1/quarantine/reasons          why, and how often
     POST /api/v1/quarantine/retry            {"ids": [1, 2]}
-    POST /api/v1/quarantine/purge            {"ids": [1, 2]} or {"all": true}
+    POST /api/v1/quarantine/purge            {"ids": [1, 2]}, {"reason": "R"} or {"all": true}
     POST /api/v1/destinations/forget         {"name": "archive"}: one that is not configured any more
     GET  /api/v1/clocks[?after=KEY]          devices, and what is known of their clocks
     GET  /api/v1/ledger[?site=S&device=D&open=true]
@@ -31,7 +32,7 @@ from edge.feedback import Downlink
 from edge.ingest import NotUnderstood
 from edge.ledger_report import RANGES_MAX, LedgerReport
 from edge.problems import Problem, read_body
-from edge.quarantine import LIST_MAX, Retried, item_document
+from edge.quarantine import ID_MAX, LIST_MAX, REASONS_OF, Retried, item_document
 from edge.store import StoreError
 from sensors.clock import Clock
 from sensors.reading import SEQ_MAX
@@ -55,6 +56,7 @@ class InStore(Protocol):
 class _Ids(msgspec.Struct, forbid_unknown_fields=True):
     ids: list[int] = []
     all: bool = False
+    reason: str | None = None
 
 
 class _Name(msgspec.Struct, forbid_unknown_fields=True):
@@ -91,6 +93,7 @@ class DataApi:
         for method, path, handler in (
             ("POST", "/readings", self._readings),
             ("GET", "/quarantine", self._list),
+            ("GET", "/quarantine/reasons", self._reasons),
             ("GET", "/quarantine/{item_id}", self._show),
             ("POST", "/quarantine/retry", self._retry),
             ("POST", "/quarantine/purge", self._purge),
@@ -116,10 +119,19 @@ class DataApi:
         return {"stored": ingested.stored, "duplicates": ingested.duplicates, "acks": through}
 
     async def _list(self, request: Request) -> Answer:
-        after_id, limit = _number(request, "after", 0), _number(request, "limit", 100)
-        items = await self._in_store(self._desk.quarantine.items, after_id=after_id, limit=min(limit, LIST_MAX))
+        after_id, limit = _number(request, "after", 0), min(_number(request, "limit", 100), LIST_MAX)
+        query, quarantine = request.query_params, self._desk.quarantine
+        if query.get("order", "oldest") == "newest":
+            before_id, reason = _number(request, "before", ID_MAX), query.get("reason")
+            items = await self._in_store(quarantine.newest, before_id=before_id, reason=reason, limit=limit)
+        else:
+            items = await self._in_store(quarantine.items, after_id=after_id, limit=limit)
         count = await self._in_store(self._desk.quarantine.count)
         return {"count": count, "items": [item_document(item) for item in items]}
+
+    async def _reasons(self, _: Request) -> Answer:
+        reasons = await self._in_store(self._desk.quarantine.reasons)
+        return {"of_newest": REASONS_OF, "reasons": [asdict(each) for each in reasons]}
 
     async def _show(self, request: Request) -> Answer:
         raw = request.path_params["item_id"]
@@ -130,7 +142,7 @@ class DataApi:
 
     async def _retry(self, request: Request) -> Answer:
         ids = await self._ids(request, RETRY_IDS_MAX)
-        if not ids.ids:
+        if not ids.ids or ids.all or ids.reason is not None:
             raise Problem(HTTPStatus.BAD_REQUEST, 'expected {"ids": [...]} with at least one id')
         retried: list[Retried] = await self._in_store(self._desk.quarantine.retry, ids.ids)
         self._committed([])
@@ -138,9 +150,9 @@ class DataApi:
 
     async def _purge(self, request: Request) -> Answer:
         ids = await self._ids(request, PURGE_IDS_MAX)
-        if ids.all == bool(ids.ids):
-            raise Problem(HTTPStatus.BAD_REQUEST, 'expected either {"ids": [...]} or {"all": true}')
-        return {"purged": await self._in_store(self._desk.quarantine.purge, None if ids.all else ids.ids)}
+        if [ids.all, bool(ids.ids), ids.reason is not None].count(True) != 1:
+            raise Problem(HTTPStatus.BAD_REQUEST, 'expected either {"ids": [...]}, {"reason": "..."} or {"all": true}')
+        return {"purged": await self._in_store(self._desk.quarantine.purge, ids.ids or None, ids.reason)}
 
     async def _ledger(self, request: Request) -> Answer:
         query = request.query_params

@@ -59,6 +59,16 @@ class Room:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class RoomBytes:
+    """`Room` in bytes, and up to where readings are taken in, or the oldest of them stay."""
+
+    used_bytes: int
+    limit_bytes: int
+    full_at_bytes: int
+    reason: str
+
+
 class Budget:
     """Keeps one store within its limits."""
 
@@ -91,12 +101,12 @@ class Budget:
         reason = "size" if cap <= pages.total + spare else "space"
         return Room(pages.total - pages.free, min(cap, pages.total + spare), reason)
 
-    def left_bytes(self) -> int:
-        """What may still be used before intake stops, or the oldest give way. Raises `StoreError`."""
-        room = self.room()
+    def room_bytes(self) -> RoomBytes:
+        """How full the store is, in bytes. Raises `StoreError`."""
+        room, page_bytes = self.room(), self._store.pages().size_bytes
         drops = any(self._policy(name) is not OnFull.BLOCK for name in self._ledger.destinations)
-        share = DROP_SHARE if drops else ADMIT_SHARE
-        return max(0, int(share * room.limit) - room.used) * self._store.pages().size_bytes
+        full_at = int((DROP_SHARE if drops else ADMIT_SHARE) * room.limit)
+        return RoomBytes(room.used * page_bytes, room.limit * page_bytes, full_at * page_bytes, room.reason)
 
     def row_bytes(self) -> float | None:
         """What a row of the log takes now, with all that there is beside it; None while there is none."""

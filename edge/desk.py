@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 
 from edge.alerts.alerts import Alerts, AlertStanding
-from edge.budget import Budget
+from edge.budget import Budget, RoomBytes
 from edge.desk_rules import DeskRules
 from edge.destinations import Destinations
 from edge.device_clocks import ClockEstimate
@@ -20,6 +20,7 @@ from edge.feedback import Downlink, Feedback
 from edge.forecast import LinkForecast, full_in_s, growth_rows_per_s, link_forecast
 from edge.forward.forwarder import Batch, Forwarder, ForwarderState, Wait
 from edge.forward.outcome import Outcome
+from edge.history.keep import HISTORY_FILE, History
 from edge.ingest import Ingest, Ingested, Message
 from edge.latest import Latest
 from edge.ledger import RECEIVED, Balance, forward_cursor
@@ -88,6 +89,7 @@ class Standing:
     drained_per_s: float
     catch_up_s: float | None
     store_bytes: int
+    room: RoomBytes
     full_in_s: float | None
     care: StoreCare
     alerts: AlertStanding
@@ -97,6 +99,7 @@ class Desk:
     """The gateway's core, whole: also what a replay drives."""
 
     def __init__(self, data_dir: Path, rng: Random, rules: DeskRules) -> None:
+        self.rules = rules
         asked = rules.destinations()
         names = [each.name for each in asked]
         self.store = Store(data_dir / STORE_FILE, names, disk_bytes_max=rules.budget.disk_bytes_max)
@@ -136,6 +139,7 @@ class Desk:
         self.resend = Resend(self.store, self.ledger, self.destination)
         self._grace = Grace(rules.keep_sent_ms)
         self._aggregator = Aggregator(self.store, self.ledger, rules.windows)
+        self.history = History(data_dir / HISTORY_FILE, rules.history_bytes_max, rules.windows.sizes_s)
         self._aggregated_ms: int | None = None
         self.outage_log = OutageLog(self.store)
         self._received = Meter()
@@ -180,6 +184,10 @@ class Desk:
         """Devices in the order in which they were first heard, behind a key, with what is known of their clocks."""
         keys = range(after_key + 1, min(after_key + limit, self.store.device_count) + 1)
         return [DeviceStanding(key, *self.store.device_name(key), self._ingest.clocks.estimate(key)) for key in keys]
+
+    def clock_offset_ms(self, key: int) -> int | None:
+        """How far a device's clock is behind (or its messages late), or None while nobody knows."""
+        return self._ingest.clocks.offset_ms(key)
 
     def owed(self, now_ms: int) -> list[Downlink]:
         """Acks that have become due since. Raises `StoreError`."""
@@ -287,6 +295,7 @@ class Desk:
         ):
             return False
         more = self._aggregator.advance(wall_ms)
+        self.history.note(self._aggregator.emitted)
         left = self.store.head - self.store.cursor(WINDOWS_CURSOR)
         more = more and not 0 < left < READ_ROWS  # what came meanwhile may gather
         self._aggregated_ms = None if more else now_ms
@@ -302,7 +311,7 @@ class Desk:
             name: self._destination_standing(name, forwarders.get(name), received_per_s, now_ms, wall_ms)
             for name in self.ledger.destinations
         }
-        first = told[self.destination]
+        first, room = told[self.destination], self.budget.room_bytes()
         return Standing(
             balance=first.balance,
             forwarder=forwarders[self.destination],
@@ -316,19 +325,21 @@ class Desk:
             drained_per_s=first.drained_per_s,
             catch_up_s=first.catch_up_s,
             store_bytes=self.store.size_bytes(),
-            full_in_s=self._full_in_s(received_per_s, told),
+            room=room,
+            full_in_s=self._full_in_s(room, received_per_s, told),
             care=self.store.care(),
             alerts=self.alerts.standing(),
         )
 
-    def _full_in_s(self, received_per_s: float, told: dict[str, DestinationStanding]) -> float | None:
+    def _full_in_s(self, room: RoomBytes, received_per_s: float, told: dict[str, DestinationStanding]) -> float | None:
         """Until intake stops, or the oldest readings give way."""
         drained = {name: each.drained_per_s for name, each in told.items()}
         rows_per_s = growth_rows_per_s(
             received_per_s, drained, {name: each.balance.held for name, each in told.items()}
         )
         row_bytes = self.budget.row_bytes()
-        return None if row_bytes is None else full_in_s(self.budget.left_bytes(), rows_per_s * row_bytes)
+        left_bytes = max(0, room.full_at_bytes - room.used_bytes)
+        return None if row_bytes is None else full_in_s(left_bytes, rows_per_s * row_bytes)
 
     def _destination_standing(
         self, name: str, forwarder: ForwarderState | None, received_per_s: float, now_ms: int, wall_ms: int
@@ -380,6 +391,7 @@ class Desk:
             self.ledger.refresh()
             self._write_ledger()
         finally:
+            self.history.close()
             self.store.close()
 
     def _remembered(self) -> Latest:

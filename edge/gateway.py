@@ -15,6 +15,7 @@ from random import Random
 from typing import ParamSpec, TypeVar
 
 import structlog
+from fastapi import APIRouter
 
 from edge.access.records import FILE_NAME as ACCESS_FILE
 from edge.access.service import AccessService
@@ -23,14 +24,18 @@ from edge.alerts.publisher import AlertPublisher
 from edge.api import serve_api
 from edge.api_commands import DownlinkApi
 from edge.api_data import DataApi
+from edge.api_drill import drill_router, drill_status
 from edge.api_outages import outage_router
 from edge.api_settings import maintenance_status, settings_router
+from edge.causes import REFUSED
 from edge.certificate_watch import CertificateWatch
 from edge.config import EdgeConfig
 from edge.dashboard import Dashboard
 from edge.desk import STORE_FILE, Desk
 from edge.desk_rules import desk_rules
 from edge.destination_config import FileDestination
+from edge.drill import Drills
+from edge.drilled import DrilledSender, DrillSwitch
 from edge.feedback import Downlink
 from edge.home_assistant.discovery import Discovery
 from edge.home_assistant.publisher import Publisher
@@ -38,6 +43,7 @@ from edge.inbox import Inbox
 from edge.influx import InfluxSender
 from edge.ingest import Message
 from edge.link_recorder import LinkRecorder
+from edge.machine import MachineWatch
 from edge.maintenance import Maintenance
 from edge.mapping.rules import subscriptions
 from edge.mqtt import ConnectionLost, MqttConnection, connect
@@ -51,6 +57,7 @@ from edge.status import (
     forward_status,
     ingest_status,
     ledger_status,
+    machine_status,
     store_status,
 )
 from edge.store import StoreError, StoreFailed, StoreFull
@@ -83,8 +90,10 @@ class Gateway:
         self._rng = rng
         linked = [each.name for each in config.destinations if not isinstance(each, FileDestination)]
         self._recorder = LinkRecorder(config.outages, clock, desk, self._in_store, linked)
-        self._uplinks = self._all_uplinks()
         self._maintenance = Maintenance()
+        self._machine = MachineWatch(config.store.data_dir)
+        self._drill = DrillSwitch(Drills(self._maintenance, always=config.drill.always), clock)
+        self._uplinks = self._all_uplinks()
         self._certificates = CertificateWatch(config, clock)
         self._inbox: Inbox[MqttConnection, Message] = Inbox()
         self._connection: MqttConnection | None = None
@@ -110,6 +119,7 @@ class Gateway:
                     outage_router(self._config.store.data_dir / STORE_FILE),
                     topics_router(topics, self._config, self._clock),
                     settings_router(self._config, self._maintenance, self._clock),
+                    self._drill_api(),
                     self._alerts_api().router(),
                     self._downlink_api().router(),
                 )
@@ -141,6 +151,7 @@ class Gateway:
     async def status(self) -> GatewayStatus:
         """How things stand now."""
         standing = await self._in_store(self._desk.standing, self._clock.monotonic_ms(), self._clock.wall_ms())
+        machine = await self._in_store(self._machine.look, self._clock.monotonic_ms())  # a dead disk stalls no loop
         return GatewayStatus(
             at_ms=self._clock.wall_ms(),
             started_ms=self._started_ms,
@@ -159,6 +170,8 @@ class Gateway:
             recorded=self._recorder.status(),
             certificates=self._certificates.status(),
             maintenance=maintenance_status(self._maintenance, self._clock),
+            drill=drill_status(self._drill.drills, self._clock),
+            machine=machine_status(machine),
         )
 
     def _committed(self, downlinks: list[Downlink]) -> None:
@@ -176,8 +189,8 @@ class Gateway:
             senders = {FIRST_DESTINATION: InfluxSender(self._config.influx, self._clock), **senders}
         return [
             Uplink(
-                name, sender, self._desk, self._clock, self._in_store, self._store_refuses,
-                self._recorder.watch(name),
+                name, DrilledSender(name, sender, self._drill), self._desk, self._clock, self._in_store,
+                self._store_refuses, self._recorder.watch(name),
             )
             for name, sender in senders.items()
         ]  # fmt: skip
@@ -185,6 +198,18 @@ class Gateway:
     def _data_api(self) -> DataApi:
         config = self._config
         return DataApi(self._desk, self._in_store, self._clock, config.mqtt.message_bytes_max, self._committed)
+
+    def _drill_api(self) -> APIRouter:
+        async def held() -> int:
+            return await self._in_store(self._desk.held)
+
+        async def changed() -> None:
+            self._drill.changed()
+            if self._drill.on_devices() and self._connection is not None:
+                await self._connection.close()
+
+        names = tuple(each.destination for each in self._uplinks)
+        return drill_router(self._drill.drills, names, self._clock, held, changed)
 
     def _alerts_api(self) -> AlertsApi:
         return AlertsApi(self._desk.alerts.book, self._in_store, self._clock)
@@ -207,6 +232,9 @@ class Gateway:
             tried_s = asyncio.get_running_loop().time()
             try:
                 self._inbox.clear()
+                if self._drill.on_devices():
+                    backoff.reset()  # so that it is back soon when the drill is over
+                    raise ConnectionLost(REFUSED, "drill: the connection is refused")
                 self._connection = await connect(self._config.mqtt, filters, self._inbox.put)
                 connected_s = asyncio.get_running_loop().time()
                 self._recorder.broker_connected(tried_s, self._connection)
@@ -217,7 +245,7 @@ class Gateway:
             except ConnectionLost as failure:
                 error = failure
             self._connection = None
-            self._recorder.broker_lost(tried_s, error)
+            self._recorder.broker_lost(tried_s, error, is_drill=self._drill.on_devices())
             self._device_link_down(error)
             if connected_s is not None and asyncio.get_running_loop().time() - connected_s >= HEALTHY_AFTER_S:
                 backoff.reset()

@@ -117,6 +117,7 @@ class LinkRecorder:
                 now_us - started_us if failure is None and exchange.travelled else None,
                 exchange.segments,
                 exchange.resent,
+                exchange.is_drill,
             )
         )
 
@@ -125,14 +126,16 @@ class LinkRecorder:
         self._connection, self._heard_bytes = connection, 0
         self._recorder.observe(Observation(DEVICES.name, self._us(started_s), self._now_us()))
 
-    def broker_lost(self, started_s: float, error: ConnectionLost) -> None:
+    def broker_lost(self, started_s: float, error: ConnectionLost, *, is_drill: bool = False) -> None:
         """The connection to the broker has ended, or could not be made (tried since `started_s`)."""
         ended = None
         connection, self._connection = self._connection, None
         if connection is not None:
             started_s, ended = connection.heard_at_s, _ENDINGS.get(error.cause, Ending.FIN)
         self._recorder.observe(
-            Observation(DEVICES.name, self._us(started_s), self._now_us(), failure_of(error.cause), ended)
+            Observation(
+                DEVICES.name, self._us(started_s), self._now_us(), failure_of(error.cause), ended, is_drill=is_drill
+            )
         )
 
     # -- time and store

@@ -20,6 +20,7 @@ _US_PER_S = 1_000_000
 class OutageDocument(BaseModel):
     """One outage. Times are UTC, null where the clock was never set, or for what has not happened yet; spans are
     microseconds. `held_max` is the largest backlog meanwhile in readings, `catch_up_us` how long it took from the end.
+    `is_drill`: an operator caused it, to see what happens; it says nothing of the link.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -40,6 +41,7 @@ class OutageDocument(BaseModel):
     held_before: int | None
     held_max: int | None
     catch_up_us: int | None
+    is_drill: bool
 
 
 class GapDocument(BaseModel):
@@ -103,6 +105,7 @@ def outage_document(archive: Archive, outage: RecordedOutage) -> OutageDocument:
         held_before=outage.held_before,
         held_max=outage.held_max,
         catch_up_us=caught_up_us - end_us if caught_up_us is not None else None,
+        is_drill=outage.is_drill,
     )
 
 

@@ -17,8 +17,16 @@ from edge.ledger import Ledger
 from edge.store import Store
 
 LIST_MAX = 1000  # items of one answer
+ID_MAX = 2**63 - 1
+REASONS_OF = 10_000  # items that are looked through at once: some 20 ms of the store's thread
+REASONS_MAX = 50  # more than anybody chooses from
 PURGED = "purged"
 PREVIEW_BYTES = 256  # of a payload in a list; the whole is shown one by one
+_PLAIN_REASON = (
+    "coalesce(nullif(rtrim(substr(reason, 1, min(instr(reason || char(39), char(39)), instr(reason || '(', '(')) - 1)),"
+    " ''), reason)"
+)
+"""A reason without what is each message's own: a topic in quotes (char(39)), a position in brackets, and all behind."""
 _COLUMNS = "id, at_ms, source, reason, topic, length(payload)"
 
 
@@ -36,6 +44,15 @@ class Item:
     topic: bytes
     payload_bytes: int
     payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why items are in quarantine, without what is each one's own; how many, and when the newest of them came."""
+
+    reason: str
+    count: int
+    newest_ms: int
 
 
 class RetryOutcome(StrEnum):
@@ -79,6 +96,25 @@ class Quarantine:
         )
         return [Item(*row) for row in rows]
 
+    def newest(self, *, before_id: int = ID_MAX, reason: str | None = None, limit: int = LIST_MAX) -> list[Item]:
+        """Items, newest first; with a plain reason, those of it among the next `REASONS_OF`. Raises `StoreError`."""
+        rows = self._store.query(
+            f"SELECT {_COLUMNS}, substr(payload, 1, ?1) FROM quarantine"  # noqa: S608  # constants only
+            f" WHERE id < ?2 AND (?3 IS NULL OR {_PLAIN_REASON} = ?3) AND id >= (SELECT coalesce(min(id), 0) FROM"
+            " (SELECT id FROM quarantine WHERE id < ?2 ORDER BY id DESC LIMIT ?5)) ORDER BY id DESC LIMIT ?4",
+            (PREVIEW_BYTES, before_id, reason, min(limit, LIST_MAX), REASONS_OF),
+        )
+        return [Item(*row) for row in rows]
+
+    def reasons(self) -> list[Reason]:
+        """The plain reasons of the newest `REASONS_OF` items, the most frequent first. Raises `StoreError`."""
+        rows = self._store.query(
+            f"SELECT plain, count(*), max(at_ms) FROM (SELECT {_PLAIN_REASON} AS plain, at_ms FROM quarantine"  # noqa: S608  # constants only
+            " ORDER BY id DESC LIMIT ?) GROUP BY plain ORDER BY count(*) DESC, plain LIMIT ?",
+            (REASONS_OF, REASONS_MAX),
+        )
+        return [Reason(*row) for row in rows]
+
     def item(self, item_id: int) -> Item | None:
         """One item, or None. Raises `StoreError`."""
         rows = self._store.query(
@@ -104,11 +140,13 @@ class Quarantine:
             return Retried(item_id, RetryOutcome.STILL_BAD, why=str(error))
         return Retried(item_id, RetryOutcome.TAKEN, done.stored, done.duplicates)
 
-    def purge(self, item_ids: Sequence[int] | None) -> int:
-        """Delete items (None: all of them) for good; how many went. Raises `StoreError`."""
+    def purge(self, item_ids: Sequence[int] | None, reason: str | None = None) -> int:
+        """Delete items for good (None: all of them, or all with this plain reason); how many. Raises `StoreError`."""
         with self._ledger.transaction():
             before = self.count()
-            if item_ids is None:
+            if item_ids is None and reason is not None:
+                self._store.write(f"DELETE FROM quarantine WHERE {_PLAIN_REASON} = ?", [(reason,)])  # noqa: S608
+            elif item_ids is None:
                 self._store.write("DELETE FROM quarantine", [()])
             else:
                 self._store.write("DELETE FROM quarantine WHERE id = ?", [(item_id,) for item_id in item_ids])

@@ -15,9 +15,11 @@ from sensors.clock import Clock
 
 
 class Sender(Protocol):
-    """Carries one batch at a time. `exchange` is what the last one was like on the wire."""
+    """Carries one batch at a time."""
 
-    exchange: Exchange
+    @property
+    def exchange(self) -> Exchange:
+        """What the last one was like on the wire."""
 
     async def send(self, body: bytes) -> Outcome:
         """What came of it; raises nothing that the far side can cause."""

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edge.desk import DestinationStanding, Standing
 from edge.forward.forwarder import Breaker
+from edge.machine import Machine
 
 
 class _Document(BaseModel):
@@ -137,13 +138,18 @@ class StoreStatus(_Document):
     `full_in_s`: until intake stops, or the oldest readings give way, at the rates of now; None: it does not fill up.
     `wal_bytes` is the write-ahead log's part of `bytes`; `wal_held_up`: a reader in another process keeps it from being
     cut back, and it grows. `ballast_released` counts since the start how often the disk was full. `waits_for_clock`:
-    readings wait until the gateway's own clock is set.
+    readings wait until the gateway's own clock is set. Of the `limit_bytes` that the store may use (by its size or by
+    the space of the volume: `limit_reason`) it uses `used_bytes`; it is full at `full_at_bytes`.
     """
 
     bytes: int
     healthy: bool
     error: str | None
     full_in_s: int | None = None
+    used_bytes: int = 0
+    limit_bytes: int = 0
+    full_at_bytes: int = 0
+    limit_reason: str = "size"
     wal_bytes: int = 0
     wal_held_up: bool = False
     ballast_held: bool = False
@@ -196,6 +202,59 @@ class MaintenanceStatus(_Document):
     until_ms: int
 
 
+class ClockStatus(_Document):
+    """What the kernel knows of its clock: see `edge.machine.KernelClock`."""
+
+    is_synchronised: bool
+    offset_us: int
+    error_us: int
+
+
+class MachineStatus(_Document):
+    """The machine and this process: see `edge.machine.Machine`. Null: this system does not tell."""
+
+    disk_bytes: int | None = None
+    disk_free_bytes: int | None = None
+    cpu_seconds: float | None = None
+    cpu_percent: float | None = None
+    load: float | None = None
+    processors: int | None = None
+    resident_bytes: int | None = None
+    memory_bytes: int | None = None
+    memory_available_bytes: int | None = None
+    open_files: int | None = None
+    open_files_max: int | None = None
+    up_s: int | None = None
+    clock: ClockStatus | None = None
+
+
+class DrillOrder(_Document):
+    """What a drill makes fail: see `edge.drill`. `destination`: only this one; None: each of them."""
+
+    fault: str
+    link: str
+    destination: str | None
+    latency_ms: int
+
+
+class RunDrill(_Document):
+    """A drill that runs or ran: who began it, and from when to when, since 1970."""
+
+    order: DrillOrder
+    by: str
+    since_ms: int
+    until_ms: int
+    held_before: int
+
+
+class DrillStatus(_Document):
+    """Whether a drill may begin; the one that runs; the one that ended last since the gateway started."""
+
+    allowed: bool = False
+    running: RunDrill | None = None
+    last: RunDrill | None = None
+
+
 class GatewayStatus(_Document):
     """Everything at one instant (`at_ms`, since 1970)."""
 
@@ -215,6 +274,8 @@ class GatewayStatus(_Document):
     recorded: tuple[RecordedLink, ...] = ()
     certificates: tuple[CertificateStatus, ...] = ()
     maintenance: MaintenanceStatus | None = None
+    drill: DrillStatus = DrillStatus()
+    machine: MachineStatus = MachineStatus()
     alerts: AlertStatus = AlertStatus()
 
 
@@ -296,7 +357,23 @@ def store_status(standing: Standing, error: str | None) -> StoreStatus:
     """The store's part; `error` is why it refuses, if it does."""
     full_in_s = None if standing.full_in_s is None else round(standing.full_in_s)
     care = standing.care._asdict()
-    return StoreStatus(bytes=standing.store_bytes, healthy=error is None, error=error, full_in_s=full_in_s, **care)
+    room = standing.room
+    return StoreStatus(
+        bytes=standing.store_bytes,
+        healthy=error is None,
+        error=error,
+        full_in_s=full_in_s,
+        used_bytes=room.used_bytes,
+        limit_bytes=room.limit_bytes,
+        full_at_bytes=room.full_at_bytes,
+        limit_reason=room.reason,
+        **care,
+    )
+
+
+def machine_status(machine: Machine) -> MachineStatus:
+    """The machine's part."""
+    return MachineStatus(**asdict(machine))
 
 
 def alert_status(standing: Standing) -> AlertStatus:

@@ -216,6 +216,7 @@ class _ByHttp:
             if body is None:
                 answer = self._pool.request(method, url, fields=query, headers=headers, redirect=False)
             else:
+                headers["Content-Type"] = "application/json"
                 answer = self._pool.request(method, url, body=json.dumps(body), headers=headers, redirect=False)
             document = json.loads(answer.data)
         except urllib3.exceptions.HTTPError as error:

@@ -7,6 +7,7 @@
     alerts list|ack                        what needs somebody
     quarantine list|show|retry|purge       what could not be accepted
     destination list|forget                where readings go, and where they went once
+    drill start|stop|status                an outage on purpose (tidegate.edge_drill)
     user, token, setup-link                who may ask (tidegate.edge_accounts)
     command, firmware                      what the gateway tells its devices (tidegate.downlink_cli)
 
@@ -30,6 +31,7 @@ from tidegate import downlink_cli, edge_accounts, edge_tables
 from tidegate.edge_access import Access, Document, access, wait_s
 from tidegate.edge_accounts import gateway_settings as _settings
 from tidegate.edge_alerts import alerts
+from tidegate.edge_drill import drill
 from tidegate.errors import EXIT_FAILED
 from tidegate.options import ConfigOption
 
@@ -41,6 +43,7 @@ app.add_typer(alerts, name="alerts", help="What needs somebody: list, ack.")
 app.add_typer(quarantine, name="quarantine", help="What could not be accepted: list, show, retry, purge.")
 destination = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(destination, name="destination", help="Where readings go, and where they went once: list, forget.")
+app.add_typer(drill, name="drill", help="An outage on purpose: start, stop, status.")
 app.add_typer(edge_accounts.user, name="user", help="Accounts of people: add, list, passwd, remove.")
 app.add_typer(edge_accounts.token, name="token", help="Tokens of programs: add, list, revoke.")
 app.command()(edge_accounts.setup_link)

@@ -1,6 +1,6 @@
 """Who may do what at the gateway's HTTP side: accounts, sessions, tokens, and the check of every request.
 
-For routes: `requires(Role.OPERATOR)`. `roles`, `passwords`, `tables`, `lockout` and `desk` are core; `requires`,
+For routes: `requires(Role.OPERATOR)`. `roles`, `passwords`, `records`, `lockout` and `desk` are core; `requires`,
 `gate` and `service` are the shell.
 """
 

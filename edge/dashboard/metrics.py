@@ -22,6 +22,7 @@ def metrics_text(status: GatewayStatus, streams: int) -> str:
         _links(status),
         _alerts(status),
         _process(status, streams),
+        _machine(status),
     )
     return "".join(text for part in parts for text in part)
 
@@ -55,7 +56,7 @@ def _readings(status: GatewayStatus) -> Iterator[str]:
     yield _metric(
         "tidegate_ledger_balances",
         "gauge",
-        "1 if received = delivered + held + quarantined.",
+        "1 if received = delivered + held + thinned + expired + quarantined + suppressed.",
         ({}, int(ledger.balances)),
     )
 
@@ -185,3 +186,37 @@ def _process(status: GatewayStatus, streams: int) -> Iterator[str]:
         "tidegate_start_time_seconds", "gauge", "When the gateway started, since 1970.", ({}, status.started_ms / 1000)
     )
     yield _metric("tidegate_build_info", "gauge", "Always 1; the version.", ({"version": status.version}, 1))
+
+
+def _machine(status: GatewayStatus) -> Iterator[str]:
+    """`process_*` as every Prometheus client library names them: https://prometheus.io/docs/instrumenting/writing_clientlibs/."""
+    machine, store, clock = status.machine, status.store, status.machine.clock
+    yield _metric("process_cpu_seconds_total", "counter", "CPU time of the gateway.", ({}, machine.cpu_seconds))
+    gauges: dict[str, tuple[float | int | None, str]] = {
+        "process_resident_memory_bytes": (machine.resident_bytes, "Memory of the gateway."),
+        "process_open_fds": (machine.open_files, "Open file descriptors of the gateway."),
+        "process_max_fds": (machine.open_files_max, "As many as there may be."),
+        "process_start_time_seconds": (status.started_ms / 1000, "When the gateway started, since 1970."),
+        "tidegate_machine_load": (machine.load, "Mean load of the machine over a minute."),
+        "tidegate_machine_processors": (machine.processors, "Processors that the gateway may use."),
+        "tidegate_machine_memory_bytes": (machine.memory_bytes, "Memory of the machine."),
+        "tidegate_machine_memory_available_bytes": (machine.memory_available_bytes, "Memory that could be had."),
+        "tidegate_volume_bytes": (machine.disk_bytes, "Size of the volume of the store."),
+        "tidegate_volume_free_bytes": (machine.disk_free_bytes, "What it has left."),
+        "tidegate_store_used_bytes": (store.used_bytes, "What the store uses of its budget."),
+        "tidegate_store_limit_bytes": (store.limit_bytes, "The budget: by its size, or the space of the volume."),
+        "tidegate_clock_synchronised": (
+            None if clock is None else int(clock.is_synchronised),
+            "1 while the kernel knows its clock to be in step; absent: it cannot be asked.",
+        ),
+        "tidegate_clock_offset_seconds": (
+            None if clock is None else clock.offset_us / 1_000_000,
+            "What is still to be corrected of the clock.",
+        ),
+        "tidegate_clock_error_seconds": (
+            None if clock is None else clock.error_us / 1_000_000,
+            "The most that the clock is off.",
+        ),
+    }
+    for name, (value, words) in gauges.items():
+        yield _metric(name, "gauge", words, ({}, value))

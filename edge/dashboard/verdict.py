@@ -53,7 +53,8 @@ def _of_the_store(status: GatewayStatus) -> Verdict | None:
         return Verdict(
             level="bad",
             headline="The ledger does not balance.",
-            detail="Received is not delivered + held + quarantined. Keep the store's file and report this.",
+            detail="Received is not delivered + held + thinned + expired + quarantined + suppressed."
+            " Keep the store's file and report this.",
         )
     if status.store.wal_held_up:
         return Verdict(

@@ -51,6 +51,7 @@ class Observation:
 
     For a connection that ended, `started_us` is when its far side was last heard. `unknown_write`: what was sent may
     or may not have arrived. `segments` and `resent` are TCP's counts of data segments during the attempt.
+    `is_drill`: an operator made it fail.
     """
 
     link: str
@@ -63,6 +64,7 @@ class Observation:
     rtt_us: int | None = None
     segments: int = 0
     resent: int = 0
+    is_drill: bool = False
 
 
 def failure_of(word: str, http_status: int | None = None) -> Failure:

@@ -33,7 +33,8 @@ class RecordedOutage:
     """One outage of one link; times are the recorder's, None means not known or not yet.
 
     `held_before` is the usual backlog (readings) before it, `held_max` the largest one until it ended; the link had
-    caught up at `caught_up_us`, when the backlog was the usual one again.
+    caught up at `caught_up_us`, when the backlog was the usual one again. `is_drill`: an operator caused it, and
+    nothing else made the link fail meanwhile.
     """
 
     link: str
@@ -49,6 +50,7 @@ class RecordedOutage:
     held_before: int | None = None
     held_max: int | None = None
     caught_up_us: int | None = None
+    is_drill: bool = False
 
     @property
     def id(self) -> str:
@@ -132,7 +134,10 @@ class Recorder:
         transition = health.observe(seen, now_us)
         if seen.ended is not None and before is not Status.DOWN and health.status is not Status.DOWN:
             self._emit(Close(now_us, seen.link, seen.ended))
-        self._take(transition)
+        self._take(transition, is_drill=seen.is_drill)
+        outage = self._open.get(seen.link)
+        if outage is not None and outage.is_drill and seen.failure is not None and not seen.is_drill:
+            self._open[seen.link] = replace(outage, is_drill=False)
 
     def heard(self, link: str, at_us: int, now_us: int, count_bytes: int = 0, rtt_us: int | None = None) -> None:
         """A standing connection was alive at `at_us` and had carried so many bytes more. Raises `KeyError`."""
@@ -237,17 +242,17 @@ class Recorder:
         if len(self._events) >= PENDING_MAX and self._off_since_us is None:
             self._off_since_us = self._now_us
 
-    def _take(self, transition: Transition | None) -> None:
+    def _take(self, transition: Transition | None, *, is_drill: bool = False) -> None:
         if transition is None:
             return
         self._emit(transition)
         outage = self._open.get(transition.link)
         if transition.status is Status.DOWN and outage is None:
-            self._open_outage(transition)
+            self._open_outage(transition, is_drill=is_drill)
         elif transition.status is not Status.DOWN and outage is not None:
             self._close_outage(outage, transition)
 
-    def _open_outage(self, down: Transition) -> None:
+    def _open_outage(self, down: Transition, *, is_drill: bool) -> None:
         self._numbers[down.link] += 1
         calm = self._calm.get(down.link)
         outage = RecordedOutage(
@@ -259,6 +264,7 @@ class Recorder:
             down.began,
             down.began_bounds_us,
             held_before=max(calm) if calm else None,
+            is_drill=is_drill,
         )
         self._open[down.link] = outage
         self._note(outage)

@@ -143,6 +143,8 @@ def test_a_token_is_read_from_its_file(desk: Desk, tmp_path: Path) -> None:
         ("/api/v1/quarantine/purge", b"{}", "either"),
         ("/api/v1/quarantine/purge", b'{"all":true,"ids":[1]}', "either"),
         ("/api/v1/quarantine/purge", b'{"al":true}', "body"),
+        ("/api/v1/quarantine/purge", b'{"all":true,"reason":"r"}', "either"),
+        ("/api/v1/quarantine/retry", b'{"ids":[1],"reason":"r"}', "at least one id"),
         ("/api/v1/destinations/forget", b'{"names":"x"}', "body"),
     ],
 )
@@ -201,6 +203,11 @@ def test_the_quarantine_is_listed_shown_retried_and_purged(api: Api, desk: Desk)
     refused(api.ask("GET", "/api/v1/quarantine/99"), 404)
     refused(api.ask("GET", "/api/v1/quarantine/x"), 400)
     refused(api.ask("GET", "/api/v1/quarantine?limit=-1"), 400)
+    newest = api.ask("GET", "/api/v1/quarantine?order=newest&before=3&limit=1").json()
+    assert [each["id"] for each in newest["items"]] == [2]
+    assert api.ask("GET", "/api/v1/quarantine?order=newest&reason=none").json()["items"] == []
+    told = api.ask("GET", "/api/v1/quarantine/reasons").json()["reasons"]
+    assert sum(each["count"] for each in told) == newest["count"]
     retried = api.ask("POST", "/api/v1/quarantine/retry", json={"ids": [1]}, headers=BEARER).json()
     assert retried["results"][0]["outcome"] == "still not understood"
     assert api.ask("POST", "/api/v1/quarantine/purge", json={"ids": [2]}, headers=BEARER).json() == {"purged": 1}

@@ -99,7 +99,8 @@ def test_the_status_tells_when_the_store_is_full_and_what_the_month_costs(tmp_pa
     assert standing.full_in_s is not None
     per_s = standing.received_per_s - standing.drained_per_s
     assert 45 < per_s < 55
-    left = desk.budget.left_bytes() / (desk.budget.row_bytes() or 1) / per_s
+    room = desk.budget.room_bytes()
+    left = (room.full_at_bytes - room.used_bytes) / (desk.budget.row_bytes() or 1) / per_s
     assert abs(standing.full_in_s - left) < 0.1 * left
     assert store_status(standing, None).full_in_s == round(standing.full_in_s)
     (told,) = destination_status(standing, {})

@@ -14,6 +14,7 @@ from sensors.reading import FOREIGN_BOOT
 from tests.edge.kit import T0_MS, message, open_desk, reading
 from tests.edge.mapping.kit import THERMOMETER, rules
 
+UNMAPPED = "no mapping rule takes the topic"
 LATER_MS = T0_MS + 3_600_000
 
 
@@ -34,6 +35,27 @@ def test_items_are_listed_in_order_page_by_page(desk: Desk) -> None:
     assert [item.id for item in quarantine.items()] == [1, 2, 3]
     assert [item.id for item in quarantine.items(after_id=1, limit=1)] == [2]
     assert quarantine.count() == 3
+
+
+def test_the_newest_are_listed_first_page_by_page_and_by_reason(desk: Desk) -> None:
+    quarantine = desk.quarantine
+    assert [item.id for item in quarantine.newest()] == [3, 2, 1]
+    assert [item.id for item in quarantine.newest(before_id=3, limit=1)] == [2]
+    assert [item.id for item in quarantine.newest(reason=UNMAPPED)] == [2, 1]
+    assert quarantine.newest(reason="another' OR '1'='1") == []
+
+
+def test_reasons_are_summed_up_the_most_frequent_first(desk: Desk) -> None:
+    often, seldom = desk.quarantine.reasons()
+    assert (often.count, often.reason, often.newest_ms) == (2, UNMAPPED, T0_MS)
+    assert (seldom.count, seldom.reason) == (1, desk.quarantine.items()[2].reason)
+
+
+def test_all_of_a_reason_are_purged_and_counted_and_the_others_stay(desk: Desk) -> None:
+    assert desk.quarantine.purge(None, "nobody's reason") == 0
+    assert desk.quarantine.purge(None, UNMAPPED) == 2
+    assert [item.id for item in desk.quarantine.items()] == [3]
+    assert desk.ledger.totals["purged"] == 2
 
 
 def test_a_list_holds_the_beginning_of_a_long_payload_and_an_item_the_whole(desk: Desk) -> None:

@@ -149,6 +149,7 @@ def _configurations(settings: DemoSettings, site: Site) -> dict[str, dict[str, A
                 "retry_cap_s": RETRY_CAP_S,
             },
             "api": {"host": LOOPBACK, "port": ports.api},
+            "drill": {"always": True},  # a demonstration is what drills are for
         },
         "sensors": {
             "site": SITE,

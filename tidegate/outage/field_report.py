@@ -56,7 +56,8 @@ def outage_lines(outage: OutageDocument) -> Iterator[str]:
 
 
 def _cause(outage: OutageDocument) -> str:
-    return outage.cause + (f" {outage.http_status}" if outage.http_status else "")
+    cause = outage.cause + (f" {outage.http_status}" if outage.http_status else "")
+    return f"drill: {cause}" if outage.is_drill else cause
 
 
 def _seconds(microseconds: int) -> str:

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
 
 AXE = Path(__file__).parent / "axe" / "axe.min.js"
 SITE = "hall"
-PAGES = ("/", "/devices", "/devices/1", "/topics", "/outages", "/store")
+PAGES = ("/", "/devices", "/devices/1", "/topics", "/outages", "/store", "/quarantine", "/drill", "/settings")
 HOSTILE = (
     "<script>alert(1)",
     "<img src=x onerror=alert(1)>",
@@ -68,6 +68,12 @@ def test_the_numbers_of_the_first_page_are_those_of_the_api(scene: Stage, watche
     watched.text_becomes(".balance", "balances")
     watched.text_becomes("[data-node=devices] .state", "1 device")
     watched.text_becomes("[data-node=cloud] .state", "Connected")
+    machine = watched.page.get_by_role("region", name="This machine")
+    expect(machine.locator(".tile", has_text="Open files").locator("dd").first).to_have_text(re.compile(r"^[1-9]"))
+    expect(machine.locator(".tile", has_text="Processor").locator("dd").first).to_have_text(re.compile(r"^[\d.]+ %$"))
+    lanes = watched.page.get_by_role("region", name="Lanes", exact=True)
+    assert lanes.locator("tbody td").all_inner_texts()
+    assert now["status"]["machine"]["open_files"] > 0
 
 
 def test_an_outage_is_seen_without_reload_and_so_is_its_end(scene: Stage, watched: Watched) -> None:
@@ -184,6 +190,14 @@ def test_the_store_page_says_what_the_api_says(scene: Stage, watched: Watched) -
     watched.text_becomes(".figure:nth-child(3) .number", str(head))
     assert head == 5
     assert "Forwarder to influx" in watched.page.inner_text("main")
+    expect(watched.page.locator(".budget .note")).to_contain_text("of 2.1 GB used")
+    retention = watched.page.get_by_role("region", name="Retention")
+    expect(retention).to_contain_text("intake stops")
+    assert _api(scene, "/api/v1/store")["retention"]["on_full"] == "block"
+    scene.devices.publish_raw("tidegate/v1/hall/pump/reading", b"nonsense")
+    watched.text_becomes(".figure:nth-child(4) .number", "1")
+    watched.page.get_by_role("link", name="look at it").click()
+    watched.text_becomes("main h1", "Quarantine")
 
 
 def test_the_page_comes_back_when_the_gateway_does(scene: Stage, watched: Watched) -> None:
@@ -233,7 +247,9 @@ def test_axe_finds_nothing_serious(scene: Stage, watched: Watched, path: str, th
     _send(scene, "pump", (0, 1, 4), battery_level=3.0)
     watched.page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
     watched.go(path)
-    expect(watched.page.locator("main")).to_contain_text(re.compile("pump|delivered|Delivered|No outage|topic"))
+    expect(watched.page.locator("main")).to_contain_text(
+        re.compile("pump|delivered|Delivered|No outage|topic|No drill|Maintenance|Nothing is in quarantine")
+    )
     assert serious(watched) == []
 
 

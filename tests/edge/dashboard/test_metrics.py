@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from edge.dashboard.metrics import metrics_text
-from edge.status import LinkStatus
+from edge.status import ClockStatus, LinkStatus, MachineStatus
 from tests.edge.dashboard.kit import DOWN, destination, status
 from tests.edge.kit import T0_MS
 
@@ -50,6 +50,19 @@ def test_every_destination_has_its_own_samples() -> None:
     assert ("tidegate_destination_month_cost", 'destination="old"') not in samples
 
 
+def test_the_machine_is_told_by_the_names_that_prometheus_knows() -> None:
+    clock = ClockStatus(is_synchronised=True, offset_us=-1500, error_us=20_000)
+    now = status(
+        machine=MachineStatus(cpu_seconds=1.5, resident_bytes=4096, open_files=7, open_files_max=9, clock=clock)
+    )
+    samples = _samples(metrics_text(now, 0))
+    assert samples["process_cpu_seconds_total", None] == 1.5
+    assert samples["process_open_fds", None] == 7
+    assert samples["process_start_time_seconds", None] == T0_MS / 1000
+    assert samples["tidegate_clock_offset_seconds", None] == -0.0015
+    assert ("tidegate_volume_bytes", None) not in samples
+
+
 def test_a_link_that_is_not_known_yet_has_no_sample() -> None:
     samples = _samples(metrics_text(status(uplink=LinkStatus(state="unknown", since_ms=T0_MS)), 0))
     assert ("tidegate_link_up", 'link="uplink"') not in samples
@@ -69,5 +82,5 @@ def test_a_label_cannot_break_its_line() -> None:
 
 def test_the_docs_list_exactly_the_metrics_that_exist() -> None:
     real = set(re.findall(r"^# HELP (\S+)", metrics_text(status(), 0), re.MULTILINE))
-    documented = set(re.findall(r"^\| `(tidegate_[a-z_]+)", DOCS.read_text(encoding="utf-8"), re.MULTILINE))
+    documented = set(re.findall(r"^\| `((?:tidegate|process)_[a-z_]+)", DOCS.read_text(encoding="utf-8"), re.MULTILINE))
     assert real == documented

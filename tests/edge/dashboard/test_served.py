@@ -15,10 +15,12 @@ import pytest
 from pydantic import SecretStr
 
 from edge.api import serve_api
+from edge.api_drill import drill_router
 from edge.api_settings import settings_router
 from edge.config import ApiSettings, EdgeConfig, MqttSettings
 from edge.dashboard import Dashboard, service
 from edge.desk import Desk
+from edge.drill import Drills
 from edge.maintenance import Maintenance
 from edge.status import GatewayStatus
 from edge.store import StoreFailed
@@ -43,6 +45,14 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     opened.close()
 
 
+async def _nothing_held() -> int:
+    return 0
+
+
+async def _nothing() -> None:
+    return
+
+
 @asynccontextmanager
 async def _served(dashboard: Dashboard, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a running server; leaving takes no longer than `STOP_WITHIN_S`."""
@@ -53,8 +63,9 @@ async def _served(dashboard: Dashboard, folder: Path) -> AsyncIterator[httpx.Asy
     access = access_service(folder, SystemClock(), ApiSettings(port=port, token=SecretStr(TOKEN)))
     topics = topics_router(TopicWatch(MqttSettings(), SystemClock()), EdgeConfig(), SystemClock())
     settings = settings_router(EdgeConfig(), Maintenance(), SystemClock())
+    drill = drill_router(Drills(Maintenance()), (), SystemClock(), _nothing_held, _nothing)
     serving = asyncio.create_task(
-        serve_api(access, dashboard.status, listening.set, dashboard, topics, settings), name="serving"
+        serve_api(access, dashboard.status, listening.set, dashboard, topics, settings, drill), name="serving"
     )
     looking = asyncio.create_task(dashboard.run())
     await listening.wait()
@@ -109,7 +120,7 @@ def test_the_api_is_described_and_the_docs_have_every_path(desk: Desk) -> None:
 def test_devices_are_searched_sorted_and_paged(desk: Desk) -> None:
     async def ask(client: httpx.AsyncClient) -> None:
         page = (await client.get("/api/v1/devices?sort=-held&limit=2&offset=1")).json()
-        assert (page["total"], page["offset"], page["sites"]) == (5, 1, ["office"])
+        assert (page["total"], page["offset"], page["site_counts"]) == (5, 1, {"office": 5})
         assert [item["device"] for item in page["items"]] == ["d3", "d2"]
         assert page["items"][0]["held"] == 3
         found = (await client.get("/api/v1/devices", params={"q": "D4", "site": "office"})).json()

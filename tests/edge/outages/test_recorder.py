@@ -336,3 +336,22 @@ def test_any_sequence_of_observations_makes_a_valid_recording_that_agrees_with_t
             earliest_us, latest_us = event.began_bounds_us
             assert earliest_us <= event.began <= latest_us <= event.at_us
     assert len(kept.events) <= 4 * len(script) + 2 * len(LINKS)
+
+
+def _failed(at_s: int, *, is_drill: bool) -> Observation:
+    return Observation("uplink", (at_s - 1) * S, at_s * S, REFUSED, is_drill=is_drill)
+
+
+def test_an_outage_that_an_operator_made_says_so_and_a_real_failure_in_it_makes_it_real() -> None:
+    recorder, kept = Recorder(LINKS), Kept()
+    recorder.observe(Observation("uplink", 0, S))
+    for at_s in (2, 3, 4):
+        recorder.observe(_failed(at_s, is_drill=True))
+    recorder.observe(Observation("uplink", 5 * S, 6 * S))
+    kept.write(recorder)
+    assert (kept.outages["uplink-1"].is_drill, kept.outages["uplink-1"].ended) == (True, OutageEnd.RECOVERED)
+    for at_s, is_drill in ((7, True), (8, True), (9, False), (10, True)):
+        recorder.observe(_failed(at_s, is_drill=is_drill))
+    recorder.observe(Observation("uplink", 11 * S, 12 * S))
+    kept.write(recorder)
+    assert not kept.outages["uplink-2"].is_drill

@@ -7,7 +7,9 @@ import { Live } from "/static/js/live.js";
 import { NowPage } from "/static/js/now.js";
 import { DevicesPage } from "/static/js/devices.js";
 import { DevicePage } from "/static/js/device.js";
+import { DrillPage, drillNotice } from "/static/js/drill.js";
 import { OutagesPage } from "/static/js/outages.js";
+import { QuarantinePage } from "/static/js/quarantine.js";
 import { TopicsPage } from "/static/js/topics.js";
 import { SettingsPage } from "/static/js/settings.js";
 import { StorePage } from "/static/js/store.js";
@@ -22,6 +24,8 @@ const ROUTES = [
   [/^#\/outages$/, OutagesPage, "outages"],
   [/^#\/topics$/, TopicsPage, "topics"],
   [/^#\/store$/, StorePage, "store"],
+  [/^#\/quarantine$/, QuarantinePage, "store"],
+  [/^#\/drill$/, DrillPage, "drill"],
   [/^#\/settings$/, SettingsPage, "settings"],
   [/^(#\/?)?$/, NowPage, "now"],
 ];
@@ -45,6 +49,7 @@ const live = new Live({
     const notice = document.getElementById("maintenance");
     notice.hidden = !maintenance;
     say(notice, maintenance ? `Maintenance mode, begun by ${maintenance.by}, until ${clock(maintenance.until_ms)}.` : "");
+    drillNotice(document.getElementById("drill"), now.status.drill);
     if (restarted) page.reload();
     page.status?.(now);
   },

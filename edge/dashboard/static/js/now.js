@@ -3,6 +3,7 @@
 import { AlertsPanel } from "/static/js/alerts.js";
 import { Chart, inWords, spanInWords } from "/static/js/charts.js";
 import { h, icon, say } from "/static/js/dom.js";
+import { MachinePanel } from "/static/js/machine.js";
 import { bytes, clock, count, duration, money, NONE, plural, rate } from "/static/js/format.js";
 import { ask } from "/static/js/live.js";
 
@@ -16,7 +17,8 @@ export class NowPage {
   constructor(root, _, access) {
     this.history = null;
     this.alerts = new AlertsPanel(access);
-    root.append(this.verdict(), this.alerts.box, this.flow(), h("div", { class: "panel figures" }, this.figures(), this.ledger()), this.charts());
+    this.machine = new MachinePanel();
+    root.append(this.verdict(), this.alerts.box, this.flow(), h("div", { class: "panel figures" }, this.figures(), this.ledger()), this.charts(), this.lanes(), this.machine.box);
   }
 
   verdict() {
@@ -70,6 +72,25 @@ export class NowPage {
       h("div", { class: "ledger-head" }, h("h2", {}, "Delivery ledger"), this.balance),
       h("p", { class: "equation" }, term("received", "received"), sign("="), term("delivered", "delivered"), sign("+"),
         term("waiting", "held"), sign("+"), term("quarantined", "in quarantine")), this.others);
+  }
+
+  lanes() {
+    this.rows = h("tbody");
+    this.lanesBox = h("section", { class: "panel", "aria-label": "Lanes" }, h("div", { class: "panel-head" }, h("h2", {}, "Lanes"), h("p", { class: "note" }, "what each has yet to send, in the order of service")),
+      h("div", { class: "sideways", tabindex: "0", role: "region", "aria-label": "Lanes, a table" }, h("table", { class: "plain lanes-table" }, h("thead"), this.rows)));
+    return this.lanesBox;
+  }
+
+  showLanes(destinations) {
+    const names = [...new Set(destinations.flatMap((each) => Object.keys(each.lanes)))];
+    const key = names.join();
+    if (this.laneNames !== key) {
+      this.laneNames = key;
+      this.rows.previousSibling.replaceChildren(h("tr", {}, h("th", { scope: "col" }, "Destination"), ...names.map((name) => h("th", { scope: "col", class: "numeric" }, lane(name)))));
+    }
+    this.lanesBox.hidden = names.length === 0;
+    this.rows.replaceChildren(...destinations.filter((each) => each.configured).map((each) => h("tr", {}, h("th", { scope: "row" }, each.name),
+      ...names.map((name) => h("td", { class: "numeric" }, name in each.lanes ? count(each.lanes[name]) : NONE)))));
   }
 
   charts() {
@@ -129,6 +150,8 @@ export class NowPage {
 
   show({ verdict, status }) {
     this.showVerdict(verdict);
+    this.showLanes(status.destinations);
+    this.machine.show(status);
     this.showFlow(verdict, status);
     const { forward, ledger } = status;
     const { values } = this;
@@ -193,6 +216,12 @@ export class NowPage {
     this.backlogChart.destroy();
     this.ratesChart.destroy();
   }
+}
+
+/** A lane in words: `rollups/60` is the rollups of windows of a minute. */
+function lane(name) {
+  const [kind, seconds] = name.split("/");
+  return seconds ? `${kind} of ${duration(Number(seconds) * 1000)}` : { notices: "alerts and notices" }[kind] ?? kind;
 }
 
 /** What catching up takes, as the end of a sentence. */

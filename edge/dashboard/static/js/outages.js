@@ -33,7 +33,7 @@ export class OutagesPage {
       h("div", { class: "page-head" }, h("div", {}, h("h1", {}, "Outages"), this.found),
         h("div", { class: "filters" }, h("label", { for: "span" }, "Of the last", this.span), this.download)),
       h("section", { class: "panel", "aria-label": "Timeline" }, h("div", { class: "panel-head" }, h("h2", {}, "What the links did"),
-        h("ul", { class: "classes legend" }, h("li", { class: "up" }, "up"), h("li", { class: "down" }, "outage"), h("li", { class: "off" }, "not recorded"))), this.lanes),
+        h("ul", { class: "classes legend" }, h("li", { class: "up" }, "up"), h("li", { class: "down" }, "outage"), h("li", { class: "drill" }, "drill"), h("li", { class: "off" }, "not recorded"))), this.lanes),
       h("section", { class: "panel", "aria-label": "Every outage" }, h("div", { class: "panel-head" }, h("h2", {}, "Every outage")),
         h("div", { class: "sideways" }, h("table", { class: "plain outages" }, h("thead", {}, h("tr", {}, column("Began"), column("Link"), column("Cause"), column("Lasted", true), column("Held at most", true), column("Made up for in", true))), this.rows)), this.more));
     this.offer();
@@ -97,11 +97,12 @@ function labelOf(name) {
 function summary(links, shown, start, end) {
   if (!shown.length) return "No outage.";
   const parts = links.map(([link, label]) => {
-    const of = shown.filter((outage) => outage.link === link);
+    const of = shown.filter((outage) => outage.link === link && !outage.is_drill);
     const us = of.reduce((sum, outage) => sum + (outage.end_us ?? end) - Math.max(outage.start_us, start), 0);
     return of.length ? `${label}: ${plural(of.length, "outage", "outages")}, ${duration(us / 1000)} in all` : `${label}: none`;
   });
-  return `${parts.join(". ")}.`;
+  const drills = shown.filter((outage) => outage.is_drill).length;
+  return `${parts.join(". ")}.${drills ? ` Not counted: ${plural(drills, "drill", "drills")}.` : ""}`;
 }
 
 function lane(label, outages, kept, start, end) {
@@ -112,7 +113,7 @@ function lane(label, outages, kept, start, end) {
   if (kept.start_us > start) strip.append(bar("off", start, kept.start_us));
   strip.append(s("rect", { class: "up", x: at(kept.start_us), y: 7, width: WIDTH - at(kept.start_us), height: 6 }));
   for (const gap of kept.gaps) if (gap.end_us > start) strip.append(bar("off", gap.start_us, gap.end_us));
-  for (const outage of outages) strip.append(bar("down", outage.start_us, outage.end_us ?? end));
+  for (const outage of outages) strip.append(bar(outage.is_drill ? "drill" : "down", outage.start_us, outage.end_us ?? end));
   return h("div", { class: "lane" }, h("span", { class: "name" }, label), strip);
 }
 
@@ -134,9 +135,10 @@ function moment(ms, spanMs) {
 function row(outage) {
   const began = outage.started === null ? "clock not set" : clock(Date.parse(outage.started));
   const cause = outage.cause === "http" && outage.http_status ? `answered ${outage.http_status}` : (CAUSES[outage.cause] ?? outage.cause);
+  const why = outage.is_drill ? `drill: ${cause}` : cause;
   const lasts = outage.end_us === null;
   const catchUp = lasts ? NONE : outage.catch_up_us === null ? "not yet" : duration(outage.catch_up_us / 1000);
-  return h("tr", {}, h("th", { scope: "row" }, began), h("td", {}, labelOf(outage.link)), h("td", {}, cause),
+  return h("tr", {}, h("th", { scope: "row" }, began), h("td", {}, labelOf(outage.link)), h("td", {}, why),
     h("td", { class: "numeric" }, duration(outage.duration_us / 1000), lasts && h("strong", { class: "problem" }, " so far")),
     h("td", { class: "numeric" }, outage.held_max !== null ? count(outage.held_max) : NONE), h("td", { class: "numeric" }, outage.held_max !== null ? catchUp : NONE));
 }
