@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 from itertools import chain
 
 from edge.outages.events import AnyEvent, Cause, End, Gap, Sample, Series, Status, Transition
@@ -110,8 +111,15 @@ class LinkTimeline:
         mine = tuple(event for event in events if getattr(event, "link", link) == link)
         self.end_us = mine[-1].at_us
         self._outages = tuple(_find_outages(link, mine))
-        self._segments = tuple(_merged(_fold(mine, self.end_us)))
-        self._starts_us = [segment.start_us for segment in self._segments]
+        self._mine = mine
+
+    @cached_property
+    def _segments(self) -> tuple[Segment, ...]:
+        return tuple(_merged(_fold(self._mine, self.end_us)))  # not for those who only want the outages
+
+    @cached_property
+    def _starts_us(self) -> list[int]:
+        return [segment.start_us for segment in self._segments]
 
     def at(self, monotonic_us: int) -> LinkState:
         """The state at an instant; `UNKNOWN` outside the recording."""
@@ -133,6 +141,27 @@ class LinkTimeline:
     def outages(self) -> tuple[Outage, ...]:
         """All outages in order. Their ids are stable for one recording: link name and number, from 1."""
         return self._outages
+
+
+def state_at(link: str, events: Iterable[AnyEvent], at_us: int) -> LinkState:
+    """What `LinkTimeline(link, events).at(at_us)` says of an instant before the end, without the way there."""
+    last: list[_Change] = []
+    for event in events:
+        if getattr(event, "link", link) == link:
+            last += _last_change(event, at_us)
+    state = UNKNOWN
+    for change in sorted(last, key=lambda change: change.at_us):
+        state = _apply(UNKNOWN if change.forget else state, change.values)
+    return state
+
+
+def _last_change(event: AnyEvent, at_us: int) -> list[_Change]:
+    """Of the values of a series, the last one until then: those before it are over."""
+    if isinstance(event, Series):
+        index = min((at_us - event.start_us) // event.step_us, len(event.values) - 1)
+        field = FIELD_OF_QUANTITY[event.quantity]
+        return [_Change(event.start_us + index * event.step_us, {field: event.values[index]})] if index >= 0 else []
+    return [change for change in _changes(event) if change.at_us <= at_us]
 
 
 def _fold(events: Iterable[AnyEvent], end_us: int) -> Iterator[Segment]:

@@ -34,7 +34,7 @@ from edge.outages.events import (
 )
 from edge.outages.recording import EVENTS_MAX, Recording
 from edge.outages.rules import UnknownLinkError
-from tidegate.outage.splice import cut, join
+from tidegate.outage.splice import cut, join, state_of
 
 _REPLACES = {
     Quantities.LATENCY: (Quantities.LATENCY, Quantities.RTT),
@@ -203,17 +203,16 @@ def _without_outage(recording: Recording, outage_id: str) -> Iterator[AnyEvent]:
     found = {o.id: o for link in recording.link_names for o in recording.timeline(link).outages()}
     if outage_id not in found:
         raise EditError("--remove", f"event=..., or the id of an outage that `outage show` lists, found {outage_id}")
-    outage = found[outage_id]
-    is_over = False
+    link, number = found[outage_id].link, int(outage_id.rpartition("-")[2])
+    opened, is_open = 0, False
     for event in recording.events:
-        is_over = is_over or (
-            event.at_us >= outage.seen_us
-            and (isinstance(event, Gap) or (isinstance(event, Transition) and event.status is not Status.DOWN))
-            and getattr(event, "link", outage.link) == outage.link
-        )
-        is_down = isinstance(event, Transition) and event.link == outage.link and event.status is Status.DOWN
-        if not (is_down and event.at_us >= outage.seen_us and not is_over):
-            yield event
+        if isinstance(event, Gap) or (isinstance(event, Transition) and event.link == link):
+            is_down = isinstance(event, Transition) and event.status is Status.DOWN
+            opened += is_down and not is_open
+            is_open = is_down
+            if is_down and opened == number:
+                continue
+        yield event
 
 
 def _insert(recording: Recording, insertion: Insertion) -> Recording:
@@ -232,7 +231,7 @@ def _insert(recording: Recording, insertion: Insertion) -> Recording:
 
     def back(rest: Recording) -> Recording:
         """A link of which nothing is known behaves as if it were up; here that is said."""
-        if not rest.events or rest.timeline(link).at(0).status is not None:
+        if not rest.events or state_of(rest, link, 0).status is not None:
             return rest
         return Recording(rest.header, (Transition(0, link, Status.UP), *rest.events))
 

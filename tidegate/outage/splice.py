@@ -23,7 +23,7 @@ from edge.outages.events import (
     UnknownWrite,
 )
 from edge.outages.recording import Recording
-from edge.outages.timeline import FIELD_OF_QUANTITY, LinkState
+from edge.outages.timeline import FIELD_OF_QUANTITY, UNKNOWN, LinkState, state_at
 
 
 class JoinError(ValueError):
@@ -38,7 +38,7 @@ def cut(recording: Recording, from_us: int, until_us: int) -> Recording:
     is_whole = until_us >= recording.end_us
     until_us = min(until_us, recording.end_us)
     resampled = {key for key, series in _straddling(recording, from_us, until_us) if _has_ties(recording, key, series)}
-    states = {link: recording.timeline(link).at(from_us) for link in recording.link_names}
+    states = {link: state_of(recording, link, from_us) for link in recording.link_names}
     kept: list[AnyEvent] = []
     for event in recording.events:
         kept += _clipped(event, from_us, until_us, resampled, is_whole=is_whole)
@@ -62,6 +62,13 @@ def join(parts: Sequence[Recording]) -> Recording:
         return parts[0]
     middle = len(parts) // 2  # halves, so that a recording a thousand times over is copied ten times, not a thousand
     return _join_two(join(parts[:middle]), join(parts[middle:]))
+
+
+def state_of(recording: Recording, link: str, at_us: int) -> LinkState:
+    """The state of a link at an instant; not known outside the recording, and of a link that it does not have."""
+    if not 0 <= at_us < recording.end_us:
+        return UNKNOWN
+    return state_at(link, recording.events, at_us)
 
 
 def opening_lines(link: str, state: LinkState, at_us: int = 0) -> Iterator[AnyEvent]:
@@ -95,10 +102,8 @@ def _seam(before: Recording, after: Recording) -> Iterator[AnyEvent]:
     seam_us, first = before.end_us, after.events[0]
     if isinstance(first, Gap) and first.since_us == 0:
         return
-    ends = {link: _state_at_end(before, link) for link in before.link_names}
-    begins = {
-        link: after.timeline(link).at(0) if link in after.link_names else LinkState() for link in before.link_names
-    }
+    ends = {link: state_of(before, link, seam_us - 1) for link in before.link_names}
+    begins = {link: state_of(after, link, 0) for link in before.link_names}
     if any(state.status is not None and begins[link].status is None for link, state in ends.items()):
         yield Gap(seam_us, seam_us)
         return
@@ -110,11 +115,6 @@ def _seam(before: Recording, after: Recording) -> Iterator[AnyEvent]:
         }
         if gone:
             yield msgspec.convert({"event": "sample", "at_us": seam_us, "link": link, **gone}, Sample)
-
-
-def _state_at_end(recording: Recording, link: str) -> LinkState:
-    segments = recording.timeline(link).segments()
-    return segments[-1].state if segments else LinkState()
 
 
 # -- cutting
@@ -177,7 +177,7 @@ def _clipped_series(event: Series, from_us: int, until_us: int) -> Iterator[Seri
 
 def _straddling(recording: Recording, from_us: int, until_us: int) -> Iterator[tuple[tuple[str, str], Series]]:
     for event in recording.events:
-        if isinstance(event, Series) and event.start_us < event.at_us:
+        if isinstance(event, Series):
             for edge_us in (from_us, until_us):
                 if event.start_us < edge_us < event.at_us:
                     yield (event.link, event.quantity), event

@@ -20,7 +20,7 @@ from edge.outages.events import (
     Transition,
 )
 from edge.outages.recording import Recording, make_header
-from edge.outages.timeline import UNKNOWN, LinkTimeline, OutageEnd
+from edge.outages.timeline import UNKNOWN, LinkTimeline, OutageEnd, state_at
 from tidegate.testing.strategies import recordings
 
 HEADER = make_header([Link("uplink", LinkKind.UPLINK), Link("wifi", LinkKind.DEVICE)], anchor=Anchor(100, 1_000_000))
@@ -116,3 +116,11 @@ def test_latency_is_measured_one_way_or_half_the_round_trip() -> None:
 
 def test_the_anchor_ties_the_recording_to_the_wall_clock() -> None:
     assert Recording(HEADER, (End(100),)).unix_us(150) == 1_000_050
+
+
+@given(recordings(), st.integers(0, 2**24))
+def test_the_state_at_an_instant_is_the_timelines_without_the_way_there(recording: Recording, at_us: int) -> None:
+    for link in recording.link_names:
+        for instant_us in (at_us, *(event.at_us for event in recording.events)):
+            if instant_us < recording.end_us:
+                assert state_at(link, recording.events, instant_us) == recording.timeline(link).at(instant_us)

@@ -139,6 +139,19 @@ def test_an_outage_is_removed_by_its_id_with_all_its_causes() -> None:
     assert causes(apply([DAY], Edit(removals=(parse_removal("uplink-1"),)))) == [(70, 80, "refused")]
 
 
+@given(recordings(), st.data())
+def test_the_outage_that_is_removed_is_the_one_of_that_id(recording: Recording, data: st.DataObject) -> None:
+    before = [outage for link in recording.link_names for outage in recording.timeline(link).outages()]
+    if not before:
+        return
+    gone = data.draw(st.sampled_from(before))
+    edited = apply([recording], Edit(removals=(parse_removal(gone.id),)))
+    after = [outage for link in recording.link_names for outage in edited.timeline(link).outages()]
+    assert [(o.link, o.start_us, o.end_us) for o in after] == [
+        (o.link, o.start_us, o.end_us) for o in before if o is not gone
+    ]
+
+
 def test_lines_of_one_event_are_removed_in_a_span() -> None:
     assert not any(isinstance(e, Close) for e in apply([DAY], Edit(removals=(parse_removal("event=close"),))).events)
     removal = Removal(event="transition", link="uplink", span=Span(60 * S, 72 * S))
