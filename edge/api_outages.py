@@ -1,7 +1,8 @@
 """The part of the HTTP API that tells what the links did.
 
     GET /api/v1/outages?limit=N            the newest outages (100 if not said), the newest first
-    GET /api/v1/outages/recording[?days=D] all of it, or the last D days, as a recording (.outage.jsonl)
+    GET /api/v1/outages/recording[?days=D] all of it, or the last D days, as a recording (.outage.jsonl); with
+                                           format=gz or format=zst packed
 
 Promises: nothing in an answer is an address or a secret; answers are read from the file beside the gateway, so they
 never hold up its store; one recording is made at a time.
@@ -10,19 +11,20 @@ never hold up its store; one recording is made at a time.
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from fastapi import APIRouter, HTTPException, Query, Response
 
 from edge.outage_report import LIST_MAX, OutageList, outage_list, recording_bytes
 from edge.outages.export import NothingRecorded
 from edge.outages.observations import LINKS
+from edge.outages.packing import PackingError, packed
 from edge.store import StoreError
 from edge.store.outage_log import read_archive
 
 LIST_DEFAULT = 100
 DAYS_MAX = 3650
-MEDIA_TYPE = "application/x-ndjson"
+MEDIA_TYPES = {"jsonl": "application/x-ndjson", "gz": "application/gzip", "zst": "application/zstd"}
 Answer = TypeVar("Answer")
 
 
@@ -37,11 +39,14 @@ def outage_router(store_path: Path) -> APIRouter:
         return await _read(lambda: outage_list(read_archive(store_path, LINKS, events=False), limit))
 
     @router.get("/recording")
-    async def recording(days: Annotated[float | None, Query(gt=0, le=DAYS_MAX)] = None) -> Response:
+    async def recording(
+        days: Annotated[float | None, Query(gt=0, le=DAYS_MAX)] = None,
+        form: Annotated[Literal["jsonl", "gz", "zst"], Query(alias="format")] = "jsonl",
+    ) -> Response:
         """The recording."""
         async with one_at_a_time:
-            text = await _read(lambda: recording_bytes(read_archive(store_path, LINKS), days))
-        return Response(text, media_type=MEDIA_TYPE)
+            body = await _read(lambda: packed(recording_bytes(read_archive(store_path, LINKS), days), f".{form}"))
+        return Response(body, media_type=MEDIA_TYPES[form])
 
     return router
 
@@ -51,5 +56,7 @@ async def _read(read: Callable[[], Answer]) -> Answer:
         return await asyncio.to_thread(read)
     except StoreError as error:
         raise HTTPException(503, str(error)) from error
+    except PackingError as error:
+        raise HTTPException(501, str(error)) from error
     except NothingRecorded as error:
         raise HTTPException(404, str(error)) from error

@@ -14,6 +14,7 @@ import logging
 import math
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import aiomqtt
@@ -27,6 +28,7 @@ from edge.destination_config import BridgeDestination
 from edge.exchange import Exchange
 from edge.forward.messages import OutMessage, messages_of
 from edge.forward.outcome import Accepted, Failed, Outcome, Paused, Refused, Throttled, TooLarge
+from edge.outages.events import Ending
 
 QOS_AT_LEAST_ONCE = 1
 NO_SUBSCRIBERS = 0x10
@@ -86,12 +88,15 @@ class BridgeSender:
             return outcome_of(client.worst, self._settings.without_subscribers)
         sending.cancel()
         await asyncio.wait({sending})
+        ended = Ending.RST if done else Ending.STALL
+        self.exchange = replace(self.exchange, ended=ended, is_unknown=self.exchange.sent_bytes > 0)
         outcome = _ended(watch.exception() if watch in done else None) if done else _timed_out(self._settings)
         await self._disconnect()
         return outcome
 
     async def ping(self) -> Outcome:
-        """Whether the broker takes a connection."""
+        """Whether the broker takes a connection. One that stands is not asked: MQTT's own keep-alive looks after it."""
+        self.exchange = Exchange(travelled=self._connection is None or self._connection.watch.done())
         connected = await self._connect()
         return Accepted() if isinstance(connected, _Connection) else connected
 

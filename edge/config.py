@@ -15,6 +15,7 @@ from edge.config_parts import Port, Section, TokenSettings
 from edge.config_parts import TlsSettings as TlsSettings
 from edge.destination_config import DESTINATIONS_MAX, DestinationSettings, InfluxTarget, check_destinations
 from edge.forward.rollup_lines import quantile_field
+from edge.history.keep import DEFAULT_BYTES_MAX as HISTORY_BYTES_MAX
 from edge.home_assistant.settings import HomeAssistantSettings
 from edge.ledger_lines import DEFAULT_EVERY_MS
 from edge.limits import BURST, DEVICES_MAX, RATE_PER_S, SERIES_MAX
@@ -112,6 +113,12 @@ class WindowSettings(Section):
         return WindowRules(self.sizes_s, self.grace_ms, self.lateness_ms, self.quantiles)
 
 
+class HistorySettings(Section):
+    """The charts' own file of rollups, which stay after they were delivered; 0: none is kept."""
+
+    disk_bytes_max: Annotated[int, Field(ge=0, le=2**40)] = HISTORY_BYTES_MAX
+
+
 class InfluxSettings(InfluxTarget):
     """The cloud, and the first destination. `enabled` is false where only others are to be sent to."""
 
@@ -166,6 +173,7 @@ class EdgeConfig(Section):
     mqtt: MqttSettings = MqttSettings()
     store: StoreSettings = StoreSettings()
     windows: WindowSettings = WindowSettings()
+    history: HistorySettings = HistorySettings()
     influx: InfluxSettings = InfluxSettings()
     outages: OutageSettings = OutageSettings()
     api: ApiSettings = ApiSettings()

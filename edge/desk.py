@@ -20,6 +20,7 @@ from edge.feedback import Downlink, Feedback
 from edge.forecast import LinkForecast, full_in_s, growth_rows_per_s, link_forecast
 from edge.forward.forwarder import Batch, Forwarder, ForwarderState, Wait
 from edge.forward.outcome import Accepted, Outcome
+from edge.history.keep import HISTORY_FILE, History
 from edge.ingest import Ingest, Ingested, Message
 from edge.latest import Latest
 from edge.ledger import RECEIVED, Balance, forward_cursor
@@ -140,6 +141,7 @@ class Desk:
         self.resend = Resend(self.store, self.ledger, self.destination)
         self._grace = Grace(rules.keep_sent_ms)
         self._aggregator = Aggregator(self.store, self.ledger, rules.windows)
+        self.history = History(data_dir / HISTORY_FILE, rules.history_bytes_max, rules.windows.sizes_s)
         self._aggregated_ms: int | None = None
         self.outage_log = OutageLog(self.store)
         self._received = Meter()
@@ -186,6 +188,10 @@ class Desk:
         """Devices in the order in which they were first heard, behind a key, with what is known of their clocks."""
         keys = range(after_key + 1, min(after_key + limit, self.store.device_count) + 1)
         return [DeviceStanding(key, *self.store.device_name(key), self._ingest.clocks.estimate(key)) for key in keys]
+
+    def clock_offset_ms(self, key: int) -> int | None:
+        """How far a device's clock is behind (or its messages late), or None while nobody knows."""
+        return self._ingest.clocks.offset_ms(key)
 
     def owed(self, now_ms: int) -> list[Downlink]:
         """Acks that have become due since. Raises `StoreError`."""
@@ -294,6 +300,7 @@ class Desk:
         ):
             return False
         more = self._aggregator.advance(wall_ms)
+        self.history.note(self._aggregator.emitted)
         left = self.store.head - self.store.cursor(WINDOWS_CURSOR)
         more = more and not 0 < left < READ_ROWS  # what came meanwhile may gather
         self._aggregated_ms = None if more else now_ms
@@ -363,6 +370,10 @@ class Desk:
         """How many readings wait for the first destination. Raises `StoreError`."""
         return self.ledger.balance(self.destination).held
 
+    def held_for(self, destinations: Sequence[str]) -> dict[str, int]:
+        """How many readings wait for each of these destinations. Raises `StoreError`."""
+        return {name: self.ledger.balance(name).held for name in destinations}
+
     def reopen(self) -> None:
         """Open the file again after it failed. Raises `StoreError` while it still does."""
         self.ledger.forget_uncommitted()
@@ -387,6 +398,7 @@ class Desk:
             self.ledger.refresh()
             self._write_ledger()
         finally:
+            self.history.close()
             self.store.close()
 
     def _remembered(self) -> Latest:

@@ -49,6 +49,7 @@ class DeskRules:
     keep_sent_ms: int = 0
     ledger_every_ms: int = 0
     quarantine: QuarantineLimits = field(default_factory=QuarantineLimits)
+    history_bytes_max: int = 0
 
     @property
     def names(self) -> GatewayNames:
@@ -91,6 +92,7 @@ def desk_rules(config: EdgeConfig) -> DeskRules:
         ledger_every_ms=1000 * config.store.tell_ledger_every_s,
         wait_for_clock=config.store.wait_for_clock,
         quarantine=config.store.quarantine_limits(),
+        history_bytes_max=config.history.disk_bytes_max,
         alerts=_alert_rules(config),
         firmware_public_key=config.firmware.public_key,
     )

@@ -67,6 +67,11 @@ class DeviceClocks:
         if len(samples) > 2 * SAMPLES_MAX:
             del samples[:2]
 
+    def offset_ms(self, device_key: int) -> int | None:
+        """The offset alone, which costs a tenth of the estimate."""
+        samples = self._samples.get(device_key)
+        return None if samples is None else round(median(samples[1::2]))
+
     def estimate(self, device_key: int) -> ClockEstimate | None:
         """The device's clock, or None if it has told no time yet."""
         samples = self._samples.get(device_key)

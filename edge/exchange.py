@@ -11,6 +11,7 @@ class Exchange:
 
     `ended`: how the connection ended, if it did. `is_unknown`: no answer came, and the request may have arrived.
     `is_drill`: it was made to be like that.
+    `travelled`: something went to the far side and back, so the time it took is a round trip.
     """
 
     sent_bytes: int = 0
@@ -19,6 +20,7 @@ class Exchange:
     ended: Ending | None = None
     is_unknown: bool = False
     is_drill: bool = False
+    travelled: bool = True
 
     def stalled(self) -> "Exchange":
         """The same, given up in silence."""

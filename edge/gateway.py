@@ -33,6 +33,7 @@ from edge.config import EdgeConfig
 from edge.dashboard import Dashboard
 from edge.desk import STORE_FILE, Desk
 from edge.desk_rules import desk_rules
+from edge.destination_config import FileDestination
 from edge.drill import Drills
 from edge.drilled import DrilledSender, DrillSwitch
 from edge.feedback import Downlink
@@ -87,7 +88,8 @@ class Gateway:
         self._desk = desk
         self._store_thread = store_thread
         self._rng = rng
-        self._recorder = LinkRecorder(config.outages, clock, desk, self._in_store)
+        linked = [each.name for each in config.destinations if not isinstance(each, FileDestination)]
+        self._recorder = LinkRecorder(config.outages, clock, desk, self._in_store, linked)
         self._maintenance = Maintenance()
         self._machine = MachineWatch(config.store.data_dir)
         self._drill = DrillSwitch(Drills(self._maintenance, always=config.drill.always), clock)
@@ -181,7 +183,7 @@ class Gateway:
             uplink.wake()
 
     def _all_uplinks(self) -> list[Uplink]:
-        """One for each destination; the link of the first is the one that is recorded."""
+        """One for each destination; their links are recorded, except to files, which have none."""
         senders: dict[str, Sender] = {each.name: sender_for(each, self._clock) for each in self._config.destinations}
         if self._config.influx.enabled:
             senders = {FIRST_DESTINATION: InfluxSender(self._config.influx, self._clock), **senders}
@@ -189,7 +191,7 @@ class Gateway:
             Uplink(
                 name, DrilledSender(name, sender, self._drill), self._desk, self._clock, self._in_store,
                 self._store_refuses,
-                self._recorder if name == self._desk.destination else None,
+                self._recorder.watch(name),
             )
             for name, sender in senders.items()
         ]  # fmt: skip

@@ -5,7 +5,7 @@ most one transaction a second, one a minute when nothing happens. A store that r
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -16,7 +16,7 @@ from edge.exchange import Exchange
 from edge.forward.outcome import Failed, Outcome, Paused, Throttled
 from edge.mqtt import ConnectionLost, MqttConnection
 from edge.outages.events import Ending
-from edge.outages.observations import DEVICES, LINKS, UPLINK, Failure, Observation, failure_of
+from edge.outages.observations import DEVICES, LINKS, UPLINK, Failure, Observation, failure_of, uplink_to
 from edge.outages.recorder import LinkView, Pending, Recorder
 from edge.status import RecordedLink
 from edge.store import StoreError
@@ -41,14 +41,20 @@ class InStore(Protocol):
 
 
 class LinkRecorder:
-    """Records the uplink and the link to the broker."""
+    """Records the link to each destination, and the one to the broker."""
 
-    def __init__(self, settings: OutageSettings, clock: Clock, desk: Desk, in_store: InStore) -> None:
+    def __init__(
+        self, settings: OutageSettings, clock: Clock, desk: Desk, in_store: InStore, destinations: Iterable[str] = ()
+    ) -> None:
+        """`destinations`: those beside the first one whose links are recorded, too."""
+        further = {name: uplink_to(name) for name in destinations if name != desk.destination}
+        self._links = {desk.destination: UPLINK, **further}
+        self._recorded = (*LINKS, *further.values())
         self._settings = settings
         self._clock = clock
         self._desk = desk
         self._in_store = in_store
-        self._recorder = Recorder(LINKS)
+        self._recorder = Recorder(self._recorded)
         self._zero_us = 0
         self._connection: MqttConnection | None = None
         self._heard_bytes = 0
@@ -59,7 +65,7 @@ class LinkRecorder:
         """Take up where the last run ended. Raises `StoreError`."""
         resume = await self._in_store(self._desk.outage_log.resume, self._clock.wall_ms())
         self._zero_us = _loop_us() - resume.now_us
-        self._recorder = Recorder(LINKS, resume)
+        self._recorder = Recorder(self._recorded, resume)
 
     async def run(self) -> None:
         """Look, tick and store once a second until cancelled."""
@@ -74,13 +80,17 @@ class LinkRecorder:
         self._tick()
         await self._write()
 
-    @property
-    def probe_in_s(self) -> float | None:
-        """How long the uplink may be idle before it is looked at; None: for ever."""
+    def watch(self, destination: str | None = None) -> "UplinkWatch | None":
+        """Who records the link to a destination (None: to the first one); None if nobody does."""
+        link = self._links.get(destination if destination is not None else self._desk.destination)
+        return None if link is None else UplinkWatch(self, link.name)
+
+    def probe_in_s(self, link: str) -> float | None:
+        """How long an uplink may be idle before it is looked at; None: for ever."""
         every_s = self._settings.probe_every_s
         if every_s == 0:
             return None
-        return min(every_s, PROBE_AGAIN_S) if self._recorder.is_suspected(UPLINK.name) else every_s
+        return min(every_s, PROBE_AGAIN_S) if self._recorder.is_suspected(link) else every_s
 
     def status(self) -> tuple[RecordedLink, ...]:
         """Every link, for the status document."""
@@ -91,20 +101,20 @@ class LinkRecorder:
 
     # -- what the gateway sees
 
-    def uplink_tried(self, started_s: float, outcome: Outcome, exchange: Exchange) -> None:
-        """A request to the cloud is over."""
+    def tried(self, link: str, started_s: float, outcome: Outcome, exchange: Exchange) -> None:
+        """A request to a destination is over."""
         started_us, now_us = self._us(started_s), self._now_us()
         failure = _uplink_failure(outcome)
         self._recorder.observe(
             Observation(
-                UPLINK.name,
+                link,
                 started_us,
                 now_us,
                 failure,
                 exchange.ended,
                 exchange.is_unknown,
                 exchange.sent_bytes,
-                now_us - started_us if failure is None else None,
+                now_us - started_us if failure is None and exchange.travelled else None,
                 exchange.segments,
                 exchange.resent,
                 exchange.is_drill,
@@ -140,7 +150,8 @@ class LinkRecorder:
 
     async def _store(self) -> None:
         now_us = self._now_us()
-        self._recorder.backlog(await self._in_store(self._desk.held), now_us)
+        for name, held in (await self._in_store(self._desk.held_for, tuple(self._links))).items():
+            self._recorder.backlog(self._links[name].name, held, now_us)
         if self._recorder.has_news or now_us - self._written_us >= ALIVE_EVERY_US:
             await self._write()
         if not self._is_trimmed or now_us - self._trimmed_us >= TRIM_EVERY_US:
@@ -161,6 +172,23 @@ class LinkRecorder:
 
     def _now_us(self) -> int:
         return _loop_us() - self._zero_us
+
+
+class UplinkWatch:
+    """Tells the recorder of one uplink."""
+
+    def __init__(self, recorder: LinkRecorder, link: str) -> None:
+        self._recorder = recorder
+        self._link = link
+
+    @property
+    def probe_in_s(self) -> float | None:
+        """How long the uplink may be idle before it is looked at; None: for ever."""
+        return self._recorder.probe_in_s(self._link)
+
+    def uplink_tried(self, started_s: float, outcome: Outcome, exchange: Exchange) -> None:
+        """A request to the destination is over."""
+        self._recorder.tried(self._link, started_s, outcome, exchange)
 
 
 def _loop_us() -> int:

@@ -5,6 +5,7 @@ Every destination has a loop, a connection and a back-off of its own, so that no
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 import structlog
@@ -58,6 +59,7 @@ class Uplink:
         self._refuses = refuses
         self._watch = watch
         self._news = asyncio.Event()
+        self._tried_s: float | None = None
         self.status = LinkStatus(state="unknown", since_ms=clock.wall_ms())
 
     def wake(self) -> None:
@@ -88,15 +90,22 @@ class Uplink:
         if for_ms is not None:
             await asyncio.sleep(for_ms / 1000)
             return
-        try:
-            async with asyncio.timeout(None if self._watch is None else self._watch.probe_in_s):
-                await self._news.wait()
-        except TimeoutError:
-            await self._try(self._sender.ping())
+        loop = asyncio.get_running_loop()
+        if self._tried_s is None:
+            self._tried_s = loop.time()
+        probe_in_s = None if self._watch is None else self._watch.probe_in_s
+        probe_at_s = None if probe_in_s is None else self._tried_s + probe_in_s
+        if probe_at_s is None or loop.time() < probe_at_s:  # else being woken for nothing would put it off for ever
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(probe_at_s):
+                    await self._news.wait()
+                return
+        await self._try(self._sender.ping())
 
     async def _try(self, request: Awaitable[Outcome]) -> Outcome:
         started_s = asyncio.get_running_loop().time()
         outcome = await request
+        self._tried_s = asyncio.get_running_loop().time()
         if self._watch is not None:
             self._watch.uplink_tried(started_s, outcome, self._sender.exchange)
         self._seen(outcome)

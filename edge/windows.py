@@ -67,6 +67,8 @@ class Aggregator:
         self._rules = rules
         self._tables = WindowTables(store)
         self._stretch_ms = 1000 * math.gcd(*rules.sizes_s)
+        self.emitted: list[tuple[WindowKey, Window]] = []
+        """What the last `advance` has emitted and committed."""
         self._horizon_ms = 1000 * max(rules.sizes_s, default=0) + rules.grace_ms + rules.lateness_ms + FORGET_EVERY_MS
 
     def advance(self, wall_ms: int | None) -> bool:
@@ -74,6 +76,7 @@ class Aggregator:
 
         `wall_ms`: the gateway's clock, None while it is not known. Raises `StoreError`: then nothing has changed.
         """
+        self.emitted = []
         if not self._rules.sizes_s:
             return self._skip_log(wall_ms)
         before = self._store.cursor(WINDOWS_CURSOR)
@@ -83,12 +86,14 @@ class Aggregator:
         if position == before and (clock_ms is None or not self._due(clock_ms)):
             return False
         due: list[WindowKey] = []
+        emitted: list[tuple[WindowKey, Window]] = []
         with self._ledger.transaction():
             self._take(cells)
             self._store.set_cursor(WINDOWS_CURSOR, position)
             if clock_ms is not None:
                 due = self._due(clock_ms)  # what this page opened and closed is among them
-                self._serve(due)
+                emitted = self._serve(due)
+        self.emitted = emitted
         return behind or len(due) == EMIT_WINDOWS
 
     def _gather(self, position: int) -> tuple[list[Cell], int, int | None]:
@@ -173,7 +178,7 @@ class Aggregator:
 
     # -- windows into rollups, and out of the store
 
-    def _serve(self, due: Iterable[WindowKey]) -> None:
+    def _serve(self, due: Iterable[WindowKey]) -> list[tuple[WindowKey, Window]]:
         emitted: list[tuple[WindowKey, Window]] = []
         over: list[WindowKey] = []
         for key in due:
@@ -189,6 +194,7 @@ class Aggregator:
             self._tables.put(emitted)
         if over:
             self._forget(over)
+        return emitted
 
     def _forget(self, keys: list[WindowKey]) -> None:
         forgotten: dict[tuple[int, int], Intervals] = {}

@@ -8,6 +8,9 @@ that pulls the voltage down, long before the cell is empty.
 With surroundings, every draw happens at the temperature of its hour, and what the panel gives goes into the cell: draws
 are cut at full hours (quarters of an hour under a panel). A cell that a panel can fill again is never `EMPTY` for ever:
 the board waits, and looks again every ten minutes, as an under-voltage lock-out does.
+
+What the sensors draw (`firmware_sim.sensor_loads`) comes on top of the board in every state that has power, and in the
+sense state while they measure; `energy` has it apart.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,8 +19,9 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from firmware_sim.days_left import FuelGauge, TimeLeft
 from firmware_sim.phases import Phase
-from firmware_sim.power import Board, DrawResult, PowerValueError, Step
+from firmware_sim.power import Board, DrawResult, EnergyLedger, LedgerLine, PowerValueError, Step
 from firmware_sim.radio.energy import EnergyPhase
+from firmware_sim.sensor_loads import NO_SENSORS, SensorLoads
 from firmware_sim.supply import BatteryTruth, PowerState, Timings
 from firmware_sim.surroundings import Surroundings
 
@@ -45,6 +49,10 @@ _PEAK_STATE = "transmit_peak"
 
 class Cell(Protocol):
     """What the supply needs of a battery: `firmware_sim.power.Battery`, or the forecast's meter in its place."""
+
+    @property
+    def ledger(self) -> EnergyLedger:
+        """Where the charge went."""
 
     @property
     def state_of_charge(self) -> float:
@@ -95,9 +103,16 @@ class BatterySupply(Generic[CellT]):
     """Feeds one device from one battery. `started_ms`: the instant up to which nothing is drawn yet."""
 
     def __init__(
-        self, battery: CellT, board: Board, surroundings: Surroundings | None = None, started_ms: float = 0.0
+        self,
+        battery: CellT,
+        board: Board,
+        surroundings: Surroundings | None = None,
+        started_ms: float = 0.0,
+        sensors: SensorLoads = NO_SENSORS,
     ) -> None:
         self.battery = battery
+        self._sensors = sensors
+        self._asleep_ma = sensors.all_asleep_ma
         self._surroundings = surroundings
         self._at_ms = float(started_ms)
         self._step_ms = HOUR_MS if surroundings is None or surroundings.panel is None else SUN_STEP_MS
@@ -111,24 +126,29 @@ class BatterySupply(Generic[CellT]):
         named = {phase: [name for name in names if name in board.current_ma] for phase, names in _STATES.items()}
         self._current_ma = {phase: board.current_in((names or [board.rest])[0]) for phase, names in named.items()}
         self._current_ma[Phase.SLEEP] = board.current_in(board.rest)
+        self._current_ma = {phase: ma + self._asleep_ma for phase, ma in self._current_ma.items()}
         self._current_ma |= dict.fromkeys(_OFF, 0.0)
         self._names = {phase: phase.value for phase in Phase}
         self._peak_ma = board.current_ma.get(_PEAK_STATE)
         self._brownout_mv = board.brownout_mv
+        self._sense = self._sense_steps(board)
 
     def timings(self) -> Timings:
         """How long the firmware's states last on this board."""
         given = replace(Timings(), brown_out_ms=LOCK_OUT_MS) if self._can_recover else Timings()
+        given = replace(given, sense_ms=self._sensors.sense_ms(self._board_sense_ms()))
         if not self._report:
             return given
         report_ms = round(sum(step.duration_ms for step in self._report))
-        return replace(given, boot_ms=0, sense_ms=0, process_ms=0, connect_ms=0, transmit_ms=report_ms)
+        return replace(given, boot_ms=0, process_ms=0, connect_ms=0, transmit_ms=report_ms)
 
     def draw(self, phase: Phase, duration_ms: int, now_ms: int) -> PowerState:
         """Feed the board and say how the voltage stood it."""
         self._at_ms = float(now_ms - duration_ms)
         if phase is Phase.TRANSMIT and self._report:
             return self._draw_all(self._report, pulse=True)
+        if phase is Phase.SENSE and self._sense:
+            return self._draw_all(self._sense, pulse=False)
         if duration_ms == 0:  # a state that the board's measured report already holds
             return PowerState.GOOD
         empty, browned_out = self._feed(self._names[phase], self._current_ma[phase], duration_ms)
@@ -169,6 +189,10 @@ class BatterySupply(Generic[CellT]):
             cycles=cell.cycles,
         )
 
+    def energy(self) -> dict[str, LedgerLine]:
+        """The ledger, by state of the board and by part."""
+        return self._sensors.lines(self.battery.ledger.lines())
+
     def snapshot(self) -> dict[str, Any]:
         """The battery's; the gauge starts afresh, as one that lost its power does."""
         return self.battery.snapshot()
@@ -181,10 +205,28 @@ class BatterySupply(Generic[CellT]):
             return False
         return True
 
+    def _board_sense_ms(self) -> int:
+        """How long the board itself works for a measurement; a measured report holds that already."""
+        return 0 if self._report else Timings().sense_ms
+
+    def _sense_steps(self, board: Board) -> tuple[Step, ...]:
+        """One measurement of the parts; none where there are no parts, and the board's own time is all there is."""
+        if not self._sensors.measure_ms:
+            return ()
+        awake_ma = board.current_in(
+            next((name for name in _STATES[Phase.SENSE] if name in board.current_ma), board.rest)
+        )
+        rest_ma = board.current_in(board.rest)
+        return tuple(
+            Step(step.account, (awake_ma if step.board_awake else rest_ma) + step.parts_ma, step.duration_ms)
+            for step in self._sensors.steps(self._board_sense_ms())
+        )
+
     def _draw_all(self, steps: Iterable[Step], *, pulse: bool) -> PowerState:
         empty = sagged = False
+        asleep_ma = self._asleep_ma
         for state, current_ma, duration_ms in steps:
-            gave_up, browned_out = self._feed(state, current_ma, duration_ms)
+            gave_up, browned_out = self._feed(state, current_ma + asleep_ma, duration_ms)
             empty, sagged = empty or gave_up, sagged or browned_out
         if empty:
             return self._exhausted()

@@ -1,22 +1,13 @@
 """From configuration to devices: everything that can be wrong with a fleet is found here, before a socket opens."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from random import Random
 
 from firmware_sim.build_power import ambient_temperature, build_supply
-from firmware_sim.build_radio import build_radio, message_limits
-from firmware_sim.config import (
-    ConstantSignal,
-    CsvSignal,
-    DailySignal,
-    DeviceGroup,
-    FleetConfig,
-    SensorConfig,
-    WalkSignal,
-)
+from firmware_sim.build_radio import Ethers, build_radio, message_limits
+from firmware_sim.build_sensors import build_signal, known_parts, sensor_loads
+from firmware_sim.config import DeviceGroup, FleetConfig, SensorConfig
 from firmware_sim.device import Device
 from firmware_sim.device_clock import ClockSpec
 from firmware_sim.device_radio import DeviceRadio
@@ -27,12 +18,12 @@ from firmware_sim.power import PowerDataError, PowerError
 from firmware_sim.radio.errors import RadioError
 from firmware_sim.sender import SenderSpec
 from firmware_sim.supply import Supply
-from sensors.catalogue import UnknownPartError, UnknownQuantityError, find_part, load_parts
-from sensors.noise import OrnsteinUhlenbeck, RandomWalk
+from sensors.catalogue import UnknownPartError, UnknownQuantityError, find_part
 from sensors.reading import Reading, Value
-from sensors.replay import Recording, RecordingError, Replay, TimeFormat, read_recording
+from sensors.replay import RecordingError
 from sensors.seeds import derive_seed
-from sensors.signals import Constant, DailyCycle, Signal, SignalError, Sum
+from sensors.signals import SignalError
+from sensors.tables import DataFileError
 from sensors.transducer import Transducer
 
 _MS_PER_S = 1000
@@ -63,8 +54,9 @@ def build_fleet(
     `supply_of` makes each device's supply; a forecast puts a meter there. Raises `FleetError` (unknown part, quantity,
     cell or board; a recording that cannot be read).
     """
+    ethers: Ethers = {}
     return [
-        _device(_Place(config, at, group, n, started_ms, supply_of), name, flash, observer, first_boot)
+        _device(_Place(config, at, group, n, started_ms, supply_of, ethers), name, flash, observer, first_boot)
         for at, group in enumerate(config.devices)
         for n, name in enumerate(group.device_names())
     ]
@@ -89,6 +81,7 @@ class _Place:
     n: int
     started_ms: int
     supply_of: SupplyOf
+    ethers: Ethers
 
     def key(self, *names: str) -> str:
         """The dotted key of something in its group."""
@@ -155,7 +148,7 @@ def _radio(place: _Place, name: str) -> DeviceRadio | None:
         return None
     rng = Random(derive_seed(place.config.seed, name, "radio"))  # noqa: S311 - a model's randomness
     try:
-        return build_radio(given, rng, place.started_ms)
+        return build_radio(given, rng, place.started_ms, place.ethers)
     except (RadioError, OSError) as error:
         raise FleetError(place.key("radio"), str(error)) from error
 
@@ -170,6 +163,10 @@ def _message_limits(place: _Place) -> tuple[int, int]:
 
 def _measure(place: _Place, name: str) -> Measure:
     sensors = [_sensor(place, at, sensor, name) for at, sensor in enumerate(place.group.sensors)]
+    takes_ms = sensor_loads(place.group, known_parts(place.config)).sense_ms(0)
+    if takes_ms > _ms(place.group.interval_s):
+        problem = f"expected at least {takes_ms / _MS_PER_S:g}, which its slowest part takes, found "
+        raise FleetError(place.key("interval_s"), f"{problem}{place.group.interval_s:g}")
 
     def measure(at_ms: int) -> tuple[Value, ...]:
         return tuple(sensor(at_ms) for sensor in sensors)
@@ -181,8 +178,11 @@ def _sensor(place: _Place, at: int, sensor: SensorConfig, device: str) -> Callab
     key = place.key("sensors", str(at))
     seed = derive_seed(place.config.seed, device, sensor.value_name)
     try:
-        signal = _signal(sensor, seed, place.n)
-        quantity = None if sensor.part is None else find_part(_parts(), sensor.part).quantity(sensor.quantity or "")
+        signal = build_signal(sensor, seed, place.n, ambient_temperature(place.config, place.group))
+        parts = known_parts(place.config)
+        quantity = None if sensor.part is None else find_part(parts, sensor.part).quantity(sensor.quantity or "")
+    except (DataFileError, OSError) as error:
+        raise FleetError("parts", str(error)) from error
     except (UnknownPartError, UnknownQuantityError, SignalError, RecordingError) as error:
         raise FleetError(key, str(error)) from error
     value_name = sensor.value_name
@@ -191,36 +191,6 @@ def _sensor(place: _Place, at: int, sensor: SensorConfig, device: str) -> Callab
         return lambda at_ms: Value(value_name, signal.value(at_ms), unit)
     transducer, unit = Transducer(quantity, derive_seed(seed, "transducer")), quantity.unit
     return lambda at_ms: Value(value_name, transducer.measure(at_ms, signal.value(at_ms)), unit)
-
-
-def _signal(sensor: SensorConfig, seed: int, n: int) -> Signal:
-    match sensor.signal:
-        case ConstantSignal() as given:
-            return Constant(given.value)
-        case DailySignal() as given:
-            return Sum(tuple(_daily_parts(given, seed)))
-        case WalkSignal() as given:
-            return RandomWalk(seed, given.start, given.step_per_sqrt_s, low=given.low, high=given.high)
-        case CsvSignal() as given:
-            recording = _recording(given.file, given.column, given.time_column, given.time_format, given.utc_offset_s)
-            # It starts at 1970, so that what a device measures at an instant does not depend on when it was started.
-            offset_ms = _ms(given.stagger_s * n)
-            return Replay(recording, 0, offset_ms, given.time_scale, interpolation=given.interpolation)
-
-
-def _daily_parts(given: DailySignal, seed: int) -> Iterator[Signal]:
-    yield Constant(given.mean)
-    yield DailyCycle(given.amplitude, given.peak_hour, given.utc_offset_s)
-    if given.noise:
-        yield OrnsteinUhlenbeck(seed, given.noise, given.noise_tau_s)
-
-
-@cache
-def _recording(file: Path, column: str, time_column: str, time_format: TimeFormat, utc_offset_s: int) -> Recording:
-    return read_recording(file, column, time_column=time_column, time_format=time_format, utc_offset_s=utc_offset_s)
-
-
-_parts = cache(load_parts)
 
 
 def _ms(seconds: float) -> int:

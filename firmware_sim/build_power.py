@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from firmware_sim.battery_supply import BatterySupply
+from firmware_sim.build_sensors import known_parts, sensor_loads
 from firmware_sim.config import DeviceGroup, FleetConfig
 from firmware_sim.power import (
     Battery,
@@ -29,9 +30,9 @@ from sensors.seeds import derive_seed
 
 def build_supply(config: FleetConfig, group: DeviceGroup, started_ms: int) -> Supply:
     """The supply of one device of the group, switched off at `started_ms`."""
-    given = group.battery
+    given, sensors = group.battery, sensor_loads(group, known_parts(config))
     if given is None:
-        return MainsSupply()
+        return MainsSupply(sensors.sense_ms(0))
     spec, board = find_cell(config, given), find_board(config, given)
     battery = Battery(
         spec,
@@ -40,7 +41,7 @@ def build_supply(config: FleetConfig, group: DeviceGroup, started_ms: int) -> Su
         brownout_mv=board.brownout_mv,
         series_resistance_ohm=given.series_resistance_ohm,
     )
-    return BatterySupply(battery, board, build_surroundings(config, group, spec), started_ms)
+    return BatterySupply(battery, board, build_surroundings(config, group, spec), started_ms, sensors)
 
 
 def find_cell(config: FleetConfig, given: BatteryConfig) -> CellSpec:

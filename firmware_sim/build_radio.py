@@ -11,6 +11,7 @@ from firmware_sim.device_radio import DeviceRadio, RadioSpec
 from firmware_sim.radio import lorawan
 from firmware_sim.radio.ble import BleBeacon, BlePeripheral
 from firmware_sim.radio.cellular import CellularRadio
+from firmware_sim.radio.collisions import Ether
 from firmware_sim.radio.datafile import RadioData
 from firmware_sim.radio.energy import LinkState, Radio
 from firmware_sim.radio.errors import RadioSettingError
@@ -67,10 +68,17 @@ _FRAME_BYTES_MAX = {
 _US915_CHANNELS_HZ = tuple(903_900_000 + 200_000 * n for n in range(8))
 
 
-def build_radio(config: RadioConfig, rng: Random, started_ms: int) -> DeviceRadio:
-    """The radio of one device. `started_ms`: the instant from which a trace counts. Raises `RadioError`."""
+Ethers = dict[str, Ether]
+"""The air about each gateway of a fleet, by the gateway's name."""
+
+
+def build_radio(config: RadioConfig, rng: Random, started_ms: int, ethers: Ethers) -> DeviceRadio:
+    """The radio of one device. `started_ms`: the instant from which a trace counts. Raises `RadioError`.
+
+    `ethers`: the same for all devices of the fleet; a gateway that is not there yet is put into it.
+    """
     data = _data(config)
-    radio, knows = _model(config, data, rng)
+    radio, knows = _model(config, data, rng, ethers)
     spec = RadioSpec(knows, config.reading_bytes, config.active_ma, config.rest_ma)
     return DeviceRadio(radio, _signal(config, data, radio, _link(config.link, rng, started_ms), rng), spec)
 
@@ -97,7 +105,7 @@ def _data(config: RadioConfig) -> RadioData:
     return RadioData.read(Path(name)) if name.endswith(".toml") else RadioData.bundled(name)
 
 
-def _model(config: RadioConfig, data: RadioData, rng: Random) -> tuple[Radio, bool]:
+def _model(config: RadioConfig, data: RadioData, rng: Random, ethers: Ethers) -> tuple[Radio, bool]:
     """The radio, and whether its device learns if a message arrived."""
     match config:
         case LorawanConfig():
@@ -108,7 +116,8 @@ def _model(config: RadioConfig, data: RadioData, rng: Random) -> tuple[Radio, bo
                 settings = lorawan.LorawanConfig(
                     settings.settings, config.region, _US915_CHANNELS_HZ, config.confirmed, config.adr
                 )
-            return lorawan.LorawanRadio(data, rng, settings), config.confirmed
+            ether = ethers.setdefault(config.gateway, Ether())
+            return lorawan.LorawanRadio(data, rng, settings, ether), config.confirmed
         case WifiConfig():
             wifi = WifiRadio(
                 data, rng, power_save=config.power_save, dtim=config.dtim, fixed_address=config.fixed_address

@@ -89,6 +89,13 @@ class DailySignal(_Model):
     noise_tau_s: float = Field(default=1800.0, gt=0)
 
 
+class AmbientSignal(_Model):
+    """The temperature around the device, as its `place` has it; `offset` is added (a warm wall, a cold floor)."""
+
+    kind: Literal["ambient"]
+    offset: float = 0.0
+
+
 class WalkSignal(_Model):
     """A random walk between `low` and `high`."""
 
@@ -121,7 +128,9 @@ class CsvSignal(_Model):
     interpolation: Interpolation = Interpolation.LINEAR
 
 
-SignalConfig = Annotated[ConstantSignal | DailySignal | WalkSignal | CsvSignal, Field(discriminator="kind")]
+SignalConfig = Annotated[
+    ConstantSignal | DailySignal | AmbientSignal | WalkSignal | CsvSignal, Field(discriminator="kind")
+]
 
 
 class SensorConfig(_Model):
@@ -260,8 +269,8 @@ class FleetConfig(_Model):
 
     `speed`: device seconds per real second. `drain_s`: how long a clean stop waits for everything to be acknowledged.
     `truth_file`: NDJSON of every reading that was measured. `virtual_start`: when time starts in virtual time (at speed
-    `max`); in real time it starts now. `cells`, `boards`: files of your own parts, beside the catalogues' (see
-    docs/models-power.md). `place`: where groups without a `place` of their own stand.
+    `max`); in real time it starts now. `cells`, `boards`, `parts`: files of your own, beside the catalogues (see
+    docs/models-power.md, docs/sensors.md). `place`: where groups without a `place` of their own stand.
     """
 
     site: str = "site"
@@ -273,6 +282,7 @@ class FleetConfig(_Model):
     virtual_start: AwareDatetime = VIRTUAL_START
     cells: Path | None = None
     boards: Path | None = None
+    parts: Path | None = None
     place: PlaceConfig = PlaceConfig()
     spread: SpreadConfig = SpreadConfig()
     mqtt: MqttConfig = MqttConfig()

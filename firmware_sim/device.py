@@ -230,7 +230,8 @@ class Device:
         """The next slot of an even grid, so that jitter does not add up to drift."""
         level = self.supply.level_percent()
         low = level is not None and level < self.spec.low_battery_percent
-        self._slot_ms += self._orders.interval_ms * (self.spec.low_battery_stretch if low else 1)
+        interval_ms = self._orders.interval_ms * (self.spec.low_battery_stretch if low else 1)
+        self._slot_ms += self._clock.wait_ms(interval_ms, self._slot_ms)
         self._sample_due_ms = self._slot_ms + self._rng.randint(0, self.spec.jitter_ms) if self._sampling else None
 
     def _battery_values(self, at_ms: int) -> tuple[Value, ...]:

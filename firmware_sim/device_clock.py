@@ -1,5 +1,7 @@
 """The device's own clock: a crystal that is a few ppm off, and wall time only after somebody told it.
 
+The same crystal drives the wake-up timer (`wait_ms`): a slow clock also measures less often.
+
 The device counts a time line of its own, that the crystal drives and that no synchronisation steps. Wall time is that
 time line plus a correction. Readings taken before the first synchronisation carry the time line and are sent as an age
 (see `sensors.senml`); the correction that comes later makes wall time of them, also after a restart, because the outbox
@@ -52,6 +54,21 @@ class DeviceClock:
         self._started_ms = 0
         self._synced_at_ms: int | None = None
         self.correction_ms: int | None = None
+        self._rate_hour = -1
+        self._rate_ppm = spec.ppm
+        self._wait_rest_ms = 0.0
+
+    def wait_ms(self, span_ms: int, now_ms: int) -> int:
+        """How much true time passes while the crystal counts so much; what rounding leaves is in the next answer."""
+        if self._temperature_c is not None and now_ms // _HOUR_MS != self._rate_hour:
+            self._rate_hour = now_ms // _HOUR_MS
+            self._rate_ppm = self._crystal.rate_ppm(self._temperature_c(now_ms))
+        if not self._rate_ppm:
+            return span_ms
+        true_ms = span_ms / (1 + self._rate_ppm / 1e6) + self._wait_rest_ms
+        whole_ms = round(true_ms)
+        self._wait_rest_ms = true_ms - whole_ms
+        return whole_ms
 
     def restart(self, now_ms: int, base_ms: int) -> None:
         """The device booted: the time line goes on from `base_ms`, the newest time that its flash remembers."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 
+from firmware_sim.radio.collisions import Transmission
 from firmware_sim.radio.energy import EnergyPhase, Exchange, LinkState, Radio
 from firmware_sim.radio.errors import AirtimeError
 
@@ -27,12 +28,25 @@ class RadioSpec:
 @dataclass(frozen=True, slots=True)
 class Air:
     """One message on the air. `heard`: it arrived, at `arrives_ms`. `confirmed`: what the device takes it for.
-    `ends_ms`: when the radio was done; what the far side answered has come by then."""
+    `ends_ms`: when the radio was done; what the far side answered has come by then.
+
+    Where devices share the air, a frame that starts later may still hit it: `arrived` and `believed` are final at
+    `arrives_ms` and after."""
 
     heard: bool
     confirmed: bool
     arrives_ms: int
     ends_ms: int
+    transmission: Transmission | None = None
+    knows: bool = True
+
+    def arrived(self) -> bool:
+        """Whether the far side has it."""
+        return self.heard and (self.transmission is None or self.transmission.survives())
+
+    def believed(self) -> bool:
+        """What the device takes it for, in the end."""
+        return self.confirmed and (self.arrived() or not self.knows)
 
 
 class DeviceRadio:
@@ -65,7 +79,8 @@ class DeviceRadio:
         busy_ms = exchange.busy_ms
         self._booked_ms = now_ms + busy_ms
         confirmed = exchange.delivered or not spec.knows
-        air = Air(exchange.delivered, confirmed, now_ms + ceil(exchange.latency_ms), now_ms + ceil(busy_ms))
+        arrives_ms, ends_ms = now_ms + ceil(exchange.latency_ms), now_ms + ceil(busy_ms)
+        air = Air(exchange.delivered, confirmed, arrives_ms, ends_ms, exchange.transmission, spec.knows)
         return air, _with(exchange.phases, spec.active_ma)
 
     def rest(self, from_ms: int, to_ms: int) -> tuple[EnergyPhase, ...]:

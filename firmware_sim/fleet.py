@@ -4,6 +4,7 @@ Promises:
 - Nothing is published before the flash holds it durably and the truth file names it: each turn of the loop steps the
   devices that are due, commits the flash once for all of them (in a thread, so that an fsync stalls nothing), writes
   the truth, and only then publishes.
+- What a device's own radio sends is published when it has arrived, and never if the air took it.
 - Killed at any instant and started again on the same `data_dir`, the fleet continues: every reading in the truth file
   was delivered or is still held (or is reported as lost, by the outbox's policy). Readings that the flash held but a
   kill kept out of the truth file are added to it at the start.
@@ -27,6 +28,7 @@ from firmware_sim.build import build_fleet
 from firmware_sim.config import FleetConfig
 from firmware_sim.device_spec import Publish
 from firmware_sim.flash import FileMedium, MemoryMedium
+from firmware_sim.flights import Flights
 from firmware_sim.links import Links
 from firmware_sim.outbox import Flash
 from firmware_sim.status import FleetReport, FleetStatus
@@ -113,6 +115,7 @@ class _Fleet:
         self._heap: list[tuple[int, int]] = []
         self._scheduled: list[int | None] = [None] * len(self.devices)
         self._outgoing: list[tuple[int, Publish]] = []
+        self._flights = Flights()
         self._wake = asyncio.Event()
         self._committing: asyncio.Future[None] | None = None
 
@@ -194,13 +197,15 @@ class _Fleet:
             if self._scheduled[n] == at_ms:
                 self._take(n, self.devices[n].step(now_ms))
         await self._publish_turn()
+        self._land()
         await self._save_batteries_if_due()
 
     async def _wait(self, limit_s: float | None) -> None:
         await asyncio.sleep(0)  # an event that is set already would not let the connections have their turn
         waits_s = [] if limit_s is None else [limit_s]
-        if self._heap:
-            waits_s.append(max(TURN_S, (self._heap[0][0] - self.now_ms()) / (_MS_PER_S * self._config.speed)))
+        due = [at_ms for at_ms in (self._heap[0][0] if self._heap else None, self._flights.due_ms) if at_ms is not None]
+        if due:
+            waits_s.append(max(TURN_S, (min(due) - self.now_ms()) / (_MS_PER_S * self._config.speed)))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(waits_s, default=None)):
                 await self._wake.wait()
@@ -213,7 +218,18 @@ class _Fleet:
             await asyncio.shield(self._committing)
         self._truth.flush()
         for n, message in outgoing:
-            self.links.publish(n, message, self._answered)
+            if message.air is None:
+                self.links.publish(n, message, self._answered)
+            else:
+                self._flights.launch(n, message)
+
+    def _land(self) -> None:
+        """What a radio sent arrives, or its device learns that it did not, as far as it can."""
+        for n, message, arrived, believed in self._flights.landings(self.now_ms()):
+            if arrived:
+                self.links.publish(n, message, self._answered)
+            elif message.token is not None:
+                self._answered(n, message.token, believed)
 
     def _take(self, n: int, messages: list[Publish]) -> None:
         """Queue what a device wants to say and set its alarm; called after every time a device was touched."""

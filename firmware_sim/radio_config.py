@@ -99,7 +99,10 @@ class _Radio(_Model):
 
 
 class LorawanConfig(_Radio):
-    """LoRaWAN class A. `reading_bytes` is required: devices send a few bytes, and the network's codec makes SenML."""
+    """LoRaWAN class A. `reading_bytes` is required: devices send a few bytes, and the network's codec makes SenML.
+
+    `gateway`: devices of the same gateway share its air, and their frames collide.
+    """
 
     kind: Literal["lorawan"]
     reading_bytes: int | None = Field(default=None, ge=1, le=222)
@@ -107,6 +110,7 @@ class LorawanConfig(_Radio):
     region: Literal["eu868", "us915"] = "eu868"
     confirmed: bool = False
     adr: bool = True
+    gateway: str = Field(default="gateway", min_length=1)
 
     @model_validator(mode="after")
     def _small(self) -> Self:

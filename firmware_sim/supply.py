@@ -1,7 +1,7 @@
 """What the firmware needs of a power supply: the narrow interface that a battery model stands behind."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Protocol
 
@@ -9,6 +9,7 @@ import msgspec
 
 from firmware_sim.days_left import TimeLeft
 from firmware_sim.phases import Phase
+from firmware_sim.power.ledger import LedgerLine
 from firmware_sim.radio.energy import EnergyPhase
 
 
@@ -68,6 +69,9 @@ class Supply(Protocol):
     def true_state(self) -> BatteryTruth | None:
         """What is really in the battery, for the ground truth; None for a mains supply."""
 
+    def energy(self) -> dict[str, LedgerLine]:
+        """Where the energy went, by state of the board and by sensor part; nothing of a mains supply."""
+
     def snapshot(self) -> dict[str, Any] | None:
         """All that changes, ready for JSON; None for a mains supply."""
 
@@ -76,7 +80,10 @@ class Supply(Protocol):
 
 
 class MainsSupply:
-    """Never sags, never ends, and has no level to report."""
+    """Never sags, never ends, and has no level to report. `sense_ms`: how long its slowest sensor takes."""
+
+    def __init__(self, sense_ms: int = 0) -> None:
+        self._timings = replace(Timings(), sense_ms=max(sense_ms, Timings().sense_ms))
 
     def draw(self, phase: Phase, duration_ms: int, now_ms: int) -> PowerState:  # noqa: ARG002 - any load is fine
         """Always good."""
@@ -87,8 +94,8 @@ class MainsSupply:
         return PowerState.GOOD
 
     def timings(self) -> Timings:
-        """The defaults."""
-        return Timings()
+        """The defaults, and the sensors' own time."""
+        return self._timings
 
     def voltage_v(self) -> float | None:
         """None: there is no battery."""
@@ -105,6 +112,10 @@ class MainsSupply:
     def true_state(self) -> BatteryTruth | None:
         """None: there is no battery."""
         return None
+
+    def energy(self) -> dict[str, LedgerLine]:
+        """Nothing: nobody counts it."""
+        return {}
 
     def snapshot(self) -> dict[str, Any] | None:
         """None: there is nothing that changes."""

@@ -43,6 +43,7 @@ _Event = Callable[[int], list[Publish]]
 FIRST_BOOT = 1
 STEPS_OF_TURN = 1024  # device steps between two writes, and two looks at `stopped`: some 50 ms
 _PERCENT_DIGITS = 3
+_DRAIN_DIGITS = 6
 
 
 class ReadingLine(msgspec.Struct, frozen=True, gc=False):
@@ -63,7 +64,8 @@ class GroupReport:
 
     measured = received + held + lost. `held`: still in a device's flash and not at the gateway, also a dead device's.
     `lost`: neither here nor there, by a full flash or, with `acknowledge = "broker"`, on the air.
-    `battery_percent_min` and `_mean`: over its devices at the end; None where it has no battery.
+    `battery_percent_min` and `_mean`: over its devices at the end; None where it has no battery. `drain_mah`: what its
+    devices drew together, by state of the board and by sensor part.
     """
 
     name: str
@@ -77,6 +79,7 @@ class GroupReport:
     duplicates: int
     battery_percent_min: float | None
     battery_percent_mean: float | None
+    drain_mah: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +184,8 @@ class _VirtualFleet:
         device, inbox, token = self.devices[n], self._inboxes[n], message.token
 
         def arrive(now_ms: int) -> list[Publish]:
+            if not air.arrived():
+                return []
             for kind, payload in inbox.receive(message.kind, message.payload, now_ms):
                 self._set_event(max(now_ms, air.ends_ms), n, partial(device.receive, kind, payload))
             return []
@@ -188,7 +193,9 @@ class _VirtualFleet:
         if air.heard:
             self._set_event(air.arrives_ms, n, arrive)
         if token is not None:
-            self._set_event(air.ends_ms, n, lambda at_ms: device.answered(token, delivered=air.confirmed, now_ms=at_ms))
+            self._set_event(
+                air.ends_ms, n, lambda at_ms: device.answered(token, delivered=air.believed(), now_ms=at_ms)
+            )
 
     def _take(self, reading: Reading, now_ms: int) -> None:
         line = ReadingLine(
@@ -229,7 +236,16 @@ def _group_report(name: str, devices: list[Device], inboxes: list[DeviceInbox]) 
         duplicates=sum(inbox.duplicates for inbox in inboxes),
         battery_percent_min=round(min(levels), _PERCENT_DIGITS) if levels else None,
         battery_percent_mean=round(sum(levels) / len(levels), _PERCENT_DIGITS) if levels else None,
+        drain_mah=_drain_mah(devices),
     )
+
+
+def _drain_mah(devices: list[Device]) -> dict[str, float]:
+    sums: dict[str, float] = {}
+    for device in devices:
+        for name, line in device.supply.energy().items():
+            sums[name] = sums.get(name, 0.0) + line.charge_mah
+    return {name: round(mah, _DRAIN_DIGITS) for name, mah in sorted(sums.items(), key=lambda item: -item[1])}
 
 
 def _nobody(_reading: Reading, _at_ms: int) -> None:

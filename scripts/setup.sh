@@ -41,7 +41,8 @@ create_environment() {
 
 install_locked() {
     say "installing the locked packages of $1 (the first time takes a minute or two)"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r "$1" ||
+    # The lock file is whole; --no-deps also keeps older pips from looking for `coverage[toml]` beside the locked `coverage`.
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --require-hashes -r "$1" ||
         die "pip could not install $1; look at its message above (no network? no room?), then run this again"
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --no-build-isolation -e . ||
         die "pip could not install Tidegate itself from $PWD; look at its message above"

@@ -82,6 +82,8 @@ SHELL_MODULES: Final = (
     "edge/cancellation.py",
     "edge/causes.py",
     "edge/certificate_watch.py",
+    "edge/dashboard/chart_routes.py",
+    "edge/dashboard/charts.py",
     "edge/dashboard/routes.py",
     "edge/drilled.py",
     "edge/dashboard/service.py",

@@ -16,7 +16,7 @@ from pathlib import Path
 from argon2 import PasswordHasher
 
 from edge.access.errors import AccessUnusable, BadLogin, BadToken, LockedOut, Refused, SetUpClosed
-from edge.access.lockout import Lockout
+from edge.access.lockout import Lockout, TokenLockout
 from edge.access.passwords import (
     SECRET_CHARS_MAX,
     TOKEN_PREFIX,
@@ -78,6 +78,7 @@ class AccessDesk:
         self._passwords = Passwords(hasher)
         self._random_bytes = random_bytes
         self._lockout = Lockout()
+        self._token_lockout = TokenLockout()
         self._open: tuple[Records, tuple[int, int]] | None = None
 
     def close(self) -> None:
@@ -88,10 +89,12 @@ class AccessDesk:
 
     # -- requests
 
-    def identify(self, session: str | None, bearer: str | None, configured_token: str, wall_ms: int) -> Seen:
-        """Whose request it is; a bearer token that comes with it is all that counts. Raises `BadToken`."""
+    def identify(
+        self, session: str | None, bearer: str | None, configured_token: str, address: str, now_ms: int, wall_ms: int
+    ) -> Seen:
+        """Whose request it is; a bearer token that comes with it is all that counts. Raises `BadToken`, `LockedOut`."""
         if bearer is not None:
-            return Seen(self._by_token(bearer, configured_token, wall_ms))
+            return Seen(self._by_guarded_token(bearer, configured_token, address, now_ms, wall_ms))
         if session is not None and len(session) <= SECRET_CHARS_MAX:
             found = self._live_session(digest(session), wall_ms)
             if found is not None:
@@ -104,6 +107,21 @@ class AccessDesk:
 
     def _needs_login(self) -> bool:
         return self._rules.login if self._rules.login is not None else self.has_accounts()
+
+    def _by_guarded_token(
+        self, bearer: str, configured_token: str, address: str, now_ms: int, wall_ms: int
+    ) -> Principal:
+        key = digest(bearer)
+        wait_s = self._token_lockout.wait_s(key, address, now_ms)
+        if wait_s:
+            raise LockedOut(wait_s)
+        try:
+            found = self._by_token(bearer, configured_token, wall_ms)
+        except BadToken:
+            self._token_lockout.failed(key, address, now_ms)
+            raise
+        self._token_lockout.succeeded(key, now_ms)
+        return found
 
     def _by_token(self, bearer: str, configured_token: str, wall_ms: int) -> Principal:
         if configured_token and same(bearer, configured_token):

@@ -1,10 +1,10 @@
 """The middleware that looks at every request before a route does: its Host, whose it is, and whether it may go on.
 
 Promises, in this order: a Host that is not this gateway is refused (421, against DNS rebinding); a bearer token that is
-none is refused (401) whatever else comes with it; a changing request that a browser sends from another site, or that
-comes by cookie without its CSRF token, is refused (403); reading needs the scope `read`, changing one of `ingest` and
-`operate` (the route says which), but for the few paths of `OPEN`. What no line of it knows is refused. A live stream
-ends within `RECHECK_S` of its session.
+none is refused (401, or 429 from an address that has tried many) whatever else comes with it; a changing request that a
+browser sends from another site, or that comes by cookie without its CSRF token, is refused (403); reading needs the
+scope `read`, changing one of `ingest` and `operate` (the route says which), but for the few paths of `OPEN`. What no
+line of it knows is refused. A live stream ends within `RECHECK_S` of its session.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from edge.access.desk import Seen
-from edge.access.errors import AccessError, BadToken
+from edge.access.errors import AccessError, BadToken, LockedOut
 from edge.access.passwords import same
 from edge.access.requires import CHALLENGE, refusal
 from edge.access.roles import NOBODY, Kind, Role, Scope
@@ -84,7 +84,10 @@ class Gate:
     async def _identify(self, request: Request, bearer: str | None) -> Seen:
         session = request.cookies.get(cookie_name(request))
         try:
-            return await self._service.identify(session, bearer)
+            return await self._service.identify(session, bearer, request.client.host if request.client else "")
+        except LockedOut as error:
+            why = f"Bearer: {error}"
+            raise Problem(HTTPStatus.TOO_MANY_REQUESTS, why, {"Retry-After": str(error.retry_after_s)}) from None
         except BadToken as error:
             raise Problem(HTTPStatus.UNAUTHORIZED, f"Bearer: {error}", CHALLENGE) from None
         except AccessError as error:

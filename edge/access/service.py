@@ -48,10 +48,16 @@ class AccessService:
         await self._in_thread(self._desk.close)
         self._thread.shutdown(wait=False)
 
-    async def identify(self, session: str | None, bearer: str | None) -> Seen:
-        """Whose request it is. Raises `BadToken`, `AccessUnusable`, and `Problem` for a token file that is gone."""
+    async def identify(self, session: str | None, bearer: str | None, address: str) -> Seen:
+        """Whose request it is.
+
+        Raises `BadToken`, `LockedOut`, `AccessUnusable`, and `Problem` for a token file that is gone.
+        """
         configured = await self._in_thread(self._configured_token) if bearer is not None else ""
-        return await self._in_thread(self._desk.identify, session, bearer, configured, self._clock.wall_ms())
+        clock = self._clock
+        return await self._in_thread(
+            self._desk.identify, session, bearer, configured, address, clock.monotonic_ms(), clock.wall_ms()
+        )
 
     async def login(self, name: str, password: str, address: str, old_session: str | None) -> LoggedIn:
         """See `AccessDesk.login`."""

@@ -5,7 +5,7 @@ answered is bounded (`RANGES_MAX`, `BOOTS_MAX`). The methods live in the store's
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -26,6 +26,7 @@ from edge.dashboard.documents import (
 from edge.dashboard.retention import retention
 from edge.desk import Desk
 from edge.device_reports import DeviceReport
+from edge.history.battery import DaysLeft
 from edge.intervals import Intervals
 from edge.latest import DeviceLatest, Recent
 from edge.ledger import DELIVERED, QUARANTINED, Account, entry_of, is_settled, split_entry
@@ -36,6 +37,8 @@ KEYS_PER_STEP = 100  # devices of one look at the ledger: 3 ms of the store's th
 CHANGED_MAX = 100  # rows of one live event; a page that shows more than these asks for what it shows
 RANGES_MAX = 200  # of one ledger entry: more than a strip of a wall screen can tell apart
 BOOTS_MAX = 20
+
+LINK_VALUES = ("rssi", "rssi_dbm", "link_quality", "linkquality", "lqi", "snr", "snr_db")
 
 LEDGER_SORTS = frozenset({"received", "missing", "lost", "held"})
 SORTS = LEDGER_SORTS | {"device", "site", "seen", "battery"}
@@ -78,8 +81,10 @@ class Query:
 class Directory:
     """Reads a desk."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, days_left: Callable[[int], DaysLeft | None] = lambda _: None) -> None:
+        """`days_left`: what is known already of a device's battery; it is asked for every row."""
         self._desk = desk
+        self._days_left = days_left
 
     def count(self) -> int:
         """Devices ever heard; their keys are 1 to this."""
@@ -187,6 +192,9 @@ class Directory:
             values=_values(latest),
             battery_v=volts,
             battery_percent=percent,
+            days_left=self._days_left(key),
+            link=_link(latest),
+            clock_offset_ms=self._desk.clock_offset_ms(key),
             firmware=None if report is None else report.firmware,
             update=None if report is None or report.update_phase is None else _update(report),
             **self._sums(key)._asdict(),
@@ -288,6 +296,16 @@ def _battery(latest: DeviceLatest | None) -> tuple[float | None, float | None]:
         None if volts is None else volts[0] / 1000 if volts[1] == "mV" else volts[0],
         None if percent is None else percent[0] * 100 if percent[1] == "/" else percent[0],
     )
+
+
+def _link(latest: DeviceLatest | None) -> DeviceValue | None:
+    """What the device, or who maps it, says of its radio link: the best known of such values."""
+    told = {} if latest is None else {name: (name, unit, last) for (name, unit), last in latest.values.items()}
+    for wanted in LINK_VALUES:
+        if wanted in told and isinstance(told[wanted][2].value, float):
+            name, unit, last = told[wanted]
+            return DeviceValue(name=name, unit=unit, value=last.value, taken_at_ms=last.taken_at_ms)
+    return None
 
 
 def _readings(latest: DeviceLatest | None, ring: Iterable[Recent]) -> Readings:

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from edge.history.battery import DaysLeft
 from edge.status import GatewayStatus
 
 
@@ -50,7 +51,9 @@ class DeviceValue(_Document):
 class DeviceRow(_Document):
     """One device. What comes from memory is null if it was not heard since the gateway started.
 
-    `firmware`: what it says that it runs; `update`: the version and phase of its newest update.
+    `firmware`: what it says that it runs; `update`: the version and phase of its newest update; `days_left`: until its
+    battery is empty; `link`: what it says of its radio link (an RSSI or the like); `clock_offset_ms`: positive if its
+    clock is behind, or its messages late.
     """
 
     key: int
@@ -63,6 +66,9 @@ class DeviceRow(_Document):
     values: list[DeviceValue]
     battery_v: float | None
     battery_percent: float | None
+    days_left: DaysLeft | None
+    link: DeviceValue | None
+    clock_offset_ms: int | None
     firmware: str | None
     update: str | None
     received: int
@@ -73,11 +79,14 @@ class DeviceRow(_Document):
 
 
 class DevicePage(_Document):
-    """Some of the devices that were asked for: `total` match, these start at `offset`. `sites` are all there are."""
+    """Some of the devices that were asked for: `total` match, these start at `offset`.
+
+    `site_counts`: every site there is, with how many devices it has.
+    """
 
     total: int
     offset: int
-    sites: list[str]
+    site_counts: dict[str, int]
     items: list[DeviceRow]
 
 

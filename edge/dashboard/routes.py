@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Header, HTTPException, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import Field
 
+from edge.dashboard.chart_routes import make_chart_router
 from edge.dashboard.directory import Query
 from edge.dashboard.documents import DeviceDetail, DevicePage, History, Now, StoreDetail
 from edge.dashboard.metrics import CONTENT_TYPE, metrics_text
@@ -66,6 +67,7 @@ def make_router(dashboard: Dashboard) -> APIRouter:
         """For Prometheus: see docs/metrics.md."""
         return Response(metrics_text(await dashboard.status(), dashboard.streams), media_type=CONTENT_TYPE)
 
+    router.include_router(make_chart_router(dashboard.charts))
     _add_live(router, dashboard)
     return router
 

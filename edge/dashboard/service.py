@@ -6,16 +6,18 @@ that touches the store runs in the store's thread in short steps, sorting and se
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import ParamSpec, Protocol, TypeVar
 
 from fastapi import HTTPException
 from fastapi.sse import ServerSentEvent
 
+from edge.dashboard.charts import Charts
 from edge.dashboard.directory import KEYS_PER_STEP, LEDGER_SORTS, Directory, Entry, Query, select
 from edge.dashboard.documents import DeviceDetail, DevicePage, History, Now, StoreDetail
 from edge.dashboard.history import STEP_MS, Recorder
+from edge.dashboard.in_store import InStore
 from edge.dashboard.verdict import verdict
 from edge.desk import Desk
 from edge.status import GatewayStatus
@@ -30,18 +32,6 @@ SUMS_KEPT_MS = (
 VERSION_DIGITS_MAX = 18  # of a version that a browser gives back: one a microsecond for 30,000 years
 RETRY_MS = 2_000  # how soon a browser comes back after a stream ended
 
-Arguments = ParamSpec("Arguments")
-Answer = TypeVar("Answer")
-
-
-class InStore(Protocol):
-    """Runs a call in the store's thread."""
-
-    def __call__(
-        self, call: Callable[Arguments, Answer], *args: Arguments.args, **kwargs: Arguments.kwargs
-    ) -> Awaitable[Answer]:
-        """The call's answer."""
-
 
 class Dashboard:
     """What the routes ask. Make it and `run` it in the gateway's event loop."""
@@ -51,7 +41,8 @@ class Dashboard:
     ) -> None:
         self._status = status
         self._in_store = in_store
-        self._directory = Directory(desk)
+        self.charts = Charts(desk, in_store, clock)
+        self._directory = Directory(desk, self.charts.days_left)
         self._clock = clock
         self._recorder = Recorder()
         self._looked = asyncio.Condition()
@@ -106,13 +97,15 @@ class Dashboard:
         """One page of devices. Raises `StoreError`."""
         entries = await self._all_entries(query.sort in LEDGER_SORTS)
         total, keys = await asyncio.to_thread(select, entries, query)
-        sites = sorted({entry.site for entry in entries})
+        sites = dict(sorted(Counter(entry.site for entry in entries).items()))
+        await self.charts.look_at_batteries(keys)
         return DevicePage(
-            total=total, offset=query.offset, sites=sites, items=await self._in_store(self._directory.rows, keys)
+            total=total, offset=query.offset, site_counts=sites, items=await self._in_store(self._directory.rows, keys)
         )
 
     async def device(self, key: int) -> DeviceDetail | None:
         """One device, or None. Raises `StoreError`."""
+        await self.charts.look_at_batteries([key])
         return await self._in_store(self._directory.device, key)
 
     async def store(self) -> StoreDetail:

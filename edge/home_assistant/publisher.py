@@ -14,7 +14,7 @@ import structlog
 
 from edge.cancellation import heed_cancellation
 from edge.config import MqttSettings
-from edge.dashboard.service import InStore
+from edge.dashboard.in_store import InStore
 from edge.desk import Desk
 from edge.home_assistant.discovery import Discovery, Message
 from edge.retry import Backoff

@@ -25,7 +25,7 @@ SERIES_VALUES_MAX = 3600
 Microseconds = Annotated[int, msgspec.Meta(ge=0, le=INTEGER_MAX)]
 Quantity = Annotated[int, msgspec.Meta(ge=0, le=INTEGER_MAX)]
 LossPpm = Annotated[int, msgspec.Meta(ge=0, le=PPM)]
-LinkName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+LinkName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}(/[a-z][a-z0-9_-]{0,31})?$")]
 HttpStatus = Annotated[int, msgspec.Meta(ge=100, le=599)]
 FreeText = Annotated[str, msgspec.Meta(max_length=500)]
 

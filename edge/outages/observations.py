@@ -12,7 +12,7 @@ from edge.outages.events import Cause, Ending, Link, LinkKind
 UPLINK = Link("uplink", LinkKind.UPLINK)
 DEVICES = Link("devices", LinkKind.DEVICE)
 LINKS = (UPLINK, DEVICES)
-"""The links of a gateway: to the cloud, and to the broker that the devices publish to."""
+"""The links of every gateway: to its first destination, and to the broker that the devices publish to."""
 _CAUSES = {
     DNS: Cause.DNS,
     REFUSED: Cause.REFUSED,
@@ -21,6 +21,16 @@ _CAUSES = {
     TIMEOUT: Cause.TIMEOUT,
 }
 _STATUS_MIN, _STATUS_MAX = 100, 599
+
+
+def uplink_to(destination: str) -> Link:
+    """The link to a further destination, by the name that the operator gave it."""
+    return Link(f"{UPLINK.name}/{destination}", LinkKind.UPLINK)
+
+
+def link_named(name: str) -> Link:
+    """The link of a gateway that a stored name means."""
+    return DEVICES if name == DEVICES.name else Link(name, LinkKind.UPLINK)
 
 
 @dataclass(frozen=True, slots=True)

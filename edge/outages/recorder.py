@@ -23,7 +23,7 @@ from edge.outages.timeline import OutageEnd
 PENDING_MAX = 5_000
 """About 1 MB, and hours of the worst flapping; then the recorder counts as off until the store takes it."""
 CATCHING_UP_MAX = 16
-"""Outages whose backlog is still being sent; of an older one it stays unknown how long it took."""
+"""Outages of all links whose backlog is still being sent; of an older one it stays unknown how long it took."""
 CALM_NOTES = 60
 """Backlogs of the last minute at one a second: the most of them is what is usual between two batches."""
 
@@ -108,7 +108,8 @@ class Recorder:
         self._numbers = {link.name: resume.numbers.get(link.name, 0) for link in self.links}
         self._open = {outage.link: outage for outage in resume.open}
         self._catching_up: deque[RecordedOutage] = deque(maxlen=CATCHING_UP_MAX)
-        self._calm: deque[int] = deque(maxlen=CALM_NOTES)
+        uplinks = [link.name for link in self.links if link.kind is LinkKind.UPLINK]
+        self._calm: dict[str, deque[int]] = {name: deque(maxlen=CALM_NOTES) for name in uplinks}
         self._next_id = resume.next_id
         self._events: list[AnyEvent] = []
         self._changed: dict[tuple[str, int], RecordedOutage] = {}
@@ -146,19 +147,20 @@ class Recorder:
             sampler.carried(count_bytes, rtt_us)
             self._take(health.heard(at_us, now_us))
 
-    def backlog(self, held: int, now_us: int) -> None:
-        """So many readings wait for the uplink; to be said about once a second."""
+    def backlog(self, link: str, held: int, now_us: int) -> None:
+        """So many readings wait for this uplink; to be said about once a second. Raises `KeyError`."""
+        calm, health = self._calm[link], self._health[link]
         now_us = self._advance(now_us)
-        uplinks = [link.name for link in self.links if link.kind is LinkKind.UPLINK]
-        for name in uplinks:
-            outage = self._open.get(name)
-            if outage is not None and (outage.held_max is None or held > outage.held_max):
-                self._open[name] = replace(outage, held_max=held)
-        for outage in [outage for outage in self._catching_up if held <= (outage.held_before or 0)]:
-            self._catching_up.remove(outage)
-            self._note(replace(outage, caught_up_us=max(now_us, outage.end_us or 0)))
-        if not self._catching_up and not any(self._health[name].suspected for name in uplinks):
-            self._calm.append(held)
+        outage = self._open.get(link)
+        if outage is not None and (outage.held_max is None or held > outage.held_max):
+            self._open[link] = replace(outage, held_max=held)
+        catching_up = [outage for outage in self._catching_up if outage.link == link]
+        for outage in catching_up:
+            if held <= (outage.held_before or 0):
+                self._catching_up.remove(outage)
+                self._note(replace(outage, caught_up_us=max(now_us, outage.end_us or 0)))
+        if not health.suspected and not any(outage in self._catching_up for outage in catching_up):
+            calm.append(held)
 
     def tick(self, now_us: int) -> None:
         """Time has gone on; to be said about once a second."""
@@ -232,7 +234,8 @@ class Recorder:
         for outage in self._open.values():
             self._note(replace(outage, end_us=since_us, end_bounds_us=(since_us, since_us), ended=OutageEnd.GAP))
         self._open.clear()
-        self._calm.clear()
+        for calm in self._calm.values():
+            calm.clear()
 
     def _emit(self, event: AnyEvent) -> None:
         self._events.append(event)
@@ -251,7 +254,7 @@ class Recorder:
 
     def _open_outage(self, down: Transition, *, is_drill: bool) -> None:
         self._numbers[down.link] += 1
-        is_uplink = any(link.name == down.link and link.kind is LinkKind.UPLINK for link in self.links)
+        calm = self._calm.get(down.link)
         outage = RecordedOutage(
             down.link,
             self._numbers[down.link],
@@ -260,7 +263,7 @@ class Recorder:
             down.at_us,
             down.began,
             down.began_bounds_us,
-            held_before=max(self._calm) if is_uplink and self._calm else None,
+            held_before=max(calm) if calm else None,
             is_drill=is_drill,
         )
         self._open[down.link] = outage

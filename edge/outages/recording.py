@@ -1,11 +1,10 @@
-"""Outage recordings as a whole: the checked value, its exact text form, and its files (`.outage.jsonl`, also `.gz`).
+"""Outage recordings as a whole: the checked value, its exact text form, its files (`.outage.jsonl`, `.gz`, `.zst`).
 
 Promises: a `Recording` that exists is valid; `decode_recording(encode_recording(r)) == r`, and text that this module
-wrote comes back byte for byte; a gzip file has no name and no time in it, so equal recordings give equal files; errors
-are `RecordingError` with line, field and expectation. Memory is bounded by `LINE_BYTES_MAX` and `EVENTS_MAX`.
+wrote comes back byte for byte; equal recordings give equal files; errors are `RecordingError` with line, field and
+expectation. Memory is bounded by `LINE_BYTES_MAX`, `EVENTS_MAX` and `FILE_BYTES_MAX`, however well a file is packed.
 """
 
-import gzip
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from edge.outages.events import (
     Header,
     Link,
 )
+from edge.outages.packing import PackingError, packed, unpacked
 from edge.outages.rules import HEADER_LINE, RecordingError, RuleBook, UnknownLinkError, check_header
 from edge.outages.timeline import LinkTimeline
 
@@ -28,6 +28,8 @@ LINE_BYTES_MAX = 128 * 1024
 """The longest line the writer can make is a series of 3600 values of 17 digits, about 65 kB; twice that is room."""
 EVENTS_MAX = 2_000_000
 """About a year of transitions and a probe every 30 s on two links; more belongs in several files."""
+FILE_BYTES_MAX = 512 * 1024 * 1024
+"""Unpacked: twice what 2,000,000 transitions and probes take, or half a year of bandwidth at 1 Hz."""
 
 _encoder = msgspec.json.Encoder()
 _header_decoder = msgspec.json.Decoder(Header)
@@ -126,18 +128,20 @@ def decode_recording(lines: Iterable[bytes]) -> Recording:
 
 
 def read_recording(path: Path) -> Recording:
-    """Read a recording file; gzip when the name ends in `.gz`. Raises `RecordingError`, `OSError`."""
-    with gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb") as file:
-        try:
+    """Read a recording file, packed as its name says (`.gz`, `.zst`). Raises `RecordingError`, `OSError`."""
+    try:
+        with unpacked(path, FILE_BYTES_MAX) as file:
             return decode_recording(iter(lambda: file.readline(LINE_BYTES_MAX + 1), b""))
-        except (gzip.BadGzipFile, EOFError) as error:
-            raise RecordingError(HEADER_LINE, "file", "a whole gzip file, as the name says") from error
+    except PackingError as error:
+        raise RecordingError(HEADER_LINE, "file", error.expected) from error
 
 
 def write_recording(path: Path, recording: Recording) -> None:
-    """Write a recording file; gzip when the name ends in `.gz`. Raises `OSError`."""
-    text = b"".join(encode_recording(recording))
-    path.write_bytes(gzip.compress(text, mtime=0) if path.name.endswith(".gz") else text)
+    """Write a recording file, packed as its name says (`.gz`, `.zst`). Raises `RecordingError`, `OSError`."""
+    try:
+        path.write_bytes(packed(b"".join(encode_recording(recording)), path.name))
+    except PackingError as error:
+        raise RecordingError(HEADER_LINE, "file", error.expected) from error
 
 
 def _decode_header(line: bytes) -> Header:

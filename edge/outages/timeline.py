@@ -40,7 +40,7 @@ class LinkState:
 
 
 UNKNOWN = LinkState()
-_FIELD_OF_QUANTITY = {
+FIELD_OF_QUANTITY = {
     "latency_us": "one_way_us",
     "rtt_us": "rtt_us",
     "throughput_bytes_per_s": "throughput_bytes_per_s",
@@ -174,9 +174,9 @@ def _changes(event: AnyEvent) -> Iterator[_Change]:
     elif isinstance(event, Gap):
         yield _Change(event.since_us, {}, forget=True)
     elif isinstance(event, Sample):
-        yield _Change(event.at_us, {_FIELD_OF_QUANTITY[name]: value for name, value in event.values().items()})
+        yield _Change(event.at_us, {FIELD_OF_QUANTITY[name]: value for name, value in event.values().items()})
     elif isinstance(event, Series):
-        field = _FIELD_OF_QUANTITY[event.quantity]
+        field = FIELD_OF_QUANTITY[event.quantity]
         for index, value in enumerate(event.values):
             yield _Change(event.start_us + index * event.step_us, {field: value})
 

@@ -16,6 +16,7 @@ import msgspec
 
 from edge.outages.events import AnyEvent, Link
 from edge.outages.export import PLAUSIBLE_MS, Archive
+from edge.outages.observations import link_named
 from edge.outages.recorder import Pending, RecordedOutage, Resume
 from edge.store.errors import StoreFailed, StoreUnusable
 from edge.store.store import Store
@@ -131,7 +132,7 @@ class OutageLog:
 
 
 def read_archive(path: Path, links: Sequence[Link], *, events: bool = True) -> Archive:
-    """What a store's file keeps of these links, read without a lock while a gateway may be writing.
+    """What a store's file keeps of these links and of any others, read without a lock while a gateway may be writing.
 
     Without `events`, only the first of them and the gaps are read: enough to say what the outages were out of.
     A reader is cut off after `READ_STEPS_MAX`.
@@ -169,7 +170,9 @@ def _archive(path: Path, links: tuple[Link, ...], alive: Any, lines: list[bytes]
         outages = tuple(_outages.decode(document) for document in documents)
     except msgspec.DecodeError as error:
         raise StoreFailed(f"{path}: a recorded event is damaged: {error}") from error
-    return Archive(links, events, outages, alive[0], alive[1])
+    found = {link for each in (*events, *outages) if (link := getattr(each, "link", None)) is not None}
+    further = sorted(found - {link.name for link in links})
+    return Archive((*links, *map(link_named, further)), events, outages, alive[0], alive[1])
 
 
 def _row(row_id: int, event: AnyEvent) -> tuple[int, int, str | None, str, bytes]:

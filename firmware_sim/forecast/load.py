@@ -17,8 +17,10 @@ import numpy.typing as npt
 
 from firmware_sim.battery_supply import HOUR_MS, BatterySupply
 from firmware_sim.build_power import find_board, find_cell
+from firmware_sim.build_sensors import known_parts, sensor_loads
 from firmware_sim.config import DeviceGroup, FleetConfig
-from firmware_sim.power import BatteryModel, CellSpec, DrawResult
+from firmware_sim.power import BatteryModel, CellSpec, DrawResult, EnergyLedger
+from firmware_sim.sensor_loads import SensorLoads
 from firmware_sim.supply import Supply
 from firmware_sim.virtual import run_virtual
 
@@ -32,6 +34,7 @@ WAKE_UPS_MAX = 10_000  # of all probes of a type together: some two seconds of o
 SAMPLES_MIN = 20  # of each probe, however rarely it measures
 PROBE_DAYS_HARD_MAX = 3_660  # ten years: a device that measures less often than twice a year is not simulated longer
 NO_SAG_MV = math.inf
+RATE_LOSS = "rate_loss"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,9 @@ class LoadMeter:
         self._response_ms = spec.response_ms
         self._at_ms = float(started_ms)
         self._filtered_ma = 0.0
+        self.ledger = EnergyLedger()  # the meter has books of its own, by the hour
         self.charge_uc: dict[tuple[int, str], float] = {}
+        self.lasted_ms: dict[tuple[int, str], float] = {}
         self.peak_ma: dict[int, float] = {}
         self.filtered_ma: dict[int, float] = {}
 
@@ -107,18 +112,19 @@ class LoadMeter:
         while left_ms > 0:
             hour = int(self._at_ms // HOUR_MS)
             part_ms = min(left_ms, (hour + 1) * HOUR_MS - self._at_ms)
-            self._book(hour, state, current_ma * part_ms)
+            self._book(hour, state, current_ma * part_ms, part_ms)
             if rate_ma:
-                self._book(hour, "rate_loss", rate_ma * part_ms)
+                self._book(hour, RATE_LOSS, rate_ma * part_ms, 0.0)
             self._filter(current_ma, part_ms)
             self._note_peak(current_ma)
             self._at_ms += part_ms
             left_ms -= part_ms
         return DrawResult(NO_SAG_MV, browned_out=False, empty=False, sustained_ms=duration_ms, overrated=False)
 
-    def _book(self, hour: int, state: str, charge_uc: float) -> None:
+    def _book(self, hour: int, state: str, charge_uc: float, lasted_ms: float) -> None:
         key = hour, state
         self.charge_uc[key] = self.charge_uc.get(key, 0.0) + charge_uc
+        self.lasted_ms[key] = self.lasted_ms.get(key, 0.0) + lasted_ms
 
     def _filter(self, current_ma: float, duration_ms: float) -> None:
         if self._response_ms:
@@ -145,7 +151,7 @@ def measure_load(config: FleetConfig, group: DeviceGroup, *, is_low: bool = Fals
 
     run_virtual(config.model_copy(update={"devices": (bare,)}), lasting_ms, len, supply_of=supply_of)
     first_hour = (round(config.virtual_start.timestamp() * 1000) // DAY_MS + 1) * HOURS_PER_DAY
-    return _profile(meters, first_hour, days)
+    return _profile(meters, first_hour, days, sensor_loads(group, known_parts(config)))
 
 
 def probe_size(group: DeviceGroup, *, is_low: bool = False) -> tuple[int, int]:
@@ -166,18 +172,21 @@ def _metered(
     spec = find_cell(config, given)
     meter = LoadMeter(spec, spec.build_model(given.model), started_ms, level)
     meters.append(meter)
-    return BatterySupply(meter, find_board(config, given), None, started_ms)
+    sensors = sensor_loads(group, known_parts(config))
+    return BatterySupply(meter, find_board(config, given), None, started_ms, sensors)
 
 
-def _profile(meters: list[LoadMeter], first_hour: int, days: int) -> LoadProfile:
-    states = list(dict.fromkeys(state for meter in meters for _, state in meter.charge_uc))
+def _profile(meters: list[LoadMeter], first_hour: int, days: int, sensors: SensorLoads) -> LoadProfile:
+    books = [_by_part(meter, sensors) for meter in meters]
+    states = list(dict.fromkeys(state for charges in books for _, state in charges))
+    places = {state: at for at, state in enumerate(states)}
     hours = days * HOURS_PER_DAY
     charge = np.zeros((len(meters), hours, len(states)))
     peaks, filtered = np.zeros((len(meters), hours)), np.zeros((len(meters), hours))
     for n, meter in enumerate(meters):
-        for (hour, state), charge_uc in meter.charge_uc.items():
+        for (hour, state), charge_uc in books[n].items():
             if 0 <= hour - first_hour < hours:
-                charge[n, hour - first_hour, states.index(state)] = charge_uc / HOUR_MS
+                charge[n, hour - first_hour, places[state]] = charge_uc / HOUR_MS
         _fill(peaks[n], meter.peak_ma, first_hour)
         _fill(filtered[n], meter.filtered_ma, first_hour)
     drawn = [at for at in range(len(states)) if charge[:, :, at].any()]
@@ -186,6 +195,15 @@ def _profile(meters: list[LoadMeter], first_hour: int, days: int) -> LoadProfile
     return LoadProfile(
         tuple(states), charge.reshape(*shape, len(states)), peaks.reshape(shape), filtered.reshape(shape)
     )
+
+
+def _by_part(meter: LoadMeter, sensors: SensorLoads) -> dict[tuple[int, str], float]:
+    """A meter's books by state of the board and by part."""
+    charges: dict[tuple[int, str], float] = {}
+    for (hour, account), charge_uc in meter.charge_uc.items():
+        for name, share_uc in sensors.split(account, charge_uc, meter.lasted_ms[hour, account]).items():
+            charges[hour, name] = charges.get((hour, name), 0.0) + share_uc
+    return charges
 
 
 def _fill(row: Floats, by_hour: dict[int, float], first_hour: int) -> None:

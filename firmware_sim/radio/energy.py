@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from firmware_sim.radio.collisions import Transmission
 from firmware_sim.radio.errors import TimeOrderError, require
 from firmware_sim.radio.links import LinkFate, LinkModel, PerfectLink
 
@@ -45,13 +46,15 @@ class Exchange:
     """One payload sent: its phases in order, whether it arrived, and after how long.
 
     `latency_ms` counts from the call to the moment the far side has the payload; if it never arrives, to the moment the
-    device gives up. `attempts` is the number of frames put on the air for the last fragment.
+    device gives up. `attempts` is the number of frames put on the air for the last fragment. `transmission`: the frame
+    that arrived, where frames of other devices may still hit it (see `collisions.Ether`).
     """
 
     phases: tuple[EnergyPhase, ...]
     delivered: bool
     latency_ms: float
     attempts: int
+    transmission: Transmission | None = None
 
     @property
     def busy_ms(self) -> float:

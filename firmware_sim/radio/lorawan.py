@@ -3,6 +3,10 @@
 An exchange runs: [the board's own wake-up], wait for airtime if the law demands it, transmit, wait, RX1, wait, RX2,
 and for a confirmed uplink that is not answered a random back-off and the same again, slower. An answer in RX1 leaves
 RX2 out.
+
+With an `Ether` the frames of several devices meet on the air. A frame that is hit by one that was there before is
+lost to this exchange, and repeated where it is confirmed; whether one that comes later hits it, its `Transmission`
+says at the end. Answers are not hit, and a gateway that answers is not deaf.
 Sources: LoRaWAN 1.0.4 (class A, RECEIVE_DELAY1 1 s, RECEIVE_DELAY2 2 s); LoRaWAN 1.0 section 18.4 (at most 8
 transmissions, one data rate slower after each two) and section 7 (ACK_TIMEOUT 2 +/- 1 s); Casals et al., Sensors 2017
 (the phases).
@@ -13,6 +17,7 @@ import random
 from dataclasses import dataclass, field, replace
 
 from firmware_sim.radio.adr import AdrDevice, AdrServer, RateAndPower
+from firmware_sim.radio.collisions import AirFrame, Ether, Transmission
 from firmware_sim.radio.datafile import RadioData
 from firmware_sim.radio.energy import EnergyPhase, Exchange, IdleClock, IdlePlan, LinkState, Sending, frame_fate
 from firmware_sim.radio.errors import RadioDataError, require
@@ -54,8 +59,11 @@ class LorawanConfig:
 class LorawanRadio:
     """One device's LoRaWAN radio and the network server's ADR state for it."""
 
-    def __init__(self, data: RadioData, rng: random.Random, config: LorawanConfig | None = None) -> None:
+    def __init__(
+        self, data: RadioData, rng: random.Random, config: LorawanConfig | None = None, ether: Ether | None = None
+    ) -> None:
         config = config or LorawanConfig()
+        self._ether = ether
         self.config = config
         self._data = data
         self._rng = rng
@@ -100,18 +108,20 @@ class LorawanRadio:
         sending = Sending(now_ms)
         sending.add(*self._before)
         arrived_ms: float | None = None
+        arrived: Transmission | None = None
         attempt = 0
         for attempt in range(1, (TRANSMISSIONS_MAX if self.config.confirmed else 1) + 1):
             settings = self._slower((attempt - 1) // 2)
-            fate_ms, answered = self._attempt(sending, payload_bytes + MAC_OVERHEAD_BYTES, settings, link)
-            arrived_ms = fate_ms if arrived_ms is None else arrived_ms
+            fate_ms, answered, frame = self._attempt(sending, payload_bytes + MAC_OVERHEAD_BYTES, settings, link)
+            if arrived_ms is None and fate_ms is not None:
+                arrived_ms, arrived = fate_ms, frame
             if answered or not self.config.confirmed:
                 break
             if attempt < TRANSMISSIONS_MAX:
                 sending.add(EnergyPhase("back-off", self._rng.uniform(*ACK_TIMEOUT_MS), self._sleep_ma))
         sending.add(*self._after)
         latency_ms = sending.elapsed_ms if arrived_ms is None else arrived_ms - now_ms
-        done = Exchange(tuple(sending.phases), arrived_ms is not None, latency_ms, attempt)
+        done = Exchange(tuple(sending.phases), arrived_ms is not None, latency_ms, attempt, arrived)
         return self._clock.finish(now_ms, done)
 
     def idle(self, from_ms: float, to_ms: float) -> tuple[EnergyPhase, ...]:
@@ -130,22 +140,31 @@ class LorawanRadio:
 
     def _attempt(
         self, sending: Sending, frame_bytes: int, settings: LoraSettings, link: LinkState
-    ) -> tuple[float | None, bool]:
-        """Send one frame and listen; return when the gateway had it (or None) and whether a downlink was heard."""
+    ) -> tuple[float | None, bool, Transmission | None]:
+        """Send one frame and listen; return when the gateway had it (or None), whether a downlink was heard, and the
+        frame among the others."""
         air_us = time_on_air_us(settings, frame_bytes)
         start_ms, channels_hz = self._earliest(math.ceil(sending.at_ms), frame_bytes, settings)
         sending.add(EnergyPhase("airtime wait", start_ms - sending.at_ms, self._sleep_ma))
-        self._airtime.record(start_ms, air_us, self._rng.choice(channels_hz))
+        channel_hz = self._rng.choice(channels_hz)
+        self._airtime.record(start_ms, air_us, channel_hz)
+        frame = self._put_on_air(start_ms * US_PER_MS, air_us, settings.sf, channel_hz, link.rssi_dbm)
         sending.add(EnergyPhase("transmit", air_us / US_PER_MS, self._transmit_ma()))
         error_rate = packet_error_rate(settings, link.snr_db, frame_bytes)
         fate = frame_fate(link, start_ms, frame_bytes, error_rate, self._rng)
-        heard_ms = sending.at_ms + fate.latency_ms if fate.delivered else None
-        command = self._network(link, settings) if fate.delivered else None
-        expected = fate.delivered and (self.config.confirmed or command is not None or self._adr.wants_answer)
+        heard = fate.delivered and (frame is None or frame.survives())
+        heard_ms = sending.at_ms + fate.latency_ms if heard else None
+        command = self._network(link, settings) if heard else None
+        expected = heard and (self.config.confirmed or command is not None or self._adr.wants_answer)
         if self.config.adr:
             self._adr.sent()
         answered = self._listen(sending, settings, link, expected, command)
-        return heard_ms, answered
+        return heard_ms, answered, frame
+
+    def _put_on_air(self, start_us: int, air_us: int, sf: int, channel_hz: int, rssi_dbm: float) -> Transmission | None:
+        if self._ether is None:
+            return None
+        return self._ether.send(AirFrame(start_us, start_us + air_us, sf, channel_hz, rssi_dbm))
 
     def _network(self, link: LinkState, settings: LoraSettings) -> RateAndPower | None:
         if not self.config.adr:

@@ -28,7 +28,7 @@ from typing import TextIO
 from edge.desk import DESTINATION, STORE_FILE
 from edge.ledger import DELIVERED, RECEIVED
 from tests.crash.load import BOOT, Load
-from tests.crash.relay import Moment, Relay
+from tests.crash.relay import Moment, StrikingRelay
 from tests.edge.kit import open_desk
 from tests.live.house import House, house, quiet_port, wait_until
 from tidegate.demo.proof import Proof
@@ -111,7 +111,7 @@ class Result:
 class KillLoop:
     """One run."""
 
-    def __init__(self, lab: House, relay: Relay, rng: Random, say: Callable[[str], None]) -> None:
+    def __init__(self, lab: House, relay: StrikingRelay, rng: Random, say: Callable[[str], None]) -> None:
         self._lab, self._relay, self._rng, self._say = lab, relay, rng, say
         self._load = Load(lab.broker.port, lab.topic_root, Random(rng.random()))
         self._result = Result()
@@ -250,7 +250,7 @@ def kill_loop(folder: Path, kills: int, seed: int, say: Callable[[str], None] = 
     """Run in `folder`, which must be empty."""
     with ExitStack() as stack:
         cloud_port = quiet_port()
-        relay = stack.enter_context(closing(Relay(cloud_port)))
+        relay = stack.enter_context(closing(StrikingRelay(cloud_port)))
         edge = {"influx": {"url": f"http://127.0.0.1:{relay.port}"}}
         lab = stack.enter_context(house(folder, broker_extra=BROKER, cloud_port=cloud_port, edge=edge))
         return KillLoop(lab, relay, Random(seed), say).run(kills)

@@ -1,10 +1,11 @@
-"""A TCP relay between gateway and cloud that tells when a write's answer passes: the moments to kill the gateway at."""
+"""A relay that tells when a write's answer passes: the moments to kill the gateway at."""
 
 import socket
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from enum import StrEnum
+
+from tests.relay import Relay
 
 
 class Moment(StrEnum):
@@ -15,17 +16,13 @@ class Moment(StrEnum):
     ANSWERED = "answer passed on"
 
 
-class Relay:
-    """`strike(moment, action)` runs `action` once, at the next such moment. Use `close` at the end."""
+class StrikingRelay(Relay):
+    """`strike(moment, action)` runs `action` once, at the next such moment."""
 
     def __init__(self, upstream_port: int) -> None:
-        self._upstream_port = upstream_port
         self._armed: tuple[Moment, Callable[[], None]] | None = None
         self._lock = threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
+        super().__init__(upstream_port)
 
     def strike(self, moment: Moment, action: Callable[[], None]) -> None:
         """Arm."""
@@ -37,36 +34,14 @@ class Relay:
         with self._lock:
             self._armed = None
 
-    def close(self) -> None:
-        """Take no more connections."""
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._thread.join(10)
-        self._listener.close()
+    def requested(self) -> None:
+        self._at(Moment.REQUEST)
 
-    def _serve(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._relay, args=(client,), daemon=True).start()
-
-    def _relay(self, client: socket.socket) -> None:
-        with client, suppress(OSError), socket.create_connection(("127.0.0.1", self._upstream_port)) as upstream:
-            back = threading.Thread(target=self._answers, args=(upstream, client), daemon=True)
-            back.start()
-            while data := client.recv(65536):
-                upstream.sendall(data)
-                self._at(Moment.REQUEST)
-            upstream.shutdown(socket.SHUT_WR)
-            back.join(10)
-
-    def _answers(self, upstream: socket.socket, client: socket.socket) -> None:
-        with suppress(OSError):
-            while data := upstream.recv(65536):
-                self._at(Moment.ANSWER)
-                client.sendall(data)
-                self._at(Moment.ANSWERED)
+    def answered(self, client: socket.socket, answer: bytes) -> bool:
+        self._at(Moment.ANSWER)
+        client.sendall(answer)
+        self._at(Moment.ANSWERED)
+        return True
 
     def _at(self, moment: Moment) -> None:
         with self._lock:

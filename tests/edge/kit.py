@@ -58,6 +58,7 @@ def open_desk(
     keep_sent_ms: int = 0,
     ledger_every_ms: int = 0,
     alerts: AlertRules = NO_ALERT_RULES,
+    history_bytes_max: int = 0,
 ) -> Desk:
     """A gateway's core over a store in `data_dir`."""
     rules = DeskRules(
@@ -77,5 +78,6 @@ def open_desk(
         keep_sent_ms=keep_sent_ms,
         ledger_every_ms=ledger_every_ms,
         alerts=alerts,
+        history_bytes_max=history_bytes_max,
     )
     return Desk(data_dir, Random(1), rules)

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from typer.testing import CliRunner
 
 from edge.api_outages import outage_router
 from edge.config import EdgeConfig, InfluxSettings, OutageSettings
@@ -19,7 +20,7 @@ from edge.exchange import Exchange
 from edge.forward.outcome import Accepted, Failed, Outcome, Paused, Refused, Throttled
 from edge.gateway import serve
 from edge.influx import InfluxSender
-from edge.link_recorder import PROBE_AGAIN_S, LinkRecorder
+from edge.link_recorder import PROBE_AGAIN_S, LinkRecorder, UplinkWatch
 from edge.mqtt import ConnectionLost
 from edge.outages.events import Cause, Close, Ending, Status, Transition, UnknownWrite
 from edge.outages.export import to_recording
@@ -31,6 +32,7 @@ from edge.tcp_info import data_segments
 from sensors.clock import SystemClock
 from tests.edge.kit import open_desk
 from tests.edge.test_influx import LINES, answer, server
+from tidegate.outage.cli import app as outage_app
 
 STALL_S = 0.2
 
@@ -63,6 +65,12 @@ async def recorder_on(desk: Desk, **settings: float) -> LinkRecorder:
     return recorder
 
 
+def first(recorder: LinkRecorder) -> UplinkWatch:
+    watch = recorder.watch()
+    assert watch is not None
+    return watch
+
+
 def exported(data_dir: Path) -> Recording:
     """What an operator would export, through a file."""
     path = data_dir / "field.outage.jsonl.gz"
@@ -93,7 +101,7 @@ class Script:
         for _ in range(times):
             started_s = loop.time()
             outcome = await sender.send(LINES)
-            self._recorder.uplink_tried(started_s, outcome, sender.exchange)
+            first(self._recorder).uplink_tried(started_s, outcome, sender.exchange)
         await asyncio.to_thread(sender.close)
         self.tried[phase] = (from_us, self._recorder._now_us())
 
@@ -151,13 +159,13 @@ def test_a_crash_in_the_middle_is_a_gap_and_not_down(tmp_path: Path) -> None:
         with desk_in(tmp_path) as desk:
             recorder = await recorder_on(desk)
             for outcome in (Accepted(), refused, refused):
-                recorder.uplink_tried(asyncio.get_running_loop().time(), outcome, Exchange())
+                first(recorder).uplink_tried(asyncio.get_running_loop().time(), outcome, Exchange())
             await recorder.flush()
 
     async def second_run() -> None:
         with desk_in(tmp_path) as desk:
             recorder = await recorder_on(desk)
-            recorder.uplink_tried(asyncio.get_running_loop().time(), Accepted(), Exchange())
+            first(recorder).uplink_tried(asyncio.get_running_loop().time(), Accepted(), Exchange())
             await recorder.flush()
 
     asyncio.run(first_run())
@@ -187,7 +195,7 @@ def test_what_an_answer_says_of_the_link(
         with desk_in(tmp_path) as desk:
             recorder = await recorder_on(desk)
             for _ in range(2):
-                recorder.uplink_tried(asyncio.get_running_loop().time(), outcome, Exchange())
+                first(recorder).uplink_tried(asyncio.get_running_loop().time(), outcome, Exchange())
             (uplink, _) = recorder.status()
             assert (uplink.cause, uplink.http_status) == (cause, http_status)
             assert uplink.state == ("up" if cause is None else "down")
@@ -233,7 +241,7 @@ def test_a_store_that_refuses_keeps_the_gateway_running_and_the_events_waiting(t
     async def run() -> None:
         with desk_in(tmp_path) as desk:
             recorder = await recorder_on(desk)
-            recorder.uplink_tried(asyncio.get_running_loop().time(), Accepted(), Exchange())
+            first(recorder).uplink_tried(asyncio.get_running_loop().time(), Accepted(), Exchange())
             desk.store.run("CREATE TRIGGER full BEFORE INSERT ON recorder BEGIN SELECT raise(ABORT, 'full'); END")
             with pytest.raises(StoreFailed):
                 await recorder.flush()
@@ -248,12 +256,51 @@ def test_a_failed_probe_is_repeated_soon_and_zero_means_never(tmp_path: Path) ->
     async def run() -> None:
         with desk_in(tmp_path) as desk:
             recorder = await recorder_on(desk)
-            assert recorder.probe_in_s == OutageSettings().probe_every_s
-            recorder.uplink_tried(asyncio.get_running_loop().time(), Failed("refused", ""), Exchange())
-            assert recorder.probe_in_s == PROBE_AGAIN_S
-            assert (await recorder_on(desk, probe_every_s=0)).probe_in_s is None
+            assert first(recorder).probe_in_s == OutageSettings().probe_every_s
+            first(recorder).uplink_tried(asyncio.get_running_loop().time(), Failed("refused", ""), Exchange())
+            assert first(recorder).probe_in_s == PROBE_AGAIN_S
+            assert first(await recorder_on(desk, probe_every_s=0)).probe_in_s is None
 
     asyncio.run(run())
+
+
+def test_each_destination_has_a_link_a_backlog_and_outages_of_its_own(tmp_path: Path) -> None:
+    async def run() -> None:
+        with desk_in(tmp_path) as desk:
+            recorder = LinkRecorder(OutageSettings(), SystemClock(), desk, in_this_thread, [desk.destination, "lab"])
+            await recorder.start()
+            lab = recorder.watch("lab")
+            assert lab is not None
+            assert recorder.watch("disk") is None
+            now_s = asyncio.get_running_loop().time()
+            for other in (Failed("dns", ""), Failed("dns", ""), Accepted()):
+                first(recorder).uplink_tried(now_s, Accepted(), Exchange())
+                lab.uplink_tried(now_s, other, Exchange())
+            counted = [(link.link, link.outages) for link in recorder.status()]
+            assert counted == [("uplink", 0), ("devices", 0), ("uplink/lab", 1)]
+            await recorder.flush()
+
+    asyncio.run(run())
+    listed, recorded = asked(tmp_path / STORE_FILE, "", "/recording")
+    (outage,) = listed.json()["outages"]
+    assert (outage["id"], outage["link"], outage["cause"]) == ("uplink/lab-1", "uplink/lab", "dns")
+    recording = decode_recording(recorded.content.splitlines(keepends=True))
+    assert recording.link_names == ("uplink", "devices", "uplink/lab")
+    shown = CliRunner().invoke(outage_app, ["show", "uplink/lab-1", "--data-dir", str(tmp_path)])
+    assert shown.output.startswith("uplink/lab-1: uplink/lab down by dns for ")
+
+
+def test_what_did_not_travel_has_no_round_trip(tmp_path: Path) -> None:
+    async def run(exchange: Exchange) -> int | None:
+        with desk_in(tmp_path) as desk:
+            recorder = await recorder_on(desk)
+            first(recorder).uplink_tried(asyncio.get_running_loop().time() - 1, Accepted(), exchange)
+            recorder._zero_us -= 100_000_000  # a sample is due
+            recorder._tick()
+            return recorder.status()[0].rtt_us
+
+    assert asyncio.run(run(Exchange(travelled=False))) is None
+    assert asyncio.run(run(Exchange())) is not None
 
 
 # -- the sender's part
@@ -317,13 +364,20 @@ def test_a_running_gateway_probes_an_idle_uplink_and_answers_for_its_outages(tmp
                 "store": {"data_dir": tmp_path},
                 "influx": {"url": f"http://127.0.0.1:{port}"},
                 "outages": {"probe_every_s": 0.02},
+                "destinations": [
+                    {"name": "lab", "kind": "influx", "url": f"http://127.0.0.1:{free_port()}"},
+                    {"name": "disk", "kind": "file", "folder": tmp_path / "lines"},
+                ],
                 "api": {"port": api_port},
             }
         )
         running = asyncio.create_task(serve(config, SystemClock()))
         await probed.wait()
         async with httpx.AsyncClient() as client:
-            status = (await client.get(f"http://127.0.0.1:{api_port}/api/v1/status")).json()
+            states, status = dict[str, str](), None
+            while states.get("uplink/lab") != "down":  # two of its probes
+                status = (await client.get(f"http://127.0.0.1:{api_port}/api/v1/status")).json()
+                states = {link["link"]: link["state"] for link in status["recorded"]}
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         return status
@@ -341,10 +395,13 @@ def test_a_running_gateway_probes_an_idle_uplink_and_answers_for_its_outages(tmp
         return requests, status
 
     requests, status = asyncio.run(scripted())
-    assert {link["link"]: link["state"] for link in status["recorded"]}["uplink"] == "up"
+    assert [link["link"] for link in status["recorded"]] == ["uplink", "devices", "uplink/lab"]
+    assert [link["state"] for link in status["recorded"]][::2] == ["up", "down"]
     assert {request.split(b" ")[1] for request in requests} == {b"/ping"}
-    uplink = exported(tmp_path).timeline(UPLINK.name)
+    recording = exported(tmp_path)
+    uplink = recording.timeline(UPLINK.name)
     assert uplink.at(uplink.end_us - 1).status is Status.UP
+    assert [outage.cause for outage in recording.timeline("uplink/lab").outages()] == [Cause.REFUSED]
 
 
 def asked(store_path: Path, *paths: str) -> list[httpx.Response]:
@@ -363,7 +420,7 @@ def test_the_api_lists_outages_and_gives_the_recording(tmp_path: Path) -> None:
         with desk_in(tmp_path) as desk:
             recorder = await recorder_on(desk)
             for outcome in (Accepted(), Failed("tls", ""), Failed("tls", ""), Accepted(), Accepted()):
-                recorder.uplink_tried(asyncio.get_running_loop().time(), outcome, Exchange())
+                first(recorder).uplink_tried(asyncio.get_running_loop().time(), outcome, Exchange())
             await recorder.flush()
 
     asyncio.run(run())

@@ -39,6 +39,7 @@ def test_an_example_fleet_measures(name: str, monkeypatch: pytest.MonkeyPatch) -
 A_DAY = {
     "fleet-cold-chain.toml": (0.0, 0.1),
     "fleet-farm.toml": (0.1, 20.0),  # starts at 80 %, and the sun fills it
+    "fleet-lorawan-year.toml": (0.0, 0.1),
     "fleet-factory.toml": (0.0, None),
     "fleet-parking.toml": (0.0, 0.2),
     "fleet-assets.toml": (0.0, 0.5),

@@ -31,7 +31,7 @@ SCENARIO: dict[str, Any] = {
         },
     ],
 }
-GOLDEN = "9c6a0a569e5b1b419b03a9dfaf7c1fe060e8f0f0a708294ee4eb9310eb6acab5"
+GOLDEN = "3b7a37df88f095df3fab7afec9108f4e39e9f8393bfc38dc950825d741e58da6"
 
 
 def virtual(scenario: dict[str, Any], for_ms: int) -> tuple[bytes, VirtualReport]:

@@ -12,6 +12,7 @@ from firmware_sim.device_spec import DeviceSpec, Publish
 from firmware_sim.flash import MemoryMedium
 from firmware_sim.outbox import OUTBOX_BYTES_MIN, Flash, FullPolicy
 from firmware_sim.phases import Phase
+from firmware_sim.power import LedgerLine
 from firmware_sim.radio.energy import EnergyPhase
 from firmware_sim.sender import SenderSpec
 from firmware_sim.supply import BatteryTruth, MainsSupply, PowerState, Supply, Timings
@@ -56,6 +57,9 @@ class BenchSupply:
 
     def true_state(self) -> BatteryTruth | None:
         return None
+
+    def energy(self) -> dict[str, LedgerLine]:
+        return {}
 
     def snapshot(self) -> dict[str, Any] | None:
         return None

@@ -7,14 +7,14 @@ by value and nanosecond by nanosecond, and the gateway's ledger must say the sam
 import signal
 import socket
 import struct
-import threading
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.live.house import House, Part, house, needs_broker, own_broker, quiet_port, wait_until
+from tests.relay import Relay
 
 pytestmark = [pytest.mark.live, needs_broker]
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -69,49 +69,18 @@ def test_a_cloud_killed_in_the_middle_gets_everything_once(lab: House) -> None:
     assert proof.holds, proof
 
 
-class AnswersLost:
-    """A TCP relay to the cloud that delivers requests whole and, while `losing`, resets instead of answering (F28)."""
+class AnswersLost(Relay):
+    """Delivers requests whole and, while `losing`, resets instead of answering (F28)."""
 
-    def __init__(self, port: int) -> None:
-        self.losing = True
-        self.lost = 0
-        self._upstream = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
+    losing = True
+    lost = 0
 
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._thread.join(10)
-        self._listener.close()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._relay, args=(client,), daemon=True).start()
-
-    def _relay(self, client: socket.socket) -> None:
-        with client, suppress(OSError), socket.create_connection(("127.0.0.1", self._upstream)) as upstream:
-            forth = threading.Thread(target=self._pump, args=(client, upstream), daemon=True)
-            forth.start()
-            while answer := upstream.recv(65536):
-                if self.losing:
-                    self.lost += 1
-                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
-                    break
-                client.sendall(answer)
-            client.shutdown(socket.SHUT_RD)
-            forth.join(10)
-
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(65536):
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
+    def answered(self, client: socket.socket, answer: bytes) -> bool:
+        if not self.losing:
+            return super().answered(client, answer)
+        self.lost += 1
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        return False
 
 
 def test_answers_of_the_cloud_that_are_lost_leave_one_point_each(tmp_path: Path) -> None:

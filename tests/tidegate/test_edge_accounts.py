@@ -107,7 +107,7 @@ def test_a_command_makes_itself_a_token_and_takes_it_back(config: Path) -> None:
     with edge_access._pass(settings) as token:
         with accounts(settings) as desk:
             (kept,) = desk.tokens()
-            assert desk.identify(None, token, "", kept.created_ms).principal.name == kept.name
+            assert desk.identify(None, token, "", "", 0, kept.created_ms).principal.name == kept.name
         assert kept.expires_ms is not None
     with accounts(settings) as desk:
         assert desk.tokens() == []

@@ -1,5 +1,5 @@
 """The command line of outage recordings: `tidegate outage list|show|export|import|generate|stats|timeline|
-proxy|replay|swarm|shrink`.
+edit|plot|proxy|replay|swarm|shrink`.
 
 Promises: results go to standard output, as tables or with `--json` as JSON; an error is one line on standard error;
 exit code 0 for success, 2 for input that cannot be used. Existing files are not overwritten without `--force`.
@@ -19,7 +19,7 @@ from rich.table import Table
 
 from edge.outages.events import PPM
 from edge.outages.recording import Recording, read_recording, write_recording
-from tidegate.outage import replay_cli
+from tidegate.outage import edit_cli, replay_cli
 from tidegate.outage.address import parse_address
 from tidegate.outage.builder import Provenance
 from tidegate.outage.field import Field
@@ -29,20 +29,20 @@ from tidegate.outage.importers import IMPORTERS
 from tidegate.outage.importers.trace import read_trace
 from tidegate.outage.proxy import FaultProxy
 from tidegate.outage.proxy_run import run_proxy
-from tidegate.outage.report import header_facts, link_stats, outage_rows, segment_rows, timeline_text
+from tidegate.outage.report import header_facts, link_stats, outage_rows, segment_rows, timeline_text, written_line
 from tidegate.outage.said import BadInputError, one_line_errors
 
 SECOND_US = 1_000_000
-FIELD_ID = re.compile(r"[a-z][a-z0-9_-]*-[0-9]+")
+FIELD_ID = re.compile(r"[a-z][a-z0-9_/-]*-[0-9]+")
 OUTAGES_SHOWN = 50
 """Rows of `show` on a terminal; `--json` has them all."""
 
 app = typer.Typer(help="Record, import, generate, look at and replay outages of links.", no_args_is_help=True)
-for command in (replay_cli.replay, replay_cli.swarm, replay_cli.shrink):
+for command in (edit_cli.edit, edit_cli.plot, replay_cli.replay, replay_cli.swarm, replay_cli.shrink):
     app.command()(command)
 
-RecordingPath = Annotated[Path, typer.Argument(help="A recording, .outage.jsonl or .outage.jsonl.gz")]
-OutputPath = Annotated[Path, typer.Argument(help="Where to write the recording; gzip when the name ends in .gz")]
+RecordingPath = Annotated[Path, typer.Argument(help="A recording, .outage.jsonl, also .gz or .zst")]
+OutputPath = Annotated[Path, typer.Argument(help="Where to write the recording; packed if named .gz or .zst")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite the output file")]
 LinkOption = Annotated[str | None, typer.Option("--link", help="Name of the link")]
@@ -53,7 +53,7 @@ DEFAULT_DATA_DIR = Path("tidegate-data")
 
 @app.command("import")
 def import_trace(
-    trace: Annotated[Path, typer.Argument(help="The trace to read; .gz is unpacked")],
+    trace: Annotated[Path, typer.Argument(help="The trace to read; .gz and .zst are unpacked")],
     output: OutputPath,
     trace_format: Annotated[str, typer.Option("--format", help=f"One of: {', '.join(IMPORTERS)}")],
     link: LinkOption = None,
@@ -224,12 +224,11 @@ def _write(output: Path, recording: Recording, *, force: bool) -> None:
 
 
 def _report_written(output: Path, recording: Recording, facts: dict[str, int], *, as_json: bool) -> None:
-    outages = sum(len(recording.timeline(link).outages()) for link in recording.link_names)
-    size = output.stat().st_size
     if as_json:
+        size = output.stat().st_size
         _print_json({"file": str(output), "bytes": size, "duration_us": recording.end_us, "counted": facts})
         return
-    typer.echo(f"{output}: {_seconds(recording.end_us)}, {outages} outages, {size} bytes")
+    typer.echo(written_line(output, recording))
     if facts:
         typer.echo("counted: " + ", ".join(f"{value} {name}" for name, value in facts.items()))
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from edge.outage_report import OutageDocument, OutageList
 
@@ -12,7 +12,15 @@ _SECOND_US = 1_000_000
 
 def print_field_outages(console: Console, kept: OutageList, shown: int) -> None:
     """The newest outages as a table."""
-    table = Table("id", "started (UTC)", "duration", "cause", "ended", "held", "caught up in")
+    table = Table(
+        Column("id", overflow="fold"),
+        Column("started (UTC)", overflow="fold"),
+        "duration",
+        "cause",
+        "ended",
+        "held",
+        "caught up in",
+    )
     for outage in kept.outages[:shown]:
         table.add_row(
             outage.id,

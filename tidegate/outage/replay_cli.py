@@ -26,7 +26,7 @@ from tidegate.replay.shrink import TRIES_MAX
 from tidegate.replay.shrink import shrink as make_small
 from tidegate.replay.verdict import Verdict
 
-Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings, .outage.jsonl or .outage.jsonl.gz")]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings, .outage.jsonl, also .gz or .zst")]
 SitePath = Annotated[
     Path | None, typer.Option("--site", help="site.toml: gateway, devices and faults; default: 20 devices, 1 a minute")
 ]
@@ -49,9 +49,7 @@ def test_the_promise_is_kept() -> None:
 
 
 def replay(
-    files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Recordings, .outage.jsonl or .outage.jsonl.gz")
-    ],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings, .outage.jsonl, also .gz or .zst")],
     site: SitePath = None,
     seed: Seed = 1,
     plot: Annotated[Path | None, typer.Option(help="Draw the run: a .png, .svg or .html (of one recording)")] = None,

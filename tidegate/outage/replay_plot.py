@@ -1,56 +1,30 @@
 """A run as a picture: what the uplink did, what the gateway held, and how far the cloud lagged behind, over time.
 
-matplotlib does the drawing. It comes with the extra `plot` and is imported only here and only when a plot is asked for.
+matplotlib does the drawing: see `tidegate.outage.picture`.
 """
 
-import html
-import io
 from pathlib import Path
 from types import ModuleType
 
+from tidegate.outage.picture import PlotError, load_matplotlib, picture_format, save, span_unit
 from tidegate.replay.verdict import Moment, Verdict
 
-FORMATS = (".png", ".svg", ".html")
 SIZE_INCHES = (11.0, 6.5)
-DPI = 120
-UNITS = ((86_400_000, "days"), (3_600_000, "hours"), (60_000, "minutes"), (1_000, "seconds"))
-AT_LEAST = 3  # of a unit, before it is the axis's unit
 UP_COLOUR, DOWN_COLOUR, BACKLOG_COLOUR, LAG_COLOUR = "#2e7d32", "#c62828", "#1565c0", "#6a1b9a"
-
-
-class PlotError(ValueError):
-    """A plot cannot be made: the message says what to do."""
 
 
 def write_plot(verdict: Verdict, title: str, path: Path) -> None:
     """Write the picture; the name's ending says the format. Raises `PlotError`, `OSError`."""
-    kind = path.suffix.lower()
-    if kind not in FORMATS:
-        raise PlotError(f"--plot: expected a name that ends in one of {', '.join(FORMATS)}, found {path.name}")
+    kind = picture_format(path, "--plot")
     if not verdict.course:
         raise PlotError("--plot: the run has no course to draw")
-    figure = _draw(_matplotlib(), verdict, title)
-    if kind != ".html":
-        figure.savefig(path, format=kind[1:], dpi=DPI)
-        return
-    drawn = io.StringIO()
-    figure.savefig(drawn, format="svg")
-    svg = drawn.getvalue()
-    path.write_text(_page(title, svg[svg.index("<svg") :]), encoding="utf-8")
-
-
-def _matplotlib() -> ModuleType:
-    try:
-        import matplotlib.figure
-    except ImportError:
-        raise PlotError("--plot: expected matplotlib: pip install 'tidegate[plot]'") from None
-    return matplotlib
+    save(_draw(load_matplotlib("--plot"), verdict, title), title, path, kind)
 
 
 def _draw(matplotlib: ModuleType, verdict: Verdict, title: str):  # type: ignore[no-untyped-def]
     """The figure: three axes over one time."""
     moments = verdict.course
-    per_unit_ms, unit = _unit(moments[-1].at_ms, "seconds")
+    per_unit_ms, unit = span_unit(moments[-1].at_ms)
     times = [moment.at_ms / per_unit_ms for moment in moments]
     figure = matplotlib.figure.Figure(figsize=SIZE_INCHES, layout="constrained")
     link, backlog, lag = figure.subplots(3, 1, sharex=True, height_ratios=(1, 3, 3))
@@ -64,7 +38,7 @@ def _draw(matplotlib: ModuleType, verdict: Verdict, title: str):  # type: ignore
     backlog.plot(times, _values([moment.backlog for moment in moments]), color=BACKLOG_COLOUR, linewidth=1)
     backlog.set(ylabel="backlog (readings)")
     lags = [moment.lag_ms for moment in moments]
-    per_lag_ms, lag_unit = _unit(max((each for each in lags if each is not None), default=0), "seconds")
+    per_lag_ms, lag_unit = span_unit(max((each for each in lags if each is not None), default=0))
     lag.plot(times, [each / per_lag_ms for each in _values(lags)], color=LAG_COLOUR, linewidth=1)
     lag.set(ylabel=f"cloud lag ({lag_unit})", xlabel=f"time ({unit})", xlim=(0, end_ms / per_unit_ms))
     for axes in (backlog, lag):
@@ -85,15 +59,3 @@ def _values(values: list[int | None]) -> list[float]:
 def _dead(moments: tuple[Moment, ...]) -> list[int]:
     """Where the gateway is found not to run."""
     return [number for number, moment in enumerate(moments) if moment.backlog is None]
-
-
-def _unit(span_ms: int, smallest: str) -> tuple[int, str]:
-    return next(((size, name) for size, name in UNITS if span_ms >= AT_LEAST * size), (1000, smallest))
-
-
-def _page(title: str, svg: str) -> str:
-    return (
-        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        "<style>body{margin:2em auto;max-width:1200px;font-family:sans-serif}svg{width:100%;height:auto}</style>"
-        f"\n{svg}</html>\n"
-    )

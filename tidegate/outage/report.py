@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -31,6 +32,12 @@ def header_facts(recording: Recording) -> dict[str, Any]:
     facts["links"] = [{"name": link.name, "kind": link.kind.value} for link in header.links]
     texts = {"title": header.title, "source": header.source, "licence": header.licence}
     return facts | {name: text for name, text in texts.items() if text}
+
+
+def written_line(path: Path, recording: Recording) -> str:
+    """What was written, in one line."""
+    outages = sum(len(recording.timeline(link).outages()) for link in recording.link_names)
+    return f"{path}: {recording.end_us / SECOND_US:.1f} s, {outages} outages, {path.stat().st_size} bytes"
 
 
 def outage_rows(recording: Recording) -> list[dict[str, Any]]:

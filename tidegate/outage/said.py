@@ -8,11 +8,13 @@ import typer
 from edge.outages.rules import RecordingError, UnknownLinkError
 from tidegate.outage.address import AddressError
 from tidegate.outage.behaviour import SpeedError
+from tidegate.outage.edit import EditError
 from tidegate.outage.field import FieldError
 from tidegate.outage.generators import GeneratorError
 from tidegate.outage.importers.trace import TraceError
+from tidegate.outage.picture import PlotError
 from tidegate.outage.proxy import ProxyError
-from tidegate.outage.replay_plot import PlotError
+from tidegate.outage.splice import JoinError
 
 BAD_INPUT = 2
 
@@ -31,6 +33,8 @@ _BAD_INPUT_ERRORS = (
     ProxyError,
     FieldError,
     PlotError,
+    EditError,
+    JoinError,
     BadInputError,
 )
 

@@ -8,6 +8,7 @@ included, that the last one left, and nothing of its memory. A crash inside a tr
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -35,8 +36,8 @@ nothing that can be seen; and nobody else reads the file, so it needs no locks. 
 
 
 def open_desk(config: EdgeConfig, data_dir: Path, rng: Random) -> Desk:
-    """The desk as `tidegate edge run` opens it. Raises `StoreError`."""
-    return Desk(data_dir, rng, desk_rules(config))
+    """The desk as `tidegate edge run` opens it, but for the history that charts are drawn from. Raises `StoreError`."""
+    return Desk(data_dir, rng, replace(desk_rules(config), history_bytes_max=0))
 
 
 def _nobody_asks(_life: Life) -> None:

@@ -161,7 +161,9 @@ def test_the_topics_page_shows_who_takes_a_message_and_suggests_a_rule(scene: St
     expect(watched.page.locator(".leaf")).to_have_count(1)
 
 
-def test_the_outages_page_tells_of_each_outage_and_gives_the_recording(scene: Stage, watched: Watched) -> None:
+def test_the_outages_page_tells_of_each_outage_and_gives_the_recording(
+    scene: Stage, watched: Watched, tmp_path: Path
+) -> None:
     _send(scene, "pump", range(3))
     watched.go("/outages")
     watched.text_becomes(".found", "No outage.")
@@ -179,7 +181,8 @@ def test_the_outages_page_tells_of_each_outage_and_gives_the_recording(scene: St
     watched.page.get_by_label("Of the last").select_option("7")
     with watched.page.expect_download() as waiting:
         watched.page.get_by_role("link", name="Download the recording").click()
-    recording = read_recording(Path(waiting.value.path()))
+    waiting.value.save_as(saved := tmp_path / waiting.value.suggested_filename)
+    recording = read_recording(saved)
     assert len(recording.timeline("uplink").outages()) == 1
 
 

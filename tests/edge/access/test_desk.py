@@ -57,7 +57,7 @@ def login(
 
 
 def kind(desk: AccessDesk, session: str | None, wall_ms: int = T0_MS) -> Kind:
-    return desk.identify(session, None, "", wall_ms).principal.kind
+    return desk.identify(session, None, "", ADDRESS, 0, wall_ms).principal.kind
 
 
 # ---------------------------------------------------------------- logging in
@@ -65,7 +65,7 @@ def kind(desk: AccessDesk, session: str | None, wall_ms: int = T0_MS) -> Kind:
 
 def test_a_session_is_its_account_with_its_role_and_carries_a_csrf_token(ada: AccessDesk) -> None:
     secret = login(ada)
-    seen = ada.identify(secret, None, "", T0_MS)
+    seen = ada.identify(secret, None, "", ADDRESS, 0, T0_MS)
     assert (seen.principal.kind, seen.principal.name, seen.principal.role) == (Kind.SESSION, "ada", Role.OPERATOR)
     assert seen.csrf == csrf_token(secret)
     assert seen.csrf != secret
@@ -301,12 +301,12 @@ def test_real_passwords_cost_what_owasp_asks_for() -> None:
 
 def test_a_token_may_what_its_scopes_say_until_it_is_over_or_revoked(desk: AccessDesk) -> None:
     secret = desk.add_token("press-3", [Scope.INGEST], "ada", T0_MS, T0_MS + HOUR_MS)
-    seen = desk.identify(None, secret, "", T0_MS)
+    seen = desk.identify(None, secret, "", ADDRESS, 0, T0_MS)
     assert (seen.principal.kind, seen.principal.name, seen.csrf) == (Kind.TOKEN, "press-3", None)
     assert seen.principal.may(Scope.INGEST)
     assert not seen.principal.may(Scope.READ)
     with pytest.raises(BadToken):
-        desk.identify(None, secret, "", T0_MS + HOUR_MS)
+        desk.identify(None, secret, "", ADDRESS, 0, T0_MS + HOUR_MS)
     (listed,) = desk.tokens()
     assert (listed.name, listed.made_by, listed.used_ms, listed.expires_ms) == (
         "press-3",
@@ -316,7 +316,7 @@ def test_a_token_may_what_its_scopes_say_until_it_is_over_or_revoked(desk: Acces
     )
     desk.remove_token("press-3")
     with pytest.raises(BadToken):
-        desk.identify(None, secret, "", T0_MS)
+        desk.identify(None, secret, "", ADDRESS, 0, T0_MS)
     with pytest.raises(NotThere):
         desk.remove_token("press-3")
 
@@ -325,15 +325,15 @@ def test_a_token_may_what_its_scopes_say_until_it_is_over_or_revoked(desk: Acces
 def test_what_is_no_token_is_nobody_even_beside_a_good_session(ada: AccessDesk, bearer: str) -> None:
     secret = login(ada)
     with pytest.raises(BadToken):
-        ada.identify(secret, bearer, "configured", T0_MS)
+        ada.identify(secret, bearer, "configured", ADDRESS, 0, T0_MS)
 
 
 def test_the_configured_token_ingests_and_operates_and_an_empty_one_is_none(desk: AccessDesk) -> None:
-    seen = desk.identify(None, "configured", "configured", T0_MS)
+    seen = desk.identify(None, "configured", "configured", ADDRESS, 0, T0_MS)
     assert seen.principal.kind is Kind.CONFIGURED_TOKEN
     assert all(seen.principal.may(scope) for scope in Scope)
     with pytest.raises(BadToken):
-        desk.identify(None, "", "", T0_MS)
+        desk.identify(None, "", "", ADDRESS, 0, T0_MS)
 
 
 def test_secrets_are_compared_in_constant_time(desk: AccessDesk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,7 +344,7 @@ def test_secrets_are_compared_in_constant_time(desk: AccessDesk, monkeypatch: py
         return given == wanted
 
     monkeypatch.setattr(hmac, "compare_digest", noted)
-    desk.identify(None, "configured", "configured", T0_MS)
+    desk.identify(None, "configured", "configured", ADDRESS, 0, T0_MS)
     assert compared == [(b"configured", b"configured")]
 
 
@@ -408,9 +408,9 @@ def test_reading_is_open_as_the_rule_says(
     tmp_path: Path, login_rule: bool | None, open_before: bool, open_after: bool
 ) -> None:
     desk = access_desk(tmp_path, AccessRules(login_rule))
-    assert desk.identify(None, None, "", T0_MS).principal.may(Scope.READ) is open_before
+    assert desk.identify(None, None, "", ADDRESS, 0, T0_MS).principal.may(Scope.READ) is open_before
     desk.add_user("ada", Role.VIEWER, PASSWORD, T0_MS)
-    nobody = desk.identify("no session", None, "", T0_MS).principal
+    nobody = desk.identify("no session", None, "", ADDRESS, 0, T0_MS).principal
     assert nobody.may(Scope.READ) is open_after
     assert not nobody.may(Scope.OPERATE)
     desk.close()
@@ -456,8 +456,8 @@ def test_a_damaged_file_lets_nobody_in_but_the_configured_token(tmp_path: Path) 
     (tmp_path / FILE_NAME).write_bytes(b"this is no database" * 100)
     desk = access_desk(tmp_path)
     with pytest.raises(AccessUnusable, match="not a database"):
-        desk.identify(None, None, "", T0_MS)
-    assert desk.identify(None, "configured", "configured", T0_MS).principal.may(Scope.OPERATE)
+        desk.identify(None, None, "", ADDRESS, 0, T0_MS)
+    assert desk.identify(None, "configured", "configured", ADDRESS, 0, T0_MS).principal.may(Scope.OPERATE)
 
 
 def test_a_file_of_a_newer_version_is_left_alone(ada: AccessDesk, tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def test_the_api_is_described_and_the_docs_have_every_path(desk: Desk) -> None:
 def test_devices_are_searched_sorted_and_paged(desk: Desk) -> None:
     async def ask(client: httpx.AsyncClient) -> None:
         page = (await client.get("/api/v1/devices?sort=-held&limit=2&offset=1")).json()
-        assert (page["total"], page["offset"], page["sites"]) == (5, 1, ["office"])
+        assert (page["total"], page["offset"], page["site_counts"]) == (5, 1, {"office": 5})
         assert [item["device"] for item in page["items"]] == ["d3", "d2"]
         assert page["items"][0]["held"] == 3
         found = (await client.get("/api/v1/devices", params={"q": "D4", "site": "office"})).json()

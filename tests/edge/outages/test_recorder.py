@@ -189,15 +189,15 @@ def test_an_outage_knows_what_was_held_and_how_long_catching_up_took() -> None:
     recorder, kept = Recorder(LINKS), Kept()
     recorder.observe(ok(1))
     for at_s, held in ((2, 4), (3, 7), (4, 3)):
-        recorder.backlog(held, at_s * S)
+        recorder.backlog("uplink", held, at_s * S)
     for seen in (bad(5), bad(6)):
         recorder.observe(seen)
     for at_s, held in ((7, 50), (8, 400), (9, 390)):
-        recorder.backlog(held, at_s * S)
+        recorder.backlog("uplink", held, at_s * S)
     recorder.observe(ok(10, took_s=0))
     kept.write(recorder)
     for at_s, held in ((11, 200), (12, 8), (15, 7), (16, 0)):
-        recorder.backlog(held, at_s * S)
+        recorder.backlog("uplink", held, at_s * S)
     kept.write(recorder)
     outage = kept.outages["uplink-1"]
     assert (outage.held_before, outage.held_max, outage.caught_up_us) == (7, 400, 15 * S)
@@ -298,7 +298,7 @@ def drive(script: list[Observation | tuple[str, int]]) -> Kept:
         if what == "heard":
             recorder.heard("devices", now_us - number // 2, now_us, number, number)
         elif what == "backlog":
-            recorder.backlog(number, now_us)
+            recorder.backlog("uplink", number, now_us)
         elif what == "tick":
             recorder.tick(now_us)
         else:

@@ -22,6 +22,7 @@ from edge.outages.events import (
     Transition,
     UnknownWrite,
 )
+from edge.outages.packing import packed
 from edge.outages.recording import (
     LINE_BYTES_MAX,
     Recording,
@@ -167,6 +168,19 @@ def test_an_address_or_a_secret_is_kept_out_of_the_header(text: str) -> None:
         Recording(make_header([Link("uplink", LinkKind.UPLINK)], source=text), (End(1),))
 
 
+@pytest.mark.parametrize(
+    ("name", "fits"), [("uplink/lab", True), ("uplink/", False), ("a/b/c", False), ("/lab", False)]
+)
+def test_a_link_to_a_further_destination_has_its_name_behind_a_stroke(name: str, *, fits: bool) -> None:
+    header = HEADER.replace('"name":"uplink"', f'"name":"{name}"')
+    assert jsonschema.Draft202012Validator(SCHEMA).is_valid(json.loads(header)) is fits
+    if fits:
+        assert decode(header, END).link_names == (name,)
+    else:
+        with pytest.raises(RecordingError, match="name"):
+            decode(header, END)
+
+
 def test_two_links_of_one_name_are_refused() -> None:
     header = make_header([Link("uplink", LinkKind.UPLINK), Link("uplink", LinkKind.DEVICE)])
     with pytest.raises(RecordingError, match="links"):
@@ -188,7 +202,7 @@ def test_fin_rst_stall_an_unknown_write_and_a_gap_are_five_different_things() ->
     assert len(set(encode_recording(Recording(header, events)))) == 7
 
 
-@pytest.mark.parametrize("name", ["a.outage.jsonl", "a.outage.jsonl.gz"])
+@pytest.mark.parametrize("name", ["a.outage.jsonl", "a.outage.jsonl.gz", "a.outage.jsonl.zst"])
 def test_files_come_back_equal_and_equal_recordings_give_equal_files(tmp_path: Path, name: str) -> None:
     header = make_header([Link("uplink", LinkKind.UPLINK)], title="a day")
     recording = Recording(header, (Transition(5, "uplink", Status.DOWN, Cause.HTTP, 503, 3, 2, 4), End(10)))
@@ -209,6 +223,13 @@ def test_a_broken_gzip_file_and_an_endless_line_are_refused(tmp_path: Path) -> N
         read_recording(broken)
     broken.write_bytes(gzip.compress(HEADER.encode() + b"\n" + UP.encode())[:-9])
     with pytest.raises(RecordingError, match="file: expected a whole gzip file"):
+        read_recording(broken)
+    broken = tmp_path / "a.outage.jsonl.zst"
+    broken.write_bytes(b"not zstd")
+    with pytest.raises(RecordingError, match="file: expected a whole Zstandard file"):
+        read_recording(broken)
+    broken.write_bytes(packed(HEADER.encode() + b"\n" + UP.encode(), broken.name)[:-9])
+    with pytest.raises(RecordingError, match="file: expected a whole Zstandard file"):
         read_recording(broken)
     endless = tmp_path / "b.outage.jsonl"
     endless.write_bytes(HEADER.encode() + b"\n" + b"x" * (LINE_BYTES_MAX + 5))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_sim.radio.collisions import AirFrame, aloha_delivery, captures, survivors
+from firmware_sim.radio.collisions import AirFrame, Ether, aloha_delivery, captures, survivors
 
 
 def frame(start: int, end: int, rssi_dbm: float, sf: int = 7, frequency_hz: int = 868_100_000) -> AirFrame:
@@ -61,3 +61,16 @@ def test_survivors_do_not_depend_on_the_order_and_match_pairwise_checking(raw: l
         expected.append(captures(a.rssi_dbm, rivals))
     assert survivors(frames) == expected
     assert survivors(frames[::-1]) == expected[::-1]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 500), st.integers(1, 200), st.integers(-130, -60)), max_size=12),
+    st.sampled_from([0.0, 6.0]),
+)
+def test_frames_put_on_the_air_one_by_one_fare_as_all_at_once(
+    raw: list[tuple[int, int, int]], capture_db: float
+) -> None:
+    frames = [frame(start, start + length, rssi) for start, length, rssi in raw]
+    ether = Ether(capture_db)
+    sent = [ether.send(each) for each in frames]
+    assert [each.survives() for each in sent] == survivors(frames, capture_db)

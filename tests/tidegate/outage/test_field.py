@@ -39,7 +39,7 @@ def data_dir(tmp_path: Path) -> Iterator[Path]:
         script = [(1, None), (100, Failure(Cause.REFUSED)), (101, Failure(Cause.REFUSED)), (160, None), (161, None)]
         for at_s, failure in [*script, (300, BUSY), (301, BUSY)]:
             recorder.observe(Observation("uplink", at_s * S, at_s * S, failure))
-            recorder.backlog(900 if failure else 1, at_s * S)
+            recorder.backlog("uplink", 900 if failure else 1, at_s * S)
         recorder.tick(90_000 * S)
         log.write(recorder.pending(), PLAUSIBLE_MS + 90_000_000)
         yield tmp_path

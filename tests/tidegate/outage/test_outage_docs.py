@@ -21,4 +21,4 @@ def test_every_name_a_user_can_type_is_on_the_page() -> None:
     names = [*IMPORTERS, *GENERATORS, *parameters, *TOXIC_TYPES, *attributes, *Cause, *Quantities, *events]
     assert [name for name in names if f"`{name}`" not in PAGE] == []
     assert [name for name in commands if f"outage {name}" not in PAGE and f"`{name}`" not in PAGE] == []
-    assert len(commands) == 11
+    assert len(commands) == 13

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from edge.outages.events import Cause, End, Link, LinkKind, Status, Transition
 from edge.outages.recording import Recording, make_header, read_recording, write_recording
 from tidegate.outage.cli import app
-from tidegate.outage.replay_plot import PlotError, write_plot
+from tidegate.outage.picture import PlotError
+from tidegate.outage.replay_plot import write_plot
 from tidegate.outage.replay_report import size, span, verdict_lines
 from tidegate.replay import SiteConfig, Verdict, replay
 from tidegate.replay.history import Promise, Violation

@@ -13,7 +13,7 @@ import msgspec
 
 from edge.outages.events import Cause, Close, Ending, LinkKind, Sample, UnknownWrite
 from tidegate.outage.builder import MS_US, SECOND_US, Provenance, RecordingBuilder
-from tidegate.outage.importers.trace import Imported, TraceError
+from tidegate.outage.importers.trace import Imported, TraceError, decoding_error
 from tidegate.outage.toxics import Bandwidth, Latency, ToxicError, parse_attributes
 
 _DOWN_CAUSES = {"timeout": Cause.TIMEOUT, "reset_peer": Cause.RESET, "down": Cause.REFUSED}
@@ -44,7 +44,7 @@ def import_script(trace: bytes, link: str, provenance: Provenance) -> Imported:
     try:
         entries = msgspec.json.decode(trace, type=list[_Entry])
     except msgspec.DecodeError as error:
-        raise TraceError(1, "script", f"a list of at_s, toxic, attributes, duration_s ({error})") from error
+        raise decoding_error(error, 1, "script", "a list of at_s, toxic, attributes, duration_s") from error
     if not entries:
         raise TraceError(1, "script", "at least one entry")
     end_s = max(entry.at_s + (entry.duration_s or _TAIL_S) for entry in entries)

@@ -17,7 +17,7 @@ import msgspec
 
 from edge.outages.events import PPM, Anchor, Cause, LinkKind, Quantities, Sample, Series
 from tidegate.outage.builder import MS_US, SECOND_US, Began, Provenance, RecordingBuilder
-from tidegate.outage.importers.trace import Imported, TraceError, text_lines
+from tidegate.outage.importers.trace import Imported, TraceError, decoding_error, text_lines
 
 SILENCE_INTERVALS = 4
 """Three messages in a row missing: rarer than single losses by far, so that one lost packet is no outage."""
@@ -106,7 +106,7 @@ def _decode(decoder: msgspec.json.Decoder[_Line], text: str, number: int) -> _Li
     try:
         return decoder.decode(text)
     except msgspec.DecodeError as error:
-        raise TraceError(number, "line", f"a message with its counter and times ({error})") from error
+        raise decoding_error(error, number, "line", "a message with its counter and times") from error
 
 
 def _check_order(arrivals: Sequence[Arrival]) -> None:

@@ -4,15 +4,18 @@ Promises: importers are pure (bytes in, `Imported` out); they read only times, c
 addresses, so a recording made from a trace cannot hold any; memory is bounded by `TRACE_BYTES_MAX`.
 """
 
-import gzip
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
+from edge.outages.packing import PackingError, unpacked
 from edge.outages.recording import Recording
 
 TRACE_BYTES_MAX = 512 * 1024 * 1024
-"""Unpacked size. A month of `ping -D` once a second is about 250 MB; the limit keeps a gzip bomb out of memory."""
+"""Unpacked size. A month of `ping -D` once a second is about 250 MB; the limit keeps a packed bomb out of memory."""
 
 
 class TraceError(ValueError):
@@ -25,6 +28,26 @@ class TraceError(ValueError):
         super().__init__(f"line {line}: {field}: expected {expected}")
 
 
+_FIELD_PATH = re.compile(r" - at `\$(?:\[(?P<item>\d+)\])?\.?(?P<path>[^`]*)`$")
+_MISSING = re.compile(r"missing required field `(?P<field>[^`]*)`")
+
+
+def decoding_error(error: msgspec.DecodeError, line: int, whole: str, expected: str) -> TraceError:
+    """What is wrong with a JSON text, by its field; `whole` is the name of all of it, for text that is no JSON.
+
+    In a list the line is the number of the item.
+    """
+    text = str(error)
+    path, missing = _FIELD_PATH.search(text), _MISSING.search(text)
+    if path is not None and path["item"] is not None:
+        line = int(path["item"]) + 1
+    names = [*([path["path"]] if path is not None and path["path"] else []), *([missing["field"]] if missing else [])]
+    if not names:
+        return TraceError(line, whole, f"{expected} ({text})")
+    said = text if path is None else text[: path.start()]
+    return TraceError(line, ".".join(names), "it to be there" if missing else said.removeprefix("Expected "))
+
+
 @dataclass(frozen=True, slots=True)
 class Imported:
     """A recording, and what the importer counted on the way (messages, losses, repeats, ...)."""
@@ -34,15 +57,12 @@ class Imported:
 
 
 def read_trace(path: Path) -> bytes:
-    """The trace's bytes; gzip when the name ends in `.gz`. Raises `TraceError`, `OSError`."""
-    with gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb") as file:
-        try:
-            trace = file.read(TRACE_BYTES_MAX + 1)
-        except (gzip.BadGzipFile, EOFError) as error:
-            raise TraceError(1, "file", "a whole gzip file, as the name says") from error
-    if len(trace) > TRACE_BYTES_MAX:
-        raise TraceError(1, "file", f"at most {TRACE_BYTES_MAX} bytes unpacked")
-    return trace
+    """The trace's bytes, unpacked as its name says (`.gz`, `.zst`). Raises `TraceError`, `OSError`."""
+    try:
+        with unpacked(path, TRACE_BYTES_MAX) as file:
+            return file.read()
+    except PackingError as error:
+        raise TraceError(1, "file", error.expected) from error
 
 
 def text_lines(trace: bytes) -> Iterator[tuple[int, str]]:

@@ -36,11 +36,11 @@ function known(number) {
   return number !== null && number !== undefined;
 }
 
-/** `series`: [{label, colour (a CSS variable), fill, dash, points, format}]; times in seconds since 1970; height in rem. */
+/** `series`: [{label, colour (a CSS variable), fill, dash, thin, points, format}]; `bands`: uPlot's, filled; times in seconds since 1970; height in rem. */
 export class Chart {
-  constructor(host, { label, series, fromZero = false, height = 11.25 }) {
+  constructor(host, { label, series, bands = [], fromZero = false, height = 11.25 }) {
     this.host = host;
-    this.options = { label, series, fromZero, height };
+    this.options = { label, series, bands, fromZero, height };
     this.data = null;
     host.classList.add("chart");
     host.setAttribute("role", "img");
@@ -62,7 +62,7 @@ export class Chart {
   redraw() {
     if (!this.data || !this.host.clientWidth) return;
     this.plot?.destroy();
-    const { series, fromZero } = this.options;
+    const { series, bands, fromZero } = this.options;
     this.plot = new uPlot({
       width: this.host.clientWidth,
       height: this.height(),
@@ -71,16 +71,17 @@ export class Chart {
       cursor: { sync: { key: sync.key, setSeries: false }, drag: { x: false, y: false }, points: { size: 7 } },
       scales: { x: { time: true }, y: { range: (_, low, high) => this.range(low, high, fromZero) } },
       axes: [
-        axis({ size: 1.75 * rem(), gap: 0.4 * rem(), space: 5 * rem(), values: (_, at) => at.map((t) => new Date(t * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", ...(this.span() < 300 && { second: "2-digit" }) })) }),
+        axis({ size: 1.75 * rem(), gap: 0.4 * rem(), space: 5 * rem(), values: (_, at) => at.map((t) => this.span() > 172_800 ? new Date(t * 1000).toLocaleDateString("en-GB", { day: "numeric", month: "short" }) : new Date(t * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", ...(this.span() < 300 && { second: "2-digit" }) })) }),
         axis({ size: 3.2 * rem(), gap: 0.4 * rem(), space: 2.2 * rem(), values: (_, at) => at.map(tick) }),
       ],
+      bands: bands.map((band) => ({ fill: `color-mix(in srgb, ${colour("--accent")} 20%, transparent)`, ...band })),
       series: [{}, ...series.map((one) => ({
         label: one.label,
         stroke: colour(one.colour),
-        width: one.points === "only" ? 0 : 2,
+        width: one.points === "only" ? 0 : one.thin ? 1 : 2,
         dash: one.dash,
         fill: one.fill ? `color-mix(in srgb, ${colour(one.colour)} 16%, transparent)` : undefined,
-        points: one.points === "only" ? { show: true, size: 5, stroke: colour(one.colour), fill: colour("--panel") } : { show: true, size: 5, stroke: colour(one.colour), fill: colour(one.colour), filter: alone },
+        points: one.thin ? { show: false } : one.points === "only" ? { show: true, size: 5, stroke: colour(one.colour), fill: colour("--panel") } : { show: true, size: 5, stroke: colour(one.colour), fill: colour(one.colour), filter: alone },
         paths: one.points === "only" ? () => null : undefined,
       }))],
       hooks: { setCursor: [(plot) => this.read(plot)] },
@@ -108,7 +109,8 @@ export class Chart {
     if (!this.readout) return;
     const at = plot.cursor.idx;
     if (at === null || at === undefined) { this.readout.textContent = ""; return; }
-    const time = new Date(this.data[0][at] * 1000).toLocaleTimeString("en-GB");
+    const when = new Date(this.data[0][at] * 1000);
+    const time = this.span() > 86_000 ? when.toLocaleString("en-GB") : when.toLocaleTimeString("en-GB");
     const parts = this.options.series.map((one, index) => [one, this.data[index + 1][at]])
       .filter(([, number]) => number !== null && number !== undefined)
       .map(([one, number]) => `${one.label} ${(one.format ?? tick)(number)}`);

@@ -3,9 +3,10 @@
 import { AlertsPanel } from "/static/js/alerts.js";
 import { Chart, inWords } from "/static/js/charts.js";
 import { CommandsPanel } from "/static/js/commands.js";
-import { battery, firmware } from "/static/js/devices.js";
+import { battery, clockOffset, firmware, link } from "/static/js/devices.js";
 import { foreign, h, s, say } from "/static/js/dom.js";
 import { ago, clock, count, named, NONE, plural, ranges, unit, value } from "/static/js/format.js";
+import { BatteryPanel, daysLeft, HistoryPanel } from "/static/js/history.js";
 import { ask } from "/static/js/live.js";
 
 const CHARTS_FIRST = 4;
@@ -39,13 +40,18 @@ export class DevicePage {
     this.strips = h("div", { class: "strips" });
     this.alerts = new AlertsPanel(access, key);
     this.orders = new CommandsPanel(access);
+    this.recent = h("div", {}, this.plots, this.more);
+    this.history = new HistoryPanel(key, (wanted) => { this.recent.hidden = !wanted; });
+    this.power = new BatteryPanel(key);
     root.append(h("div", { class: "page-head" }, h("div", {}, this.name, this.site)),
       h("section", { class: "panel", "aria-label": "At a glance" }, this.tiles), this.alerts.box,
-      h("section", { "aria-label": "Recent readings" }, this.plots, this.more), this.orders.node,
+      h("section", { "aria-label": "Readings" }, this.history.chooser, this.recent, this.history.node), this.power.node, this.orders.node,
       h("section", { class: "panel", "aria-label": "Ledger" }, h("div", { class: "panel-head" }, h("h2", {}, "What became of every reading")), this.strips));
   }
 
   async reload() {
+    this.history.reload();
+    this.power.reload();
     try {
       const detail = await ask(`/api/v1/devices/${this.key}`);
       this.readings = detail.readings;
@@ -60,7 +66,7 @@ export class DevicePage {
   commands(told) { this.orders.show(told); }
 
   status(now) {
-    this.nowMs = now.status.at_ms;
+    this.nowMs = this.history.nowMs = now.status.at_ms;
     this.alerts.status(now);
     if (this.row) say(this.seen, ago(this.row.last_seen_ms, this.nowMs));
     if (performance.now() - (this.ledgerAt ?? 0) > LEDGER_EVERY_MS) this.renewLedger();
@@ -102,7 +108,9 @@ export class DevicePage {
     const texts = row.values.filter((one) => typeof one.value !== "number");
     this.tiles.replaceChildren(
       tile("Last seen", this.seen, measured),
-      tile("Battery", battery(row)),
+      tile("Battery", battery(row), daysLeft(row.days_left)),
+      tile("Link", link(row)),
+      tile("Clock", clockOffset(row), "its clock against the gateway's"),
       tile("Firmware", firmware(row), row.update && `update: ${row.update}`),
       tile("Received", count(row.received), row.boot === null ? null : `boot ${count(row.boot)}, seq ${count(row.seq)}`),
       tile("Missing", row.missing ? h("strong", { class: "problem" }, count(row.missing)) : "0", row.lost ? `${count(row.lost)} lost for good` : "none lost for good"),
@@ -169,6 +177,8 @@ export class DevicePage {
   }
 
   unmount() {
+    this.history.unmount();
+    this.power.unmount();
     for (const chart of this.charts.values()) chart.destroy();
   }
 }

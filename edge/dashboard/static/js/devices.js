@@ -1,7 +1,8 @@
 // All devices as a table that draws only what is seen: 10,000 rows cost as much as 30.
 
 import { foreign, h, say } from "/static/js/dom.js";
-import { ago, count, named, NONE, plural, unit, value } from "/static/js/format.js";
+import { ago, count, duration, named, NONE, plural, unit, value } from "/static/js/format.js";
+import { daysLeft } from "/static/js/history.js";
 import { ask } from "/static/js/live.js";
 
 const CHUNK = 100;
@@ -16,10 +17,12 @@ const COLUMNS = [
   { name: "values", label: "Last values", fixed: true },
   { name: "seen", label: "Seen", first: "-" },
   { name: "battery", label: "Battery", number: true },
+  { name: "radio", label: "Link", fixed: true, number: true, wide: true },
+  { name: "offset", label: "Clock", fixed: true, number: true, wide: true },
   { name: "firmware", label: "Firmware", fixed: true, wide: true },
   { name: "missing", label: "Missing", first: "-", number: true },
-  { name: "lost", label: "Lost", first: "-", number: true, wide: true },
-  { name: "held", label: "Held", first: "-", number: true, wide: true },
+  { name: "lost", label: "Lost", first: "-", number: true, wide: true, wider: true },
+  { name: "held", label: "Held", first: "-", number: true, wide: true, wider: true },
   { name: "received", label: "Received", first: "-", number: true, wide: true },
 ];
 
@@ -40,10 +43,11 @@ export class DevicesPage {
   head() {
     this.found = h("p", { class: "found", role: "status" });
     this.sites = h("select", { id: "site", onchange: () => this.ask({ site: this.sites.value }) }, h("option", { value: "" }, "All sites"));
+    this.bySite = h("button", { type: "button", class: "button group", "aria-pressed": "false", onclick: () => { this.ask({ sort: this.filter.sort === "site" ? "device" : "site" }); this.showSort(); } }, "Group by site");
     const search = h("input", { id: "search", type: "search", placeholder: "Name or site", autocomplete: "off", spellcheck: "false", maxlength: 64,
       oninput: () => { clearTimeout(this.typing); this.typing = setTimeout(() => this.ask({ q: search.value.trim() }), TYPING_MS); } });
     return h("div", { class: "page-head" }, h("div", {}, h("h1", {}, "Devices"), this.found),
-      h("div", { class: "filters" }, h("label", { for: "search" }, "Search ", search), h("label", { for: "site" }, "Site ", this.sites)));
+      h("div", { class: "filters" }, this.bySite, h("label", { for: "search" }, "Search ", search), h("label", { for: "site" }, "Site ", this.sites)));
   }
 
   table() {
@@ -68,7 +72,7 @@ export class DevicesPage {
   }
 
   cellClass(column) {
-    return [column.name, column.number && "numeric", column.wide && "wide"].filter(Boolean).join(" ");
+    return [column.name, column.number && "numeric", column.wide && "wide", column.wider && "wider"].filter(Boolean).join(" ");
   }
 
   sortBy(column) {
@@ -80,6 +84,7 @@ export class DevicesPage {
 
   showSort() {
     const { sort } = this.filter;
+    this.bySite.setAttribute("aria-pressed", String(sort === "site"));
     for (const [name, cell] of this.headers) {
       if (sort === name) cell.setAttribute("aria-sort", "ascending");
       else if (sort === `-${name}`) cell.setAttribute("aria-sort", "descending");
@@ -128,7 +133,7 @@ export class DevicesPage {
       this.total = page.total;
       this.chunks.set(at, page.items);
       while (this.chunks.size > CHUNKS_KEPT) this.chunks.delete([...this.chunks.keys()].find((key) => !this.seen().includes(key)) ?? at);
-      this.showSites(page.sites);
+      this.showSites(page.site_counts);
     } catch (error) {
       if (error.name !== "AbortError") say(this.found, "The devices could not be read; trying again.");
       return;
@@ -141,9 +146,11 @@ export class DevicesPage {
   }
 
   showSites(sites) {
-    if (sites.length === this.sites.options.length - 1) return;
+    const told = JSON.stringify(sites);
+    if (told === this.toldSites) return;
+    this.toldSites = told;
     const chosen = this.filter.site;
-    this.sites.replaceChildren(h("option", { value: "" }, "All sites"), ...sites.map((site) => h("option", { value: site }, site)));
+    this.sites.replaceChildren(h("option", { value: "" }, "All sites"), ...Object.entries(sites).map(([site, devices]) => h("option", { value: site }, `${site} (${count(devices)})`)));
     this.sites.value = chosen;
   }
 
@@ -172,7 +179,8 @@ export class DevicesPage {
       const chunk = Math.floor(at / CHUNK);
       const device = this.chunks.get(chunk)?.[at % CHUNK];
       if (!this.chunks.has(chunk)) this.want(chunk);
-      rows.push(this.row(device, at));
+      const before = this.chunks.get(Math.floor((at - 1) / CHUNK))?.[(at - 1) % CHUNK];
+      rows.push(this.row(device, at, this.filter.sort === "site" && before?.site !== device?.site));
     }
     this.above.firstChild.style.height = `${first * this.rowHeight()}px`;
     this.below.firstChild.style.height = `${(this.total - last) * this.rowHeight()}px`;
@@ -183,20 +191,22 @@ export class DevicesPage {
     if (focused) this.body.querySelector(`tr[data-key="${focused}"] a`)?.focus({ preventScroll: true });
   }
 
-  row(device, at) {
+  row(device, at, isFirstOfSite) {
     if (!device) return h("tr", { "aria-rowindex": at + 2, class: "waiting" }, h("td", {}, "…"));
     const cells = {
       device: [h("a", { href: `#/devices/${device.key}` }, foreign(device.device)), h("span", { class: "site" }, foreign(device.site))],
       values: values(device.values),
       seen: [ago(device.last_seen_ms, this.nowMs)],
-      battery: [battery(device)],
+      battery: [battery(device), device.days_left && h("span", { class: "left" }, daysLeft(device.days_left))],
+      radio: [link(device)],
+      offset: [clockOffset(device)],
       firmware: [firmware(device)],
       missing: [problem(device.missing)],
       lost: [problem(device.lost)],
       held: [count(device.held)],
       received: [count(device.received)],
     };
-    return h("tr", { "aria-rowindex": at + 2, "data-key": device.key }, ...COLUMNS.map((column) => h("td", { class: this.cellClass(column) }, ...cells[column.name])));
+    return h("tr", { "aria-rowindex": at + 2, "data-key": device.key, class: isFirstOfSite && "first-of-site" }, ...COLUMNS.map((column) => h("td", { class: this.cellClass(column) }, ...cells[column.name])));
   }
 
   status(now) {
@@ -232,6 +242,19 @@ export function battery({ battery_v: volts, battery_percent: percent }) {
   if (volts === null && percent === null) return NONE;
   const parts = [percent !== null && `${value(Math.round(percent))} %`, volts !== null && `${value(volts)} V`].filter(Boolean);
   return parts.join(" · ");
+}
+
+/** What the device says of its radio, or else the share of its readings that arrived. */
+export function link(row) {
+  if (row.link) return foreign(`${value(row.link.value)} ${unit(row.link.unit)}`.trim());
+  const sent = row.received + row.missing + row.lost;
+  return sent ? `${value(Math.floor((1000 * row.received) / sent) / 10)} %` : NONE;
+}
+
+/** How far its clock is off; under a second is the way of the message. */
+export function clockOffset({ clock_offset_ms: ms }) {
+  if (ms === null) return NONE;
+  return Math.abs(ms) < 1000 ? "in step" : `${duration(Math.abs(ms))} ${ms > 0 ? "behind" : "ahead"}`;
 }
 
 export function firmware(row) {

@@ -12,6 +12,7 @@ const TICKS = 6;
 const HOUR_MS = 3_600_000;
 const SPANS = [["0.0417", "hour"], ["1", "24 hours"], ["7", "7 days"], ["30", "30 days"], ["", "all that is kept"]];
 const LINKS = [["uplink", "Cloud"], ["devices", "Devices"]];
+const FURTHER = "uplink/";  // and the name of a further destination
 const CAUSES = {
   dns: "the name was not found", refused: "connection refused", unreachable: "no way to it", tls: "TLS failed", timeout: "no answer in time",
   reset: "connection reset", slow: "too slow", http: "answered with an error",
@@ -23,7 +24,7 @@ export class OutagesPage {
   constructor(root) {
     this.span = h("select", { id: "span", onchange: () => { this.offer(); this.draw(); } }, SPANS.map(([days, words]) => h("option", { value: days }, words)));
     this.found = h("p", { class: "found", role: "status" });
-    this.download = h("a", { class: "button", download: "gateway.outage.jsonl" }, "Download the recording");
+    this.download = h("a", { class: "button", download: "gateway.outage.jsonl.gz" }, "Download the recording");
     this.lanes = h("div", { class: "lanes" });
     this.rows = h("tbody");
     this.more = h("p", { class: "note" });
@@ -51,14 +52,15 @@ export class OutagesPage {
 
   /** A link that goes or comes is told of at once. */
   status({ status }) {
-    const states = `${status.uplink.state} ${status.devices_link.state}`;
+    const states = status.recorded.map(({ link, state }) => `${link} ${state}`).join();
+    this.recorded = status.recorded.map(({ link }) => link);
     if (this.states !== undefined && this.states !== states) this.reload();
     this.states = states;
   }
 
   /** The recording of what is shown. */
   offer() {
-    this.download.setAttribute("href", `/api/v1/outages/recording${this.span.value ? `?days=${this.span.value}` : ""}`);
+    this.download.setAttribute("href", `/api/v1/outages/recording?format=gz${this.span.value ? `&days=${this.span.value}` : ""}`);
   }
 
   draw() {
@@ -72,8 +74,9 @@ export class OutagesPage {
     const end = kept.alive_us;
     const start = this.span.value ? end - Number(this.span.value) * 24 * HOUR_MS * 1000 : kept.start_us;
     const shown = kept.outages.filter((outage) => (outage.end_us ?? end) >= start);
-    say(this.found, summary(shown, start, end));
-    this.lanes.replaceChildren(...LINKS.map(([link, label]) => lane(label, shown.filter((outage) => outage.link === link), kept, start, end)), axis(kept, start, end));
+    const links = linksOf([...(this.recorded ?? []), ...shown.map((outage) => outage.link)]);
+    say(this.found, summary(links, shown, start, end));
+    this.lanes.replaceChildren(...links.map(([link, label]) => lane(label, shown.filter((outage) => outage.link === link), kept, start, end)), axis(kept, start, end));
     this.rows.replaceChildren(...(shown.length ? shown.slice(0, ROWS).map(row) : [h("tr", {}, h("td", { colspan: "6", class: "empty" }, "None."))]));
     say(this.more, shown.length > ROWS ? `and ${plural(shown.length - ROWS, "older one", "older ones")}: see the recording` : "");
   }
@@ -81,9 +84,19 @@ export class OutagesPage {
   unmount() { clearInterval(this.timer); }
 }
 
-function summary(shown, start, end) {
+/** Every link with its label: the two that there always are, and those to further destinations. */
+function linksOf(names) {
+  const further = [...new Set(names)].filter((name) => name.startsWith(FURTHER)).sort();
+  return [...LINKS, ...further.map((name) => [name, labelOf(name)])];
+}
+
+function labelOf(name) {
+  return LINKS.find(([link]) => link === name)?.[1] ?? name.replace(FURTHER, "");
+}
+
+function summary(links, shown, start, end) {
   if (!shown.length) return "No outage.";
-  const parts = LINKS.map(([link, label]) => {
+  const parts = links.map(([link, label]) => {
     const of = shown.filter((outage) => outage.link === link && !outage.is_drill);
     const us = of.reduce((sum, outage) => sum + (outage.end_us ?? end) - Math.max(outage.start_us, start), 0);
     return of.length ? `${label}: ${plural(of.length, "outage", "outages")}, ${duration(us / 1000)} in all` : `${label}: none`;
@@ -125,7 +138,7 @@ function row(outage) {
   const why = outage.is_drill ? `drill: ${cause}` : cause;
   const lasts = outage.end_us === null;
   const catchUp = lasts ? NONE : outage.catch_up_us === null ? "not yet" : duration(outage.catch_up_us / 1000);
-  return h("tr", {}, h("th", { scope: "row" }, began), h("td", {}, LINKS.find(([link]) => link === outage.link)?.[1] ?? outage.link), h("td", {}, why),
+  return h("tr", {}, h("th", { scope: "row" }, began), h("td", {}, labelOf(outage.link)), h("td", {}, why),
     h("td", { class: "numeric" }, duration(outage.duration_us / 1000), lasts && h("strong", { class: "problem" }, " so far")),
-    h("td", { class: "numeric" }, outage.link === "uplink" ? count(outage.held_max) : NONE), h("td", { class: "numeric" }, outage.link === "uplink" ? catchUp : NONE));
+    h("td", { class: "numeric" }, outage.held_max !== null ? count(outage.held_max) : NONE), h("td", { class: "numeric" }, outage.held_max !== null ? catchUp : NONE));
 }

@@ -1,0 +1,96 @@
+"""Pictures of recordings: what is drawn, in the format of the name, however long the recording is."""
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from edge.outages.events import Anchor, Cause, End, Gap, Link, LinkKind, Quantities, Sample, Series, Status, Transition
+from edge.outages.recording import Recording, make_header, write_recording
+from tidegate.outage.cli import app
+from tidegate.outage.picture import load_matplotlib
+from tidegate.outage.plot import COLUMNS_MAX, WIDTH_MIN_PARTS, _draw, write_plot
+
+pytest.importorskip("matplotlib")
+S = 1_000_000
+LINKS = [Link("uplink", LinkKind.UPLINK), Link("devices", LinkKind.DEVICE)]
+DAY = Recording(
+    make_header(LINKS, anchor=Anchor(0, 1_772_000_000 * S), title="a <day>"),
+    (
+        Transition(0, "uplink", Status.UP),
+        Sample(0, "uplink", latency_us=40_000, loss_ppm=10_000, throughput_bytes_per_s=900),
+        Transition(43_200 * S, "uplink", Status.DOWN, Cause.REFUSED),
+        Transition(43_202 * S, "uplink", Status.UP),
+        Gap(50_000 * S, 49_000 * S),
+        Transition(50_000 * S, "devices", Status.DEGRADED, Cause.SLOW),
+        End(86_400 * S),
+    ),
+)
+
+
+def drawn(recording: Recording) -> list[Any]:
+    axes: list[Any] = _draw(load_matplotlib("--out"), recording, "title").axes
+    return axes
+
+
+def test_axes_have_units_and_only_what_is_known_has_a_panel() -> None:
+    status, *panels = drawn(DAY)
+    assert [axes.get_ylabel() for axes in panels] == ["one-way latency (ms)", "bandwidth (kB/s)", "loss (%)"]
+    assert panels[-1].get_xlabel() == "time (hours since 2026-02-25T06:13:20.000Z)"
+    assert [label.get_text() for label in status.get_yticklabels()] == ["uplink", "devices"]
+    assert [text.get_text() for text in status.get_legend().get_texts()] == ["up", "degraded", "down", "not known"]
+    assert [text.get_text() for text in panels[1].get_legend().get_texts()] == ["uplink carried"]
+    (line,) = panels[0].get_lines()
+    assert line.get_ydata()[0] == 40.0
+    assert list(line.get_ydata())[-1] != 40.0  # unknown since the gap
+
+
+def test_an_outage_of_two_seconds_in_a_day_can_be_seen() -> None:
+    (uplink_down, *_) = [bars for bars in drawn(DAY)[0].collections if bars.get_label() == "down"]
+    (box,) = [path.get_extents() for path in uplink_down.get_paths()]
+    assert box.x0 == pytest.approx(12.0)
+    assert box.width >= 24 / WIDTH_MIN_PARTS * 0.999
+
+
+def test_of_a_day_of_values_at_1_hz_the_extremes_are_drawn() -> None:
+    values = [100] * 3600
+    series = [
+        Series(
+            (hour + 1) * 3600 * S, "uplink", Quantities.CAPACITY, S, (*values[:-1], 5 if hour == 20 else hour + 1000)
+        )
+        for hour in range(24)
+    ]
+    (_, panel) = drawn(Recording(make_header(LINKS[:1]), (*series, End(86_400 * S))))
+    (line,) = panel.get_lines()
+    assert len(line.get_xdata()) <= 4 * COLUMNS_MAX
+    assert min(line.get_ydata()) == 0.005
+    assert max(line.get_ydata()) == 1.023
+
+
+@pytest.mark.parametrize(("name", "begins"), [("a.png", b"\x89PNG"), ("a.svg", b"<?xml"), ("a.html", b"<!doctype")])
+def test_a_picture_is_written_in_the_format_of_its_name_and_twice_the_same(
+    tmp_path: Path, name: str, begins: bytes
+) -> None:
+    file = tmp_path / "day.outage.jsonl"
+    write_recording(file, DAY)
+    command = ["plot", str(file), "--out", str(tmp_path / name)]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    first = (tmp_path / name).read_bytes()
+    assert first.startswith(begins)
+    if name == "a.html":
+        assert b"<title>a &lt;day&gt;</title>" in first
+        ET.fromstring(first[first.index(b"<svg") : first.index(b"</html>")])
+    write_plot(DAY, "a <day>", tmp_path / name)
+    assert (tmp_path / name).read_bytes() == first
+    assert "--force" in CliRunner().invoke(app, command).stderr
+
+
+def test_a_picture_of_another_format_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "day.outage.jsonl"
+    write_recording(file, DAY)
+    result = CliRunner().invoke(app, ["plot", str(file), "--out", str(tmp_path / "a.gif")])
+    assert result.exit_code == 2
+    assert "--out: expected a name that ends in one of .png, .svg, .html, found a.gif" in result.stderr
