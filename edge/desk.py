@@ -19,7 +19,7 @@ from edge.downlinks import Downlinks
 from edge.feedback import Downlink, Feedback
 from edge.forecast import LinkForecast, full_in_s, growth_rows_per_s, link_forecast
 from edge.forward.forwarder import Batch, Forwarder, ForwarderState, Wait
-from edge.forward.outcome import Outcome
+from edge.forward.outcome import Accepted, Outcome
 from edge.history.keep import HISTORY_FILE, History
 from edge.ingest import Ingest, Ingested, Message
 from edge.latest import Latest
@@ -28,7 +28,7 @@ from edge.ledger_lines import LedgerLines
 from edge.ledger_report import LedgerReport, report
 from edge.limits import Throttle
 from edge.mapping.rebirths import Rebirths
-from edge.meter import Meter, seconds_to_catch_up
+from edge.meter import LastMinute, Meter, seconds_to_catch_up
 from edge.own_clock import OwnClock
 from edge.quarantine import Quarantine
 from edge.quarantine_bound import QuarantineBound
@@ -87,6 +87,8 @@ class Standing:
     oldest_unsent_ms: int | None
     received_per_s: float
     drained_per_s: float
+    failed_last_minute: int
+    undecodable_last_minute: int
     catch_up_s: float | None
     store_bytes: int
     room: RoomBytes
@@ -143,6 +145,7 @@ class Desk:
         self._aggregated_ms: int | None = None
         self.outage_log = OutageLog(self.store)
         self._received = Meter()
+        self._failed, self._undecodable = LastMinute(), LastMinute()
         self._drained = {name: Meter() for name in self.ledger.destinations}
         self._ledger_written_ms: int | None = None
         self._deleted_through = 0
@@ -153,6 +156,7 @@ class Desk:
         self.budget.admit()
         self._own_clock.note(now_ms, wall_ms)
         ingested = self._ingest.process(messages, wall_ms)
+        self._undecodable.add(ingested.undecodable, now_ms)
         self.latest.note(ingested.rows, wall_ms)
         self._throttle.note(ingested.by_device, now_ms)
         rebirths = self._rebirths.ask(ingested.rebirths, now_ms, wall_ms)
@@ -226,6 +230,7 @@ class Desk:
         sent_bytes: int | None = None,
     ) -> None:
         """See `Forwarder.settle`. Raises `StoreError`."""
+        self._failed.add(not isinstance(outcome, Accepted), now_ms)
         self.destinations.get(destination).forwarder.settle(batch, outcome, now_ms, wall_ms, sent_bytes)
 
     def forget_destination(self, name: str) -> int:
@@ -323,6 +328,8 @@ class Desk:
             oldest_unsent_ms=first.oldest_unsent_ms,
             received_per_s=received_per_s,
             drained_per_s=first.drained_per_s,
+            failed_last_minute=self._failed.count(now_ms),
+            undecodable_last_minute=self._undecodable.count(now_ms),
             catch_up_s=first.catch_up_s,
             store_bytes=self.store.size_bytes(),
             room=room,

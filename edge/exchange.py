@@ -10,8 +10,8 @@ class Exchange:
     """`sent_bytes` of body, in so many TCP data `segments`, `resent` ones among them.
 
     `ended`: how the connection ended, if it did. `is_unknown`: no answer came, and the request may have arrived.
-    `travelled`: something went to the far side and back, so the time it took is a round trip.
     `is_drill`: it was made to be like that.
+    `travelled`: something went to the far side and back, so the time it took is a round trip.
     """
 
     sent_bytes: int = 0
@@ -19,8 +19,8 @@ class Exchange:
     resent: int = 0
     ended: Ending | None = None
     is_unknown: bool = False
-    travelled: bool = True
     is_drill: bool = False
+    travelled: bool = True
 
     def stalled(self) -> "Exchange":
         """The same, given up in silence."""

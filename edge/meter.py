@@ -7,6 +7,7 @@ from collections import deque
 
 SPAN_MS = 10_000  # long enough to be calm, short enough to show an outage within seconds
 SHORTEST_MS = 2_000  # a burst right after a start is not a rate
+MINUTE_S = 60
 STEP_MS = 500  # pairs closer than this are merged: at most 20 pairs a meter
 
 
@@ -33,6 +34,34 @@ class Meter:
             return 0.0
         (from_ms, start), (to_ms, end) = self._pairs[0], self._pairs[-1]
         return (end - start) * 1000 / max(to_ms - from_ms, SHORTEST_MS)
+
+
+class LastMinute:
+    """How often something happened in the last minute: for what is too rare to have a rate, such as errors."""
+
+    __slots__ = ("_buckets",)
+
+    def __init__(self) -> None:
+        self._buckets: deque[tuple[int, int]] = deque()  # (second, count): at most one for each second of a minute
+
+    def add(self, count: int, now_ms: int) -> None:
+        """So many more, now."""
+        if not count:
+            return
+        second = now_ms // 1000
+        if self._buckets and self._buckets[-1][0] == second:
+            count += self._buckets.pop()[1]
+        self._buckets.append((second, count))
+        self._forget(second)
+
+    def count(self, now_ms: int) -> int:
+        """So many in the last minute."""
+        self._forget(now_ms // 1000)
+        return sum(count for _, count in self._buckets)
+
+    def _forget(self, second: int) -> None:
+        while self._buckets and self._buckets[0][0] <= second - MINUTE_S:
+            self._buckets.popleft()
 
 
 def seconds_to_catch_up(backlog: int, drained_per_s: float, received_per_s: float) -> float | None:

@@ -30,6 +30,7 @@ class IngestStatus(_Document):
     Messages: `retained` (old news of foreign devices, not stored), `over_devices` and `over_series` (in quarantine for
     a limit), `retried`, `purged` and `evicted` (out of quarantine; the last for want of room). Readings: `restamped`
     (their time was impossible). Sparkplug metrics: `unsupported` (of a type that is no value).
+    `undecodable_last_minute`: messages that were not understood.
     """
 
     retained: int
@@ -42,6 +43,7 @@ class IngestStatus(_Document):
     evicted: int
     throttled: int
     throttled_devices: int
+    undecodable_last_minute: int = 0
 
 
 class LedgerStatus(_Document):
@@ -117,7 +119,8 @@ class DestinationStatus(_Document):
 class ForwardStatus(_Document):
     """The forwarder. Ages and times in the unit that the name says; rates in readings per second.
 
-    `backlog` counts readings; `lanes` the rows (readings, rollups, notices) that each lane has yet to send.
+    `backlog` counts readings; `lanes` the rows (readings, rollups, notices) that each lane has yet to send;
+    `failed_last_minute` requests to any destination that were not accepted.
     """
 
     backlog: int
@@ -130,6 +133,7 @@ class ForwardStatus(_Document):
     failures: int
     last_error: str | None
     lanes: dict[str, int]
+    failed_last_minute: int = 0
 
 
 class StoreStatus(_Document):
@@ -283,7 +287,12 @@ def ingest_status(standing: Standing) -> IngestStatus:
     """The intake's part."""
     names = ("retained", "restamped", "over_devices", "over_series", "unsupported", "retried", "purged", "evicted")
     counts = {name: standing.totals.get(name, 0) for name in names}
-    return IngestStatus(**counts, throttled=standing.throttled, throttled_devices=standing.throttled_devices)
+    return IngestStatus(
+        **counts,
+        throttled=standing.throttled,
+        throttled_devices=standing.throttled_devices,
+        undecodable_last_minute=standing.undecodable_last_minute,
+    )
 
 
 def ledger_status(standing: Standing) -> LedgerStatus:
@@ -350,6 +359,7 @@ def forward_status(standing: Standing) -> ForwardStatus:
         failures=state.failures,
         last_error=state.last_error,
         lanes=state.backlog,
+        failed_last_minute=standing.failed_last_minute,
     )
 
 

@@ -31,7 +31,8 @@ from edge.intervals import Intervals
 from edge.latest import DeviceLatest, Recent
 from edge.ledger import DELIVERED, QUARANTINED, Account, entry_of, is_settled, split_entry
 
-NO_READERS = ("destination/", "link/")  # cursors that say where a destination began, and which month it is
+READERS = ("forward/", "sieve/", "live/", "windows/", "rules/", "ledger/received", "log/head")
+"""Cursors of the log of readings; others count something else (rollups, months, a clock)."""
 KEYS_PER_STEP = 100  # devices of one look at the ledger: 3 ms of the store's thread on a small machine
 CHANGED_MAX = 100  # rows of one live event; of a fleet that says more, a page asks for the rows that it shows
 RANGES_MAX = 200  # of one ledger entry: more than a strip of a wall screen can tell apart
@@ -158,7 +159,7 @@ class Directory:
             cursors=[
                 Cursor(name=name, position=position, behind=store.head - position)
                 for name, position in cursors.items()
-                if not name.startswith(NO_READERS)
+                if name.startswith(READERS)
             ],
             totals=dict(self._desk.ledger.totals),
         )

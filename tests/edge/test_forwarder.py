@@ -18,6 +18,7 @@ from edge.forward.forwarder import (
 )
 from edge.forward.outcome import Accepted, Failed, Outcome, Paused, Refused, Throttled, TooLarge
 from edge.ledger import forward_cursor
+from edge.message import Message
 from edge.store import StoreFailed
 from tests.edge.kit import T0_MS, message, open_desk, reading
 
@@ -266,3 +267,13 @@ def test_when_caught_up_it_lets_readings_gather(tmp_path: Path) -> None:
     assert desk.next_batch(0) == Wait(1000)
     assert isinstance(desk.next_batch(1000), Batch)
     desk.store.close()
+
+
+def test_what_was_not_accepted_and_not_understood_is_counted_over_the_last_minute(desk: Desk) -> None:
+    fill(desk, 20)
+    desk.take_in([message(reading(20)), Message("tidegate/v1/x/y/reading", b"nonsense")], 0, T0_MS)
+    drain(desk, lambda _: Failed("timeout", "no answer"), tries=3)
+    soon = desk.standing(1000, T0_MS)
+    assert (soon.failed_last_minute, soon.undecodable_last_minute) == (3, 1)
+    later = desk.standing(300_000, T0_MS)
+    assert (later.failed_last_minute, later.undecodable_last_minute) == (0, 0)

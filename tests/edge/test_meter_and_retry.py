@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.meter import SHORTEST_MS, SPAN_MS, Meter, seconds_to_catch_up
+from edge.meter import SHORTEST_MS, SPAN_MS, LastMinute, Meter, seconds_to_catch_up
 from edge.retry import Backoff
 
 
@@ -61,3 +61,15 @@ def test_full_jitter_spreads_two_hundred_gateways_over_the_whole_wait() -> None:
     waits = sorted(Backoff(Random(seed), base_ms=60_000).fail() for seed in range(200))
     quarters = [sum(low <= wait < low + 15_000 for wait in waits) for low in range(0, 60_000, 15_000)]
     assert min(quarters) > 25
+
+
+@given(st.lists(st.tuples(st.integers(0, 20_000), st.integers(0, 50)), max_size=60))
+def test_the_last_minute_counts_what_happened_in_it_and_stays_small(steps: list[tuple[int, int]]) -> None:
+    recent, seen, now_ms = LastMinute(), list[tuple[int, int]](), 0
+    for step_ms, count in steps:
+        now_ms += step_ms
+        recent.add(count, now_ms)
+        seen.append((now_ms // 1000, count))
+        assert recent.count(now_ms) == sum(many for second, many in seen if second > now_ms // 1000 - 60)
+        assert len(recent._buckets) <= 60
+    assert recent.count(now_ms + 60_000) == 0

@@ -84,7 +84,7 @@ def test_a_drill_of_the_device_link_disconnects_from_the_broker_and_comes_back(
     _send(scene, 0, 1, 2)
     assert json.loads(_status(page))["ledger"]["received"] == 0
     page.get_by_role("button", name="Stop it").click()
-    expect(link).to_have_text("connected", timeout=PATIENCE_MS)
+    expect(link).to_have_text("up", timeout=PATIENCE_MS)
     expect(page.get_by_text("3 readings received")).to_be_visible(timeout=PATIENCE_MS)
 
 

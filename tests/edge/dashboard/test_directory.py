@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.dashboard.directory import CHANGED_MAX, RANGES_MAX, Directory, Entry, Query, Sums, select
+from edge.dashboard.directory import CHANGED_MAX, RANGES_MAX, READERS, Directory, Entry, Query, Sums, select
 from edge.dashboard.documents import DevicesChanged
 from edge.desk import Desk
 from edge.forward.forwarder import Batch
@@ -150,4 +150,6 @@ def test_the_store_page_has_every_consumer(desk: Desk) -> None:
     detail = Directory(desk).store(T0_MS)
     assert detail.head == 3
     assert {cursor.name: cursor.behind for cursor in detail.cursors}["forward/influx"] == 1
+    assert all(cursor.name.startswith(READERS) for cursor in detail.cursors)
+    assert "rollups/head/10" not in {cursor.name for cursor in detail.cursors}, "it counts rollups, not readings"
     assert detail.totals["received"] == 3

@@ -55,7 +55,8 @@ export class DrillPage {
     this.order = h("form", { onsubmit: (event) => { event.preventDefault(); this.start(); } }, this.choices,
       h("div", { class: "drill-more" }, h("div", { class: "field" }, h("label", { for: "drill-target" }, "On the way to"), this.target),
         h("div", { class: "field" }, h("label", { for: "drill-seconds" }, "For"), this.seconds), this.latencyField, this.begin));
-    return h("section", { class: "panel", "aria-label": "Begin a drill" }, this.why, this.order);
+    this.beginBox = h("section", { class: "panel", "aria-label": "Begin a drill" }, this.why, this.order);
+    return this.beginBox;
   }
 
   figures() {
@@ -140,7 +141,8 @@ export class DrillPage {
     const { running, last, allowed } = drill;
     this.drill = drill;
     this.stop.hidden = !running || !this.access.mayOperate;
-    this.order.hidden = Boolean(running) || !allowed || !this.access.mayOperate;
+    this.beginBox.hidden = Boolean(running);
+    this.order.hidden = !allowed || !this.access.mayOperate;
     say(this.running, running ? inOneLine(running) : "No drill runs.");
     if (running) say(this.left, `${duration(Math.max(0, Math.ceil((running.until_ms - (this.nowMs ?? running.since_ms)) / 1000)) * 1000)} to go. Begun by ${running.by} at ${clock(running.since_ms)}; it ends by itself.`);
     else say(this.left, last ? `The last one: ${inOneLine(last)}, ${clock(last.since_ms)} to ${clock(last.until_ms)}, by ${last.by}.` : "");
@@ -152,7 +154,7 @@ export class DrillPage {
       this.why.replaceChildren(...(needs.length ? [`To begin a drill, it takes ${needs.join(" and ")}. `,
         !this.access.mayOperate && this.access.me.has_accounts ? h("a", { href: "#/login" }, "Log in") : "", " ", !allowed ? h("a", { href: "#/settings" }, "Maintenance mode") : ""] : []));
     }
-    this.why.hidden = Boolean(running) || !needs.length;
+    this.why.hidden = !needs.length;
   }
 
   show({ uplink, forward, ledger, drill, at_ms: atMs, devices_link: devices }) {
@@ -160,7 +162,7 @@ export class DrillPage {
     const onDevices = (drill.running ?? drill.last)?.order.link === "devices";
     const link = onDevices ? devices : uplink;
     say(values.link.parentElement.previousSibling, onDevices ? "Broker" : "Cloud");
-    say(values.link, { up: "connected", down: "down", unknown: "not tried" }[link.state]);
+    say(values.link, { up: "up", down: "down", unknown: "not tried" }[link.state]);
     values.linkNote.replaceChildren(`for ${duration(Math.floor((atMs - link.since_ms) / 1000) * 1000)}`, ...(link.state === "down" ? [", ", foreign(link.message ?? "")] : []));
     say(values.held, count(forward.backlog));
     say(values.heldNote, forward.oldest_unsent_ms === null ? "nothing waits here" : `the oldest for ${duration(forward.oldest_unsent_ms)}`);

@@ -46,5 +46,5 @@ function size(number) {
 }
 
 function share(part, whole) {
-  return `${Math.round(100 * part / Math.max(1, whole))} %`;
+  return part && part < whole / 100 ? "under 1 %" : `${Math.round(100 * part / Math.max(1, whole))} %`;
 }

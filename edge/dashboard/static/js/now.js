@@ -8,6 +8,7 @@ import { bytes, clock, count, duration, money, NONE, plural, rate } from "/stati
 import { ask } from "/static/js/live.js";
 
 const SAMPLES_MAX = 900;
+const FRESH_MS = 15_000;  // what waits less than this is the rhythm of batches, no backlog (as in the sentence)
 const LEVELS = { ok: "All well", busy: "Working on it", warn: "Attention", bad: "Trouble" };
 const CAUSES = { dns: "name not resolved", refused: "connection refused", unreachable: "no route", tls: "TLS failed", timeout: "no answer in time", reset: "connection broken", closed: "closed by the other side", protocol: "not understood" };
 
@@ -38,9 +39,9 @@ export class NowPage {
       return parts;
     };
     const pipe = (words) => {
-      const parts = { rate: h("strong", {}, NONE), note: h("span", { class: "note" }) };
+      const parts = { rate: h("strong", {}, NONE), note: h("span", { class: "note" }), wrong: h("span", { class: "wrong" }) };
       parts.box = h("li", { class: "pipe" }, h("p", {}, parts.rate, h("span", { class: "unit" }, " /s ", words)),
-        h("span", { class: "track", "aria-hidden": "true" }), parts.note);
+        h("span", { class: "track", "aria-hidden": "true" }), parts.note, parts.wrong);
       return parts;
     };
     this.nodes = { devices: node("devices", "Devices"), gateway: node("gateway", "This gateway"), cloud: node("cloud", "Cloud") };
@@ -77,20 +78,21 @@ export class NowPage {
   lanes() {
     this.rows = h("tbody");
     this.lanesBox = h("section", { class: "panel", "aria-label": "Lanes" }, h("div", { class: "panel-head" }, h("h2", {}, "Lanes"), h("p", { class: "note" }, "what each has yet to send, in the order of service")),
-      h("div", { class: "sideways", tabindex: "0", role: "region", "aria-label": "Lanes, a table" }, h("table", { class: "plain lanes-table" }, h("thead"), this.rows)));
+      h("div", { class: "sideways", tabindex: "0", role: "region", "aria-label": "Lanes, a table" }, h("table", { class: "plain" }, h("thead"), this.rows)));
     return this.lanesBox;
   }
 
   showLanes(destinations) {
-    const names = [...new Set(destinations.flatMap((each) => Object.keys(each.lanes)))];
-    const key = names.join();
-    if (this.laneNames !== key) {
-      this.laneNames = key;
-      this.rows.previousSibling.replaceChildren(h("tr", {}, h("th", { scope: "col" }, "Destination"), ...names.map((name) => h("th", { scope: "col", class: "numeric" }, lane(name)))));
+    const served = destinations.filter((each) => each.configured);
+    const names = [...new Set(served.flatMap((each) => Object.keys(each.lanes)))];
+    const key = served.map((each) => each.name).join();
+    if (this.served !== key) {
+      this.served = key;
+      this.rows.previousSibling.replaceChildren(h("tr", {}, h("th", { scope: "col" }, "Lane"), ...served.map((each) => h("th", { scope: "col", class: "numeric" }, each.name))));
     }
     this.lanesBox.hidden = names.length === 0;
-    this.rows.replaceChildren(...destinations.filter((each) => each.configured).map((each) => h("tr", {}, h("th", { scope: "row" }, each.name),
-      ...names.map((name) => h("td", { class: "numeric" }, name in each.lanes ? count(each.lanes[name]) : NONE)))));
+    this.rows.replaceChildren(...names.map((name) => h("tr", {}, h("th", { scope: "row" }, lane(name)),
+      ...served.map((each) => h("td", { class: "numeric" }, name in each.lanes ? count(each.lanes[name]) : NONE)))));
   }
 
   charts() {
@@ -156,12 +158,13 @@ export class NowPage {
     const { forward, ledger } = status;
     const { values } = this;
     say(values.held.number, count(forward.backlog));
-    say(values.held.note, !forward.backlog ? "nothing waits here" : status.store.full_in_s === null ? "readings wait here" : `full in ${duration(status.store.full_in_s * 1000)}`);
+    const fresh = forward.backlog > 0 && status.uplink.state === "up" && forward.oldest_unsent_ms < FRESH_MS;
+    say(values.held.note, !forward.backlog ? "nothing waits here" : fresh || status.store.full_in_s === null ? "readings wait here" : `full in ${duration(status.store.full_in_s * 1000)}`);
     say(values.oldest.note, forward.backlog ? "since it was received" : "all is sent");
-    say(values.catchUp.note, forward.backlog === 0 ? "nothing to catch up" : forward.catch_up_s === null ? "the backlog does not shrink" : `at the rates of now${takes(status.destinations[0]?.forecast)}`);
+    say(values.catchUp.note, forward.backlog === 0 ? "nothing to catch up" : fresh ? "the next batch is on its way" : forward.catch_up_s === null ? "the backlog does not shrink" : `at the rates of now${takes(status.destinations[0]?.forecast)}`);
     say(values.oldest.number, forward.oldest_unsent_ms === null ? "none" : duration(forward.oldest_unsent_ms));
     say(values.drain.number, rate(forward.drained_per_s));
-    say(values.catchUp.number, forward.backlog === 0 ? "caught up" : forward.catch_up_s === null ? "growing" : duration(forward.catch_up_s * 1000));
+    say(values.catchUp.number, forward.backlog === 0 ? "caught up" : fresh ? "keeping up" : forward.catch_up_s === null ? "growing" : duration(forward.catch_up_s * 1000));
     say(values.received.number, count(ledger.received));
     say(values.delivered.number, count(ledger.delivered));
     say(values.waiting.number, count(ledger.held));
@@ -192,8 +195,10 @@ export class NowPage {
     gateway.box.dataset.state = status.store.healthy ? "up" : "down";
     say(cloud.state, { up: "Connected", down: "Not reachable", unknown: "Not tried yet" }[status.uplink.state]);
     this.showLink(cloud, status.uplink, status.at_ms, null);
-    this.showPipe(this.pipes.in, status.forward.received_per_s, verdict.stuck_at === "devices" || verdict.stuck_at === "gateway");
-    this.showPipe(this.pipes.out, status.forward.drained_per_s, verdict.stuck_at === "cloud");
+    this.showPipe(this.pipes.in, status.forward.received_per_s, verdict.stuck_at === "devices" || verdict.stuck_at === "gateway",
+      errors(status.ingest.undecodable_last_minute, "message not understood", "messages not understood"));
+    this.showPipe(this.pipes.out, status.forward.drained_per_s, verdict.stuck_at === "cloud",
+      errors(status.forward.failed_last_minute, "request failed", "requests failed"));
   }
 
   showLink(node, link, nowMs, name) {
@@ -206,16 +211,22 @@ export class NowPage {
     node.box.dataset.state = link.state;
   }
 
-  showPipe(pipe, perSecond, stuck) {
+  showPipe(pipe, perSecond, stuck, wrong) {
     say(pipe.rate, rate(perSecond));
     pipe.box.dataset.state = stuck ? "stuck" : perSecond > 0 ? "flowing" : "still";
     say(pipe.note, stuck ? "✕ stuck here" : perSecond > 0 ? "" : "nothing to move");
+    say(pipe.wrong, wrong);
   }
 
   unmount() {
     this.backlogChart.destroy();
     this.ratesChart.destroy();
   }
+}
+
+/** What went wrong in the last minute, if anything did. */
+function errors(number, one, many) {
+  return number > 0 ? `${plural(number, one, many)} in the last minute` : "";
 }
 
 /** A lane in words: `rollups/60` is the rollups of windows of a minute. */

@@ -9,7 +9,8 @@ const CURSORS = [
   [/^forward\/(.+)$/, (name) => `Forwarder to ${name}`, "what it has accepted, without a gap"],
   [/^sieve\/(.+)$/, (name) => `Deadband of ${name}`, "what is judged, to be sent or not"],
   [/^live\/(.+)$/, (name) => `Live lane of ${name}`, "from here on it is sent as live, not as backfill"],
-  [/^windows$/, () => "Rollups", "what is in a window"],
+  [/^windows\/log$/, () => "Rollups", "what is in a window"],
+  [/^rules\/log$/, () => "Alert rules", "what they have looked at"],
   [/^ledger\/received$/, () => "Ledger: received", "written every few seconds; a restart reads the rest again"],
   [/^ledger\/delivered\/(.+)$/, (name) => `Ledger: delivered to ${name}`, "written every few seconds; a restart reads the rest again"],
 ];
@@ -44,7 +45,7 @@ export class StorePage {
     this.destinations = h("tbody");
     root.append(h("div", { class: "page-head" }, h("div", {}, h("h1", {}, "Store"), this.health)),
       h("section", { class: "panel figures", "aria-label": "Size" }, h("dl", {}, figure("bytes", "On the disk", "database and write-ahead log"),
-        figure("held", "Held", "readings wait for the cloud"), figure("head", "Log position", "entries ever written"), figure("quarantine", "In quarantine", "")),
+        figure("held", "Held", "readings wait for the cloud"), figure("head", "Log position", "entries ever written"), figure("quarantine", "Quarantine", "")),
         this.budget = h("div", { class: "budget" })),
       h("section", { class: "panel", "aria-label": "Destinations" }, h("div", { class: "panel-head" }, h("h2", {}, "Destinations")),
         h("div", { class: "sideways", tabindex: "0" }, h("table", { class: "plain" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Destination"),
@@ -91,7 +92,7 @@ export class StorePage {
   fill({ used_bytes: used, limit_bytes: limit, full_at_bytes: full, limit_reason: reason }) {
     if (!limit) return;
     const size = (number) => bytes(number).join(" ");
-    const words = `${size(used)} of ${size(limit)} used (${Math.round(100 * used / limit)} %), ${reason === "size" ? "as configured" : "what the disk has for it"}; full at ${size(full)}`;
+    const words = `${size(used)} of ${size(limit)} used (${used && used < limit / 100 ? "under 1" : Math.round(100 * used / limit)} %), ${reason === "size" ? "as configured" : "what the disk has for it"}; full at ${size(full)}`;
     const wide = (number) => Math.round(1000 * Math.min(1, number / limit));
     this.budget.replaceChildren(h("h2", {}, "Budget"),
       s("svg", { class: "strip", viewBox: "0 0 1000 20", preserveAspectRatio: "none", role: "img", "aria-label": words },
