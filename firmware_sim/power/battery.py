@@ -82,6 +82,7 @@ class Battery:
         self._cell_loss = Account()
         self._filtered_ma = 0.0
         self._open_mv = 0.0
+        self._reserve, self._reserve_of = 0.0, (math.nan, 0.0, 0.0)
         self._set_temperature(REFERENCE_C)
 
     # --- reading -------------------------------------------------------------------------------------------------
@@ -128,7 +129,12 @@ class Battery:
 
         if spare_mv(0.0) <= 0:
             return 0.0
-        reserve = 1 - falling_root(spare_mv, 0.0, 1.0) if spare_mv(1.0) < 0 else 0.0
+        # Sixty looks at the curve, which only warmth, age and another pulse move: a device asks at every report.
+        asked = pulse_ma, self._temperature_mv, self._resistance_scale
+        if asked != self._reserve_of:
+            self._reserve = 1 - falling_root(spare_mv, 0.0, 1.0) if spare_mv(1.0) < 0 else 0.0
+            self._reserve_of = asked
+        reserve = self._reserve
         return max(0.0, self.state_of_charge - reserve) * self._window * self.spec.capacity_mah
 
     @property

@@ -407,3 +407,15 @@ def test_what_the_catalogue_does_not_have_is_named() -> None:
         Battery("cr2032", state_of_charge=1.5)
     with pytest.raises(PowerValueError, match="series_resistance_ohm"):
         Battery("cr2032", series_resistance_ohm=-1.0)
+
+
+@pytest.mark.parametrize("name", ["er14505", "18650-li-ion"])
+def test_the_charge_above_brownout_follows_pulse_warmth_and_age_as_a_battery_that_was_never_asked_before(
+    name: str,
+) -> None:
+    asked = Battery(name)
+    for temperature_c, pulse_ma in [(20.0, 40.0), (20.0, 80.0), (-15.0, 80.0), (-15.0, 40.0), (20.0, 40.0)]:
+        asked.draw("sleep", 1.0, 30 * 86_400_000.0, temperature_c)
+        never_asked = Battery(name)
+        never_asked.restore(asked.snapshot())
+        assert asked.mah_above_brownout(pulse_ma) == never_asked.mah_above_brownout(pulse_ma)
