@@ -152,7 +152,7 @@ class Budget:
     def _blocked_from(self) -> int | None:
         """Up to where those destinations have got whose policy is to block; None if there is no such one."""
         blocking = [name for name in self._ledger.destinations if self._policy(name) is OnFull.BLOCK]
-        return min((self._store.ranges(done_ranges(name)).end_of_run(1) for name in blocking), default=None)
+        return min((self._store.look_at_ranges(done_ranges(name)).end_of_run(1) for name in blocking), default=None)
 
     def drop(self, entry: str, through_id: int | None = None, *, thin: bool = False) -> bool:
         """Take the oldest readings out of the log, up to `through_id`; whether any went.

@@ -178,7 +178,7 @@ class Destinations:
     def _retire(self, source: str, head: int, delete: Callable[[int, int], int], limit: int) -> bool:
         takers = [one.name for one in self._by_name.values() if one.takes(source)]
         takers += [name for name in self.removed if self._takes(name, source)]
-        ends = [self._store.ranges(done_ranges(name, source)).end_of_run(1) for name in takers]
+        ends = [self._store.look_at_ranges(done_ranges(name, source)).end_of_run(1) for name in takers]
         through = min(ends, default=head)
         if through <= self._retired.get(source, 0):
             return False

@@ -311,7 +311,7 @@ class Ledger:
         rows = self._store.run("SELECT DISTINCT entry FROM ledger UNION SELECT name FROM totals")
         ours = [name for (name,) in rows if _is_of(name, destination)]
         self._store.run_many("DELETE FROM ledger WHERE entry = ?", [(name,) for name in ours])
-        self._store.run_many("DELETE FROM totals WHERE name = ?", [(name,) for name in ours])
+        self._store.forget_totals(ours)
         self.totals = {name: count for name, count in self.totals.items() if not _is_of(name, destination)}
         self._counted = True
 
@@ -364,7 +364,8 @@ class Ledger:
     def deletable_through(self) -> int:
         """The highest position that every destination, every other reader and the written ledger have passed."""
         positions = [self._store.cursor(name) for name in (RECEIVED_CURSOR, *self._readers)]
-        return min(positions + [self._store.ranges(covered_ranges(name)).end_of_run(1) for name in self._destinations])
+        covered = [self._store.look_at_ranges(covered_ranges(name)) for name in self._destinations]
+        return min(positions + [ids.end_of_run(1) for ids in covered])
 
     # -- questions
 
@@ -386,7 +387,7 @@ class Ledger:
         delivered, quarantined, thinned, expired, suppressed, before = (
             self.totals[name] for name in self._total_names(destination)
         )
-        held = self._store.head - self._store.ranges(done_ranges(destination)).count()
+        held = self._store.head - self._store.look_at_ranges(done_ranges(destination)).count()
         received = self.totals[RECEIVED] - before
         return Balance(destination, received, delivered, held, quarantined, thinned, expired, suppressed)
 

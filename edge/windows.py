@@ -85,7 +85,7 @@ class Aggregator:
         clock_ms = received_at_ms if behind and received_at_ms is not None else wall_ms
         if position == before and (clock_ms is None or not self._due(clock_ms)):
             return False
-        due: list[WindowKey] = []
+        due: list[tuple[WindowKey, bool]] = []
         emitted: list[tuple[WindowKey, Window]] = []
         with self._ledger.transaction():
             self._take(cells)
@@ -122,7 +122,7 @@ class Aggregator:
                 self._serve(due)
         return len(due) == EMIT_WINDOWS
 
-    def _due(self, clock_ms: int) -> list[WindowKey]:
+    def _due(self, clock_ms: int) -> list[tuple[WindowKey, bool]]:
         """A time beyond the horizon was set by a clock that has since been put back: it would never come."""
         return self._tables.due(clock_ms, clock_ms + self._horizon_ms, EMIT_WINDOWS)
 
@@ -178,11 +178,11 @@ class Aggregator:
 
     # -- windows into rollups, and out of the store
 
-    def _serve(self, due: Iterable[WindowKey]) -> list[tuple[WindowKey, Window]]:
+    def _serve(self, due: Iterable[tuple[WindowKey, bool]]) -> list[tuple[WindowKey, Window]]:
         emitted: list[tuple[WindowKey, Window]] = []
         over: list[WindowKey] = []
-        for key in due:
-            window = self._tables.get(key)
+        for key, dirty in due:
+            window = self._tables.get(key) if dirty else None  # what is clean is over, whatever else it says
             if window is None or not window.dirty:  # a damaged state is not to be emitted
                 over.append(key)
                 continue
@@ -201,7 +201,7 @@ class Aggregator:
         for key in keys:
             numbers = forgotten.get(key[:2])
             if numbers is None:
-                numbers = forgotten[key[:2]] = self._tables.forgotten(key.device_key, key.size_s)
+                numbers = forgotten[key[:2]] = self._tables.forgotten(key.device_key, key.size_s).copy()
             numbers.add(_number(key))
         for (device_key, size_s), numbers in forgotten.items():
             self._tables.put_forgotten(device_key, size_s, _bounded(numbers))

@@ -19,6 +19,8 @@ class Records(ABC):
 
     _db: sqlite3.Connection
     _corrupt: str | None
+    forgotten = 0
+    """How often a transaction failed or the file was opened: who remembers what the file holds asks it again then."""
 
     @abstractmethod
     def _execute(self, sql: str, arguments: tuple[object, ...] = ()) -> list[Any]:
@@ -27,6 +29,8 @@ class Records(ABC):
     def _forget_records(self) -> None:
         self._cursors: dict[str, int] = {}
         self._ranges: dict[str, Intervals] = {}
+        self._totals: dict[str, int] = {}
+        self.forgotten += 1
 
     def cursor(self, name: str) -> int:
         """How far a consumer has durably got: the id of the last entry it is done with; 0 at the start."""
@@ -47,11 +51,15 @@ class Records(ABC):
 
     def ranges(self, name: str) -> Intervals:
         """A set of ids; empty at the start."""
+        return self.look_at_ranges(name).copy()
+
+    def look_at_ranges(self, name: str) -> Intervals:
+        """`ranges` for one who only looks, and now: not to be changed, and not a copy."""
         ids = self._ranges.get(name)
         if ids is None:
             rows = self._execute("SELECT ranges FROM ranges WHERE name = ?", (name,))
             ids = self._ranges[name] = self.decode(rows[0][0]) if rows else Intervals()
-        return ids.copy()
+        return ids
 
     def put_ranges(self, name: str, ids: Intervals) -> None:
         """Write a set of ids, inside a transaction."""
@@ -84,7 +92,16 @@ class Records(ABC):
         changed = dict.fromkeys(row[:2] for row in rows)
         self._db.executemany("INSERT OR IGNORE INTO ledger_untold (device_key, boot) VALUES (?, ?)", changed)
         self._db.executemany("INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?)", rows)
-        self._db.executemany("INSERT OR REPLACE INTO totals VALUES (?, ?)", sorted(totals.items()))
+        written = self._totals
+        moved = sorted((name, count) for name, count in totals.items() if written.get(name) != count)
+        self._db.executemany("INSERT OR REPLACE INTO totals VALUES (?, ?)", moved)
+        written.update(moved)
+
+    def forget_totals(self, names: Sequence[str]) -> None:
+        """Drop these of the ledger's totals, inside a transaction."""
+        self._db.executemany("DELETE FROM totals WHERE name = ?", [(name,) for name in names])
+        for name in names:
+            self._totals.pop(name, None)
 
     def totals(self) -> dict[str, int]:
         """The ledger's totals as last written."""

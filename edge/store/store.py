@@ -87,6 +87,8 @@ class Store(Records):
         self.path = path
         self.free_bytes: Callable[[Path], int] = free_bytes
         """Asks the volume; a simulated disk puts its own answer here."""
+        self.strayed: Callable[[], str | None]
+        """Asks for a file that was deleted or replaced; on a simulated disk nobody does."""
         self._heard: Callable[[str], None] | None = None
         self.salvaged: Salvage | None = None
         self._destinations = tuple(destinations)
@@ -96,6 +98,7 @@ class Store(Records):
         self.wal = WalWatch(path, wal_bytes_max(disk_bytes_max))
         self.ballast = None if disk_bytes_max is None else Ballast(path, disk_bytes_max)
         self._files = OpenFiles(path)
+        self.strayed = self._files.strayed
         self._lock = StoreLock(path)
         try:
             self._open()
@@ -187,7 +190,7 @@ class Store(Records):
 
         A file that was found to be damaged is salvaged; one that was deleted is written again from what is still open.
         """
-        if self._files.strayed() == str(self.path):
+        if self.strayed() == str(self.path):
             with suppress(sqlite3.Error, OSError):  # without room, say: opening tells that the file is gone
                 keep_open_copy(self._db, self.path)
         self._disconnect()
@@ -229,7 +232,7 @@ class Store(Records):
         return StoreCare(self.wal.size_bytes(), self.wal.held_up, held, released, self.hold_from is not None)
 
     def _check_files(self) -> None:
-        strayed = self._files.strayed()
+        strayed = self.strayed()
         if strayed is not None:
             self._in_doubt = True
             raise StoreFailed(f"{strayed} was deleted or replaced while it was in use: the store must be reopened")

@@ -1,12 +1,15 @@
 """The store's tables of windows: open windows, windows that are forgotten, and the log of rollups.
 
 Promises: every row carries a CRC32 over all that it means; ids of the rollup log rise by one within one window size and
-are never used twice. Methods that write are called inside `Store.transaction`.
+are never used twice. Methods that write are called inside `Store.transaction`. Windows that were written last are
+remembered as they were written, and read again after a transaction failed: what `get` gave is changed only on the way
+to `put`, in one and the same transaction.
 """
 
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import msgspec
@@ -20,6 +23,9 @@ _rollup_head = struct.Struct("<qqqq")
 _encoder = msgspec.msgpack.Encoder()
 _stats_decoder = msgspec.msgpack.Decoder(list[Stats])
 _summary_decoder = msgspec.msgpack.Decoder(tuple[Summary, ...])
+
+WINDOWS_KEPT = 2048  # in memory: of a thousand devices those of two sizes, a few KB each with a dozen values
+FORGOTTEN_KEPT = 4096  # sets in memory, some 200 bytes each
 
 RollupRow = tuple[int, int, int, int, bytes, int]
 """size_s, id, device_key, start_ms, body, crc: the columns in order."""
@@ -77,17 +83,34 @@ class WindowTables:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._kept: dict[WindowKey, Window] = {}
+        self._forgotten: dict[tuple[int, int], Intervals] = {}
+        self._kept_since = store.forgotten
+        self._absent: WindowKey | None = None  # of which `get` found no row
+
+    def _know(self) -> None:
+        """Forget what is remembered if a transaction has failed since, or somebody else opened the file."""
+        if self._kept_since != self._store.forgotten:
+            self._kept.clear()
+            self._forgotten.clear()
+            self._kept_since = self._store.forgotten
 
     # -- windows
 
     def get(self, key: WindowKey) -> Window | None:
         """The state of a window; None if there is none, or if its row fails its checksum (`is_damaged` tells)."""
+        self._know()
+        kept = self._kept.get(key)
+        return self._read(key) if kept is None else kept
+
+    def _read(self, key: WindowKey) -> Window | None:
         rows = self._store.run(
             "SELECT dirty, touched_ms, next_ms, body, crc FROM windows"
             " WHERE device_key = ? AND size_s = ? AND start_ms = ?",
             key,
         )
         if not rows:
+            self._absent = key
             return None
         dirty, touched_ms, next_ms, body, crc = rows[0]
         if crc != _window_crc(key, dirty, touched_ms, next_ms, body):
@@ -97,29 +120,40 @@ class WindowTables:
 
     def is_damaged(self, key: WindowKey) -> bool:
         """Of a key for which `get` has nothing: whether a row is there all the same."""
+        if key == self._absent:
+            return False
         return bool(self._store.run("SELECT 1 FROM windows WHERE device_key = ? AND size_s = ? AND start_ms = ?", key))
 
     def put(self, windows: Iterable[tuple[WindowKey, Window]]) -> None:
         """Write windows."""
+        self._know()
         rows = []
         for key, window in windows:
             body = _encoder.encode(list(window.series.values()))
             crc = _window_crc(key, window.dirty, window.touched_ms, window.next_ms, body)
             rows.append((*key, int(window.dirty), window.touched_ms, window.next_ms, body, crc))
+            self._kept.pop(key, None)  # to the end of those that are kept
+            self._kept[key] = window
+        self._absent = None
         self._store.run_many("INSERT OR REPLACE INTO windows VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        for key in list(islice(self._kept, max(0, len(self._kept) - WINDOWS_KEPT))):
+            del self._kept[key]
 
     def delete(self, keys: Sequence[WindowKey]) -> None:
         """Delete windows."""
+        for key in keys:
+            self._kept.pop(key, None)
         self._store.run_many("DELETE FROM windows WHERE device_key = ? AND size_s = ? AND start_ms = ?", keys)
 
-    def due(self, now_ms: int, beyond_ms: int, limit: int) -> list[WindowKey]:
-        """At most `limit` windows whose `next_ms` has come, or lies beyond `beyond_ms`, in order of that time."""
+    def due(self, now_ms: int, beyond_ms: int, limit: int) -> list[tuple[WindowKey, bool]]:
+        """(key, dirty) of at most `limit` windows whose `next_ms` has come, or is beyond `beyond_ms`, by that time."""
         rows = self._store.run(
-            "SELECT device_key, size_s, start_ms FROM windows WHERE next_ms <= ? OR next_ms > ?"
-            " ORDER BY next_ms, device_key, size_s, start_ms LIMIT ?",
+            "SELECT * FROM (SELECT device_key, size_s, start_ms, dirty, next_ms FROM windows WHERE next_ms <= ?"
+            " UNION ALL SELECT device_key, size_s, start_ms, dirty, next_ms FROM windows WHERE next_ms > ?)"
+            " ORDER BY next_ms, device_key, size_s, start_ms LIMIT ?",  # one search each: an OR reads every window
             (now_ms, beyond_ms, limit),
         )
-        return [WindowKey(*row) for row in rows]
+        return [(WindowKey(*row[:3]), bool(row[3])) for row in rows]
 
     def next_ms(self) -> int | None:
         """The earliest time of any window, by the gateway's clock; None if there is no window."""
@@ -131,14 +165,26 @@ class WindowTables:
         return bool(self._store.run("SELECT 1 FROM windows WHERE dirty LIMIT 1"))
 
     def forgotten(self, device_key: int, size_s: int) -> Intervals:
-        """Which windows of a device are no longer kept, by number (start divided by size)."""
+        """Which windows of a device are no longer kept, by number (start divided by size); not to be changed."""
+        self._know()
+        kept = self._forgotten.get((device_key, size_s))
+        if kept is not None:
+            return kept
         rows = self._store.run(
             "SELECT ranges FROM forgotten_windows WHERE device_key = ? AND size_s = ?", (device_key, size_s)
         )
-        return self._store.decode(rows[0][0]) if rows else Intervals()
+        numbers = self._store.decode(rows[0][0]) if rows else Intervals()
+        self._keep_forgotten(device_key, size_s, numbers)
+        return numbers
+
+    def _keep_forgotten(self, device_key: int, size_s: int, numbers: Intervals) -> None:
+        if len(self._forgotten) >= FORGOTTEN_KEPT:
+            self._forgotten.clear()
+        self._forgotten[device_key, size_s] = numbers
 
     def put_forgotten(self, device_key: int, size_s: int, numbers: Intervals) -> None:
         """Write which windows of a device are no longer kept."""
+        self._keep_forgotten(device_key, size_s, numbers)
         self._store.run(
             "INSERT OR REPLACE INTO forgotten_windows VALUES (?, ?, ?)", (device_key, size_s, numbers.encode())
         )

@@ -319,6 +319,7 @@ def test_a_damaged_window_is_never_emitted_and_a_damaged_rollup_is_noticed(desk:
     take(desk, reading(0))
     advance(desk, T0_MS)
     desk.store._execute("UPDATE windows SET touched_ms = touched_ms + 1 WHERE size_s = 10")
+    desk.reopen()
     take(desk, reading(1))
     advance(desk, T0_MS + 100_000)
     assert [key[1] for key in emitted(desk.store)] == [60]
@@ -345,3 +346,21 @@ def test_a_store_of_the_first_version_gets_its_windows(tmp_path: Path) -> None:
     advance(desk, T0_MS + 100_000)
     assert emitted(desk.store)["d1", 10, T0_MS][0].count == 1
     desk.store.close()
+
+
+def test_a_window_is_what_the_store_holds_after_a_transaction_failed(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(desk, reading(0))
+    advance(desk, T0_MS)
+    take(desk, reading(1))
+    with monkeypatch.context() as patch:
+        patch.setattr(WindowTables, "append", _fails)
+        with pytest.raises(StoreFailed):
+            advance(desk, T0_MS + 10**6)
+    advance(desk, T0_MS + 10**6)
+    assert sum(summary.count for summaries in emitted(desk.store, [60]).values() for summary in summaries[:1]) == 2
+
+
+def _fails(*_arguments: object) -> None:
+    raise StoreFailed("the disk is gone")

@@ -44,6 +44,10 @@ def _nobody_asks(_life: Life) -> None:
     """For a gateway without a stop watch."""
 
 
+def _nobody_strays() -> None:
+    """The stage's answer to whether somebody has deleted a file of the store: there is nobody, so none is looked at."""
+
+
 class Gateway:
     """The gateway of one site over all its lives."""
 
@@ -109,6 +113,7 @@ class Gateway:
         for pragma in STAGE_PRAGMAS:
             desk.store.run(f"PRAGMA {pragma}")
         desk.store.free_bytes = lambda _folder: self._disk_free_bytes
+        desk.store.strayed = _nobody_strays
 
     def crash(self) -> None:
         """Be killed. The next life gets the files as they lie on the disk now, or as a failpoint has copied them."""
