@@ -113,7 +113,7 @@ def gateway_under(request: pytest.FixtureRequest) -> GatewayUnder:
             mode=request.config.getoption("--outage-record"),
         )
     except UnusableError as error:
-        pytest.fail(f"outage: {error}", pytrace=False)
+        raise pytest.fail.Exception(f"outage: {error}", pytrace=False) from None
     request.node.stash[_UNDER] = under
     return under
 
