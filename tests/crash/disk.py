@@ -47,7 +47,7 @@ def _compiled() -> Path | str:
     return library if done.returncode == 0 else f"the C compiler does not compile the shim: {done.stderr[:300]}"
 
 
-def run_under_shim(module: str, *arguments: object, timeout_s: float = 80) -> dict[str, Any]:
+def run_under_shim(module: str, *arguments: object, timeout_s: float = 500) -> dict[str, Any]:
     """`python -m MODULE ARGUMENTS...` with the shim loaded; the JSON that it prints. Skips without a compiler."""
     library = _compiled()
     if isinstance(library, str):

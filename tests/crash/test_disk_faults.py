@@ -22,7 +22,7 @@ MIB = 1024**2
 OPERATIONS_MIN = 200  # of the script: fewer would mean that the shim no longer sees what SQLite does
 
 
-@pytest.mark.timeout(180)  # some 600 operations, each with a process of its own
+@pytest.mark.timeout(600)  # some 600 operations, each with a process of its own
 @pytest.mark.parametrize(
     ("error", "how", "stride"),
     [("EIO", "sticky", 1), ("KILL", "once", 1), ("EIO", "once", 5), ("ENOSPC", "sticky", 7), ("EROFS", "sticky", 7)],

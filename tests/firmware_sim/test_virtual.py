@@ -92,6 +92,7 @@ def test_a_stopped_run_says_how_far_it_got() -> None:
     assert report.groups[0].received == pytest.approx(report.simulated_ms / 600_000, abs=2)
 
 
+@pytest.mark.timeout(300)  # under coverage
 def test_lines_are_written_as_they_come() -> None:
     sizes: list[int] = []
     run_virtual(FleetConfig.model_validate(group(interval_s=1)), DAY_MS, lambda data: sizes.append(data.count(b"\n")))

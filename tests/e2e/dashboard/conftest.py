@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 from tests.e2e.dashboard.accounts import Accounts
 from tests.e2e.dashboard.stage import CHROMIUM, Stage, chromium, stage
 
-PATIENCE_MS = 15_000
+PATIENCE_MS = 45_000  # a slow machine that also measures coverage
 
 
 @pytest.fixture(scope="module")  # Playwright keeps an event loop running while it is open: other files need theirs
