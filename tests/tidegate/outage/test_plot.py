@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from edge.outages.events import Anchor, Cause, End, Gap, Link, LinkKind, Quantities, Sample, Series, Status, Transition
 from edge.outages.recording import Recording, make_header, write_recording
 from tidegate.outage.cli import app
-from tidegate.outage.picture import load_matplotlib
+from tidegate.outage.picture import load_matplotlib, save
 from tidegate.outage.plot import COLUMNS_MAX, WIDTH_MIN_PARTS, _draw, write_plot
 
 pytest.importorskip("matplotlib")
@@ -76,7 +76,6 @@ def test_a_picture_is_written_in_the_format_of_its_name_and_twice_the_same(
     file = tmp_path / "day.outage.jsonl"
     write_recording(file, DAY)
     command = ["plot", str(file), "--out", str(tmp_path / name)]
-    write_plot(DAY, "a <day>", tmp_path / f"warm-{name}")  # matplotlib measures a text anew the first time
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     first = (tmp_path / name).read_bytes()
@@ -87,6 +86,17 @@ def test_a_picture_is_written_in_the_format_of_its_name_and_twice_the_same(
     write_plot(DAY, "a <day>", tmp_path / name)
     assert (tmp_path / name).read_bytes() == first
     assert "--force" in CliRunner().invoke(app, command).stderr
+
+
+def test_a_picture_does_not_name_its_parts_by_digits_that_nobody_sees(tmp_path: Path) -> None:
+    def drawn_with(width: float) -> str:
+        figure = load_matplotlib("--out").figure.Figure(figsize=(width, 3))
+        figure.subplots().plot([1, 2], [3, 4], marker="o")
+        save(figure, "a", tmp_path / "a.svg", ".svg")
+        return (tmp_path / "a.svg").read_text(encoding="utf-8")
+
+    assert drawn_with(4.0) == drawn_with(4.000000000001)
+    assert "#p" in drawn_with(4.0)
 
 
 def test_a_picture_of_another_format_is_refused(tmp_path: Path) -> None:
