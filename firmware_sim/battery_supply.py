@@ -171,9 +171,15 @@ class BatterySupply(Generic[CellT]):
         """The true state of charge."""
         return self.battery.state_of_charge * _PERCENT
 
-    def time_left(self, now_ms: int) -> TimeLeft | None:
-        """What the device's fuel gauge makes of the last two weeks; see `firmware_sim.days_left`."""
-        self._gauge.observe(now_ms, self.battery.charge_lost_mah)
+    def look(self, now_ms: int) -> None:
+        """The fuel gauge's look; see `firmware_sim.days_left`."""
+        if self._gauge.is_due(now_ms):
+            self._gauge.observe(now_ms, self.battery.charge_lost_mah)
+
+    def time_left(self) -> TimeLeft | None:
+        """What the device's fuel gauge makes of the last two weeks."""
+        if not self._gauge.can_tell:
+            return None
         return self._gauge.estimate(self.battery.mah_above_brownout(self._highest_ma))
 
     def true_state(self) -> BatteryTruth:

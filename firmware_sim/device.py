@@ -238,9 +238,10 @@ class Device:
         voltage_v, level = self.supply.voltage_v(), self.supply.level_percent()
         if voltage_v is None or level is None:
             return ()
-        left = self.supply.time_left(at_ms)
+        self.supply.look(at_ms)
         if self.outbox.next_seq % self.spec.battery_every:
             return ()
+        left = self.supply.time_left()
         known = Value("battery_voltage", round(voltage_v, 3), "V"), Value("battery_level", round(level, 1), "%EL")
         if left is None:
             return known

@@ -15,7 +15,7 @@ the same way.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from firmware_sim.power.cells import REFERENCE_C, CellSpec, cell
@@ -26,6 +26,7 @@ from firmware_sim.power.roots import falling_root
 from firmware_sim.power.units import MS_PER_YEAR, NJ_PER_J, UC_PER_MAH
 
 END_OF_LIFE_FADE = 0.2  # a cell counts as worn out at 80 % of its capacity
+NEWTON_STEP_MAX = 1e-7  # share of the charge; a longer way may pass a corner of the curve, and is looked for anew
 WINDOW_MIN = 1e-3  # a cell aged or frozen to nothing keeps this share, so that its voltage stays defined
 
 
@@ -82,7 +83,8 @@ class Battery:
         self._cell_loss = Account()
         self._filtered_ma = 0.0
         self._open_mv = 0.0
-        self._reserve, self._reserve_of = 0.0, (math.nan, 0.0, 0.0)
+        self._reserve_gone, self._reserve_slope = 1.0, math.nan
+        self._reserve_of = (math.nan, 0.0, 0.0)
         self._set_temperature(REFERENCE_C)
 
     # --- reading -------------------------------------------------------------------------------------------------
@@ -119,7 +121,9 @@ class Battery:
     def mah_above_brownout(self, pulse_ma: float) -> float:
         """Return the charge left until a pulse of so much current browns the device out, as warm and old as it is now.
 
-        The voltage under the pulse falls with the charge, so the place on the curve is found by bisection.
+        The voltage under the pulse falls with the charge, so the place on the curve is found by bisection. Only
+        warmth, age and another pulse move it; age moves it so little from one report to the next that one step of
+        Newton's method follows it.
         """
 
         def spare_mv(gone: float) -> float:
@@ -129,13 +133,26 @@ class Battery:
 
         if spare_mv(0.0) <= 0:
             return 0.0
-        # Sixty looks at the curve, which only warmth, age and another pulse move: a device asks at every report.
         asked = pulse_ma, self._temperature_mv, self._resistance_scale
         if asked != self._reserve_of:
-            self._reserve = 1 - falling_root(spare_mv, 0.0, 1.0) if spare_mv(1.0) < 0 else 0.0
+            gone = self._reserve_gone
+            moved = -spare_mv(gone) / self._reserve_slope
+            if abs(moved) < NEWTON_STEP_MAX and gone + moved <= 1.0:
+                self._reserve_gone = gone + moved
+            else:  # also at first, when nothing is known: a comparison with nan is false
+                self._find_reserve(spare_mv)
             self._reserve_of = asked
-        reserve = self._reserve
+        reserve = 1 - self._reserve_gone
         return max(0.0, self.state_of_charge - reserve) * self._window * self.spec.capacity_mah
+
+    def _find_reserve(self, spare_mv: Callable[[float], float]) -> None:
+        if spare_mv(1.0) >= 0:
+            self._reserve_gone, self._reserve_slope = 1.0, math.nan
+            return
+        self._reserve_gone = gone = falling_root(spare_mv, 0.0, 1.0)
+        before = max(0.0, gone - NEWTON_STEP_MAX)
+        slope = (spare_mv(gone) - spare_mv(before)) / (gone - before)
+        self._reserve_slope = slope if slope < 0 else math.nan
 
     @property
     def charge_lost_mah(self) -> float:
