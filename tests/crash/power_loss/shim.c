@@ -6,6 +6,8 @@
  *                          What is in `dir` already counts as durable.
  * shim_fail(k, error, sticky)  the k-th operation from now fails with `error` (all later ones too, if sticky). k = 0:
  *                          nothing fails.
+ *                          What a failed fsync or fdatasync was to make durable is not, and no later one makes it so:
+ *                          Linux marks the pages clean (https://lwn.net/Articles/752063/).
  * shim_count()             operations since shim_fail.
  * shim_tell(heard)         call `heard` before each operation; what that does to watched files is no operation. NULL: no
  *                          longer.
@@ -242,7 +244,10 @@ int ftruncate(int fd, off_t length) { return ftruncate64(fd, length); }
 
 static int synced(int fd, int (*real)(int)) {
     int id = watched_fd(fd);
-    if (id && fails()) return -1;
+    if (id && fails()) {
+        if (id > 0) files[id - 1].low = files[id - 1].high = 0;
+        return -1;
+    }
     if (real(fd)) return -1;
     if (id > 0) make_durable(fd, id);
     if (id < 0) make_names_durable();
