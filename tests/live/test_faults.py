@@ -121,10 +121,10 @@ def test_a_flood_that_no_receive_maximum_bounds_takes_no_memory_and_holds_up_nob
         before_mb = most_memory_mb(lab)
         flooder = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv5)
         flooder.connect(lab.broker.host, lab.broker.port)
-        for _ in range(FLOOD):
-            sent = flooder.publish(f"{lab.topic_root}/lab/flood/reading", bytes(FLOOD_BYTES), qos=0)
+        topic = f"{lab.topic_root}/lab/flood/reading"
+        sent = [flooder.publish(topic, bytes(FLOOD_BYTES), qos=0) for _ in range(FLOOD)]
         flooder.loop_start()
-        sent.wait_for_publish(30)
+        sent[-1].wait_for_publish(30)
         flooder.disconnect()
         flooder.loop_stop()
         lab.fleet.start()
