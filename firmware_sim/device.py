@@ -56,7 +56,9 @@ class Device:
         observer: Observer,
         radio: DeviceRadio | None = None,
         temperature_c: Callable[[int], float] | None = None,
+        missed: Callable[[int], None] | None = None,
     ) -> None:
+        """`missed` hears of samples in which no sensor said anything: nothing is stored then."""
         self.spec = spec
         self.outbox = outbox
         self.counters = Counters()
@@ -68,6 +70,7 @@ class Device:
         # A radio's exchange includes joining: there is nothing more to connect.
         self._timings = supply.timings() if radio is None else replace(supply.timings(), connect_ms=0)
         self._observer = observer
+        self._missed = missed
         self._clock = DeviceClock(spec.clock, rng, temperature_c)
         self._sender = Sender(outbox, spec.sender, rng)
         self._mailbox: deque[tuple[Kind, bytes, int]] = deque(maxlen=MAILBOX_MAX)
@@ -214,7 +217,11 @@ class Device:
         self._enter(Event.MEASURED)
         if not self._spend(self._timings.process_ms, at_ms):
             return []
-        if not self._report_now and not self._changed(values, at_ms):
+        if not values:
+            self.counters.missed += 1
+            if self._missed is not None:
+                self._missed(at_ms)
+        elif not self._report_now and not self._changed(values, at_ms):
             self.counters.suppressed += 1
         else:
             self._store(values, at_ms)

@@ -24,7 +24,7 @@ from pathlib import Path
 from random import Random
 
 from firmware_sim.battery_file import Snapshots, load_batteries, save_batteries
-from firmware_sim.build import build_fleet
+from firmware_sim.build import build_fleet, nobody
 from firmware_sim.config import FleetConfig
 from firmware_sim.device_spec import Publish
 from firmware_sim.flash import FileMedium, MemoryMedium
@@ -32,7 +32,7 @@ from firmware_sim.flights import Flights
 from firmware_sim.links import Links
 from firmware_sim.outbox import Flash
 from firmware_sim.status import FleetReport, FleetStatus
-from firmware_sim.truth import TruthFile
+from firmware_sim.truth import FleetTruth, TruthFile
 from sensors.clock import Clock
 from sensors.reading import Reading
 from sensors.seeds import derive_seed
@@ -104,8 +104,12 @@ class _Fleet:
         self._epoch_ms = clock.wall_ms()
         self._started_ms = clock.monotonic_ms()
         first_boot = self._epoch_ms // _MS_PER_S  # seconds since 1970: no earlier life of the device had as many boots
-        self.devices = build_fleet(config, flash, self._measured, first_boot=first_boot, started_ms=self._epoch_ms)
+        ground = FleetTruth(truth)
+        self.devices = build_fleet(
+            config, flash, nobody, first_boot=first_boot, started_ms=self._epoch_ms, ground=ground
+        )
         self._by_name = {device.spec.name: device for device in self.devices}
+        ground.attach({name: device.supply for name, device in self._by_name.items()})
         self._battery_file = None if config.data_dir is None else config.data_dir / _BATTERY_FILE
         self._put_in_batteries()
         self._save_batteries_at_ms = self._epoch_ms + SAVE_BATTERIES_EVERY_MS
@@ -118,9 +122,6 @@ class _Fleet:
         self._flights = Flights()
         self._wake = asyncio.Event()
         self._committing: asyncio.Future[None] | None = None
-
-    def _measured(self, reading: Reading, at_ms: int) -> None:
-        self._truth.observe(reading, at_ms, self._by_name[reading.device].supply.true_state())
 
     def _put_in_batteries(self) -> None:
         """The ones of the last run, where a device still has the same."""

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from functools import partial
 from heapq import heappop, heappush
 
-from firmware_sim.build import SupplyOf, build_fleet
+from firmware_sim.build import SupplyOf, build_fleet, nobody
 from firmware_sim.build_power import build_supply
 from firmware_sim.config import FleetConfig
 from firmware_sim.device import Device
@@ -34,6 +34,7 @@ from firmware_sim.outbox import Flash
 from firmware_sim.phases import Phase
 from firmware_sim.readings_files import JsonLines, ReadingLine, ReadingsFile
 from firmware_sim.sender import Acknowledge
+from firmware_sim.truth import FleetTruth, TruthFile
 from firmware_sim.virtual_gateway import DeviceInbox
 from sensors.reading import Reading
 
@@ -94,9 +95,13 @@ def run_virtual_into(
     out: ReadingsFile,
     stopped: Callable[[], bool] = lambda: False,
     supply_of: SupplyOf = build_supply,
+    truth: TruthFile | None = None,
 ) -> VirtualReport:
-    """Run the fleet for `for_ms` of its own time; `out` is complete then. Raises `FleetError`, and its errors."""
-    report = _VirtualFleet(config.model_copy(update={"speed": 1.0}), out, supply_of).run(for_ms, stopped)
+    """Run the fleet for `for_ms` of its own time; `out` is complete then, `truth` gets what was measured.
+
+    Raises `FleetError`, and the files' errors.
+    """
+    report = _VirtualFleet(config.model_copy(update={"speed": 1.0}), out, supply_of, truth).run(for_ms, stopped)
     out.close()
     return report
 
@@ -104,17 +109,33 @@ def run_virtual_into(
 class _VirtualFleet:
     """One run."""
 
-    def __init__(self, config: FleetConfig, out: ReadingsFile, supply_of: SupplyOf = build_supply) -> None:
+    def __init__(
+        self,
+        config: FleetConfig,
+        out: ReadingsFile,
+        supply_of: SupplyOf = build_supply,
+        truth: TruthFile | None = None,
+    ) -> None:
         self._config = config
         self._out = out
+        self._truth = truth
+        ground = None if truth is None else FleetTruth(truth)
         self._start_ms = round(config.virtual_start.timestamp() * 1000)
         self._flash = Flash(NoMedium())
         # (when, device, 0 for an event or 1 for an alarm, number, event): events of an instant come before its alarms.
         self._heap: list[tuple[int, int, int, int, _Event | None]] = []
         self._events = 0
         self.devices = build_fleet(
-            config, self._flash, _nobody, first_boot=FIRST_BOOT, started_ms=self._start_ms, supply_of=supply_of
+            config,
+            self._flash,
+            nobody,
+            first_boot=FIRST_BOOT,
+            started_ms=self._start_ms,
+            supply_of=supply_of,
+            ground=ground,
         )
+        if ground is not None:
+            ground.attach({device.spec.name: device.supply for device in self.devices})
         self._alarms: list[int | None] = [None] * len(self.devices)
         self._inboxes = [
             DeviceInbox(device.spec.name, self._take, answers=device.spec.sender.acknowledge is Acknowledge.GATEWAY)
@@ -202,6 +223,8 @@ class _VirtualFleet:
     def _flush(self) -> None:
         self._flash.commit()
         self._out.flush()
+        if self._truth is not None:
+            self._truth.flush()
 
     def _groups(self) -> Iterator[GroupReport]:
         n = 0
@@ -239,7 +262,3 @@ def _drain_mah(devices: list[Device]) -> dict[str, float]:
         for name, line in device.supply.energy().items():
             sums[name] = sums.get(name, 0.0) + line.charge_mah
     return {name: round(mah, _DRAIN_DIGITS) for name, mah in sorted(sums.items(), key=lambda item: -item[1])}
-
-
-def _nobody(_reading: Reading, _at_ms: int) -> None:
-    """The output is what the gateway got, not what was measured."""

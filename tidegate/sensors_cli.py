@@ -10,7 +10,8 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
 
@@ -63,6 +64,9 @@ def run(
         Path | None,
         typer.Option(metavar="FILE.jsonl|.parquet", help="No broker: one line or row for each reading, in this file."),
     ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(metavar="FILE.ndjson", help="With --out: what was measured, with its faults.")
+    ] = None,
     log_format: LogFormatOption = LogFormat.HUMAN,
     log_level: LogLevelOption = LogLevel.INFO,
 ) -> None:
@@ -77,7 +81,7 @@ def run(
     config = _the_one(fleet, config)
     for_s = None if for_ is None else parse_duration(for_)
     factor = None if speed in {None, MAX_SPEED} else parse_speed(str(speed))
-    _check_together(speed, for_s, out)
+    _check_together(speed, for_s, out, truth)
     logs.set_up(log_format, log_level)
     part = PARTS["sensors"]()
     settings = load(FleetConfig, part.section, config, os.environ)
@@ -90,7 +94,7 @@ def run(
         return
     with named_by_kind(part.taken, part.misconfigured, source=str(config or "")):
         if out is not None and for_s is not None:
-            run_until_signal(lambda stop: _run_virtual(settings, for_s, out, stop))
+            run_until_signal(lambda stop: _run_virtual(settings, for_s, (out, truth), stop))
         else:
             run_until_signal(lambda stop: _run_real(part, settings, for_s, stop))
 
@@ -123,7 +127,7 @@ def _the_one(fleet: Path | None, config: Path | None) -> Path | None:
     return config if fleet is None else fleet
 
 
-def _check_together(speed: str | None, for_s: int | None, out: Path | None) -> None:
+def _check_together(speed: str | None, for_s: int | None, out: Path | None, truth: Path | None) -> None:
     if speed == MAX_SPEED and out is None:
         raise _usage("--speed max", "expected --out FILE.jsonl beside it: there is no broker to publish to")
     if out is not None and for_s is None:
@@ -131,6 +135,10 @@ def _check_together(speed: str | None, for_s: int | None, out: Path | None) -> N
     if out is not None and speed not in {None, MAX_SPEED}:
         raise _usage(
             "--out", f"expected no --speed but {MAX_SPEED} beside it: in real time the readings go to the broker"
+        )
+    if truth is not None and out is None:
+        raise _usage(
+            "--truth", "expected --out beside it: in real time the file's truth_file says where the truth goes"
         )
     if out is not None and out.suffix == PARQUET:
         import pyarrow.parquet  # noqa: F401 - found out before the work, and not after it
@@ -145,25 +153,34 @@ async def _run_real(part: "Part", settings: "FleetConfig", for_s: int | None, st
             timer.cancel()
 
 
-async def _run_virtual(settings: "FleetConfig", for_s: int, out: Path, stop: asyncio.Event) -> None:
+async def _run_virtual(
+    settings: "FleetConfig", for_s: int, files: tuple[Path, Path | None], stop: asyncio.Event
+) -> None:
     """In a thread of its own, so that a signal still finds somebody who listens."""
     from dataclasses import asdict
 
     from firmware_sim.readings_files import JsonLines, ParquetRows
+    from firmware_sim.truth import TruthFile
     from firmware_sim.virtual import run_virtual_into
 
-    with _opened(out) as file:
+    out, told = files
+    with ExitStack() as stack:
+        file = stack.enter_context(_opened(out, "--out"))
+        if told is not None:
+            stack.enter_context(_opened(told, "--truth"))  # a new one each time, as the readings are
+        truth = None if told is None else stack.enter_context(closing(TruthFile(told)))
         rows = ParquetRows(file) if out.suffix == PARQUET else JsonLines(file.write)
-        report = await asyncio.to_thread(run_virtual_into, settings, for_s * _MS_PER_S, rows, stop.is_set)
+        job = partial(run_virtual_into, settings, for_s * _MS_PER_S, rows, stop.is_set, truth=truth)
+        report = await asyncio.to_thread(job)
     typer.echo(json.dumps(asdict(report), indent=2))
 
 
 @contextmanager
-def _opened(out: Path) -> Iterator[BinaryIO]:
+def _opened(out: Path, option: str) -> Iterator[BinaryIO]:
     try:
         file = out.open("wb")
     except OSError as error:
-        raise TakenError(f"--out {out}: cannot be written: {error.strerror}") from error
+        raise TakenError(f"{option} {out}: cannot be written: {error.strerror}") from error
     with file:
         yield file
 
