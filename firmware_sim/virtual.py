@@ -22,10 +22,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from heapq import heappop, heappush
+from itertools import repeat
 
 from firmware_sim.build import SupplyOf, build_fleet, nobody
 from firmware_sim.build_power import build_supply
-from firmware_sim.config import FleetConfig
+from firmware_sim.config import DeviceGroup, FleetConfig
 from firmware_sim.device import Device
 from firmware_sim.device_radio import Air
 from firmware_sim.device_spec import Publish
@@ -141,6 +142,9 @@ class _VirtualFleet:
             DeviceInbox(device.spec.name, self._take, answers=device.spec.sender.acknowledge is Acknowledge.GATEWAY)
             for device in self.devices
         ]
+        for device, inbox, group in zip(self.devices, self._inboxes, _groups_of(config), strict=True):
+            if group.radio is None and device.spec.sender.acknowledge is Acknowledge.GATEWAY:
+                device.express = inbox
 
     def run(self, for_ms: int, stopped: Callable[[], bool]) -> VirtualReport:
         """Until the time is over, nothing will ever happen again, or `stopped` says so."""
@@ -231,6 +235,12 @@ class _VirtualFleet:
         for group in self._config.devices:
             yield _group_report(group.name, self.devices[n : n + group.count], self._inboxes[n : n + group.count])
             n += group.count
+
+
+def _groups_of(config: FleetConfig) -> Iterator[DeviceGroup]:
+    """The group of each device."""
+    for group in config.devices:
+        yield from repeat(group, group.count)
 
 
 def _group_report(name: str, devices: list[Device], inboxes: list[DeviceInbox]) -> GroupReport:
