@@ -228,19 +228,20 @@ class Device:
 
     def _schedule_sample(self) -> None:
         """The next slot of an even grid, so that jitter does not add up to drift."""
-        level = self.supply.level_percent()
-        low = level is not None and level < self.spec.low_battery_percent
-        interval_ms = self._orders.interval_ms * (self.spec.low_battery_stretch if low else 1)
+        interval_ms, low_percent = self._orders.interval_ms, self.spec.low_battery_percent
+        if low_percent and (level := self.supply.level_percent()) is not None and level < low_percent:
+            interval_ms *= self.spec.low_battery_stretch
         self._slot_ms += self._clock.wait_ms(interval_ms, self._slot_ms)
         self._sample_due_ms = self._slot_ms + self._rng.randint(0, self.spec.jitter_ms) if self._sampling else None
 
     def _battery_values(self, at_ms: int) -> tuple[Value, ...]:
+        self.supply.look(at_ms)
+        if self.outbox.next_seq % self.spec.battery_every:
+            return ()
         voltage_v, level = self.supply.voltage_v(), self.supply.level_percent()
         if voltage_v is None or level is None:
             return ()
-        left = self.supply.time_left(at_ms)
-        if self.outbox.next_seq % self.spec.battery_every:
-            return ()
+        left = self.supply.time_left()
         known = Value("battery_voltage", round(voltage_v, 3), "V"), Value("battery_level", round(level, 1), "%EL")
         if left is None:
             return known

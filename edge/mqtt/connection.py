@@ -69,6 +69,7 @@ class MqttConnection(asyncio.Protocol):
         self.heard_bytes = 0
         self.round_trip_s: float | None = None
         self._pinged_at_s: float | None = None
+        self._is_paused = False
 
     # -- for the gateway
 
@@ -101,6 +102,19 @@ class MqttConnection(asyncio.Protocol):
         packet = self._codec.publish(topic, payload, self._next_id, retain=retain, expiry_s=expiry_s)
         self._transport.write(packet)
         return True
+
+    def pause(self) -> None:
+        """Read no further: what the broker sends stays in its hands. Harmless while paused already."""
+        if self._transport is not None and not self._lost.done():
+            self._is_paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._is_paused and self._transport is not None and not self._lost.done():
+            self._is_paused = False
+            self._heard_at_s = self._loop.time()  # the silence was ours
+            self._transport.resume_reading()
 
     @property
     def heard_at_s(self) -> float:
@@ -183,7 +197,7 @@ class MqttConnection(asyncio.Protocol):
         if self._transport is None or self._lost.done():
             return
         keepalive_s = self._settings.keepalive_s
-        if self._loop.time() - self._heard_at_s > SILENCE_KEEPALIVES * keepalive_s:
+        if not self._is_paused and self._loop.time() - self._heard_at_s > SILENCE_KEEPALIVES * keepalive_s:
             self._end(TIMEOUT, f"the broker has been silent for {SILENCE_KEEPALIVES * keepalive_s:.0f} s")
             return
         self._transport.write(PINGREQ_PACKET)

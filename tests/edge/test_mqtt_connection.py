@@ -379,3 +379,36 @@ def test_any_bytes_are_packets_or_a_framing_error(data: bytes) -> None:
             parse_publish(first, body, has_properties=True)
     except FramingError:
         return
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_paused_connection_reads_nothing_and_its_own_silence_is_not_the_brokers(
+    version: MqttVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edge.mqtt import connection as module
+
+    monkeypatch.setattr(module, "PINGS_PER_KEEPALIVE", 100)
+    monkeypatch.setattr(module, "SILENCE_KEEPALIVES", 0.05)
+    paused, pinged = asyncio.Event(), asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.establish()
+        await paused.wait()
+        peer.publish(b"t", b"x", 7)
+        for _ in range(10):  # twice as long as a broker may be silent
+            await peer.read_kind(12)
+        pinged.set()
+        await peer.reader.read()
+
+    async def test(settings: MqttSettings) -> None:
+        taken = Taken()
+        connection = await connect(settings, ["t"], taken)
+        connection.pause()
+        paused.set()
+        await pinged.wait()
+        assert taken.messages == []
+        connection.resume()
+        await taken.wait(1)
+        assert (await connection.lost()).cause == "timeout", "read again, it is watched again"
+
+    run(version, script, test)

@@ -176,7 +176,7 @@ class Devices:
 class Stage:
     """All of them together."""
 
-    def __init__(self, port: int, folder: Path, login: Login) -> None:
+    def __init__(self, port: int, folder: Path, login: Login, *, own_process: bool) -> None:
         self.cloud = Cloud()
         self.cloud.start()
         self.gateway = RunningGateway(
@@ -184,7 +184,7 @@ class Stage:
                 mqtt=MqttSettings(port=port),
                 store=StoreSettings(data_dir=folder),
                 influx=InfluxSettings(url=f"http://127.0.0.1:{self.cloud.port}", flush_every_ms=200),
-                api=ApiSettings(port=free_port(), login=login),
+                api=ApiSettings(port=free_port(), login=login, own_process=own_process),
                 rules=(
                     AlertRule(
                         name="too-warm",
@@ -209,10 +209,10 @@ class Stage:
 
 
 @contextmanager
-def stage(folder: Path, login: Login = Login.AUTO) -> Iterator[Stage]:
-    """A stage that runs inside the `with`."""
+def stage(folder: Path, login: Login = Login.AUTO, *, own_process: bool = False) -> Iterator[Stage]:
+    """A stage that runs inside the `with`. Beside the gateway, in its process, the dashboard starts in no time."""
     with mosquitto(folder / "broker") as port:
-        opened = Stage(port, folder / "store", login)
+        opened = Stage(port, folder / "store", login, own_process=own_process)
         try:
             yield opened
         finally:
