@@ -210,6 +210,7 @@ class FleetConfig(_Model):
     """A fleet. Without `data_dir` the devices' flash lasts as long as the process.
 
     `speed`: device seconds per real second. `drain_s`: how long a clean stop waits for everything to be acknowledged.
+    `measure_s`: in real time, the fleet stops by itself after so much device time; what falls due before is measured.
     `truth_file`: NDJSON of every reading that was measured. `virtual_start`: when time starts in virtual time (at speed
     `max`); in real time it starts now. `cells`, `boards`, `parts`: files of your own, beside the catalogues (see
     docs/models-power.md, docs/sensors.md). `place`: where groups without a `place` of their own stand. `rooms`,
@@ -220,6 +221,7 @@ class FleetConfig(_Model):
     seed: int = Field(default=1, ge=0, le=2**63 - 1)
     speed: float = Field(default=1.0, gt=0, le=SPEED_MAX)
     drain_s: float = Field(default=0.0, ge=0)
+    measure_s: float | None = Field(default=None, gt=0)
     data_dir: Path | None = None
     truth_file: Path | None = None
     virtual_start: AwareDatetime = VIRTUAL_START

@@ -122,6 +122,7 @@ class _Fleet:
         self._flights = Flights()
         self._wake = asyncio.Event()
         self._committing: asyncio.Future[None] | None = None
+        self._end_ms: int | None = None
 
     def _put_in_batteries(self) -> None:
         """The ones of the last run, where a device still has the same."""
@@ -152,13 +153,17 @@ class _Fleet:
         stopping.add_done_callback(lambda _: self._wake.set())
         try:
             async with self.links.running():
+                started_ms = self.now_ms()
+                if self._config.measure_s is not None:
+                    self._end_ms = started_ms + round(self._config.measure_s * _MS_PER_S)
                 for n, device in enumerate(self.devices):
-                    self._take(n, device.start(self.now_ms()))
+                    self._take(n, device.start(started_ms))
                 await self._publish_turn()
                 if ready is not None:
                     ready()
-                while not stopping.done():
-                    await self._turn()
+                while not stopping.done() and (left_s := self._left_s()) != 0:
+                    await self._turn(left_s)
+                self._end_ms = None
                 await self._drain()
                 await self._say_farewell()
         finally:
@@ -170,6 +175,12 @@ class _Fleet:
             if self._battery_file is not None:
                 save_batteries(self._battery_file, self._battery_states())
         return status.report()
+
+    def _left_s(self) -> float | None:
+        """Real time until the devices measure no more; None: nobody said when."""
+        if self._end_ms is None:
+            return None
+        return max(0.0, (self._end_ms - self.now_ms()) / (_MS_PER_S * self._config.speed))
 
     async def _drain(self) -> None:
         """Measure no more, and wait for what is held to be acknowledged."""
@@ -192,7 +203,7 @@ class _Fleet:
     async def _turn(self, limit_s: float | None = None) -> None:
         """Wait until something is due or arrives, and do all of it."""
         await self._wait(limit_s)
-        now_ms = self.now_ms()
+        now_ms = self.now_ms() if self._end_ms is None else min(self.now_ms(), self._end_ms - 1)
         while self._heap and self._heap[0][0] <= now_ms:
             at_ms, n = heapq.heappop(self._heap)
             if self._scheduled[n] == at_ms:

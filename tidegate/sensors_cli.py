@@ -145,12 +145,7 @@ def _check_together(speed: str | None, for_s: int | None, out: Path | None, trut
 
 
 async def _run_real(part: "Part", settings: "FleetConfig", for_s: int | None, stop: asyncio.Event) -> None:
-    timer = None if for_s is None else asyncio.get_running_loop().call_later(for_s / settings.speed, stop.set)
-    try:
-        await part.start(settings, stop)
-    finally:
-        if timer is not None:
-            timer.cancel()
+    await part.start(settings if for_s is None else settings.model_copy(update={"measure_s": for_s}), stop)
 
 
 async def _run_virtual(
