@@ -86,6 +86,7 @@ SHELL_MODULES: Final = (
     "edge/dashboard/charts.py",
     "edge/dashboard/routes.py",
     "edge/drilled.py",
+    "edge/field_selection.py",
     "edge/front/",
     "edge/dashboard/service.py",
     "edge/dashboard/web.py",

@@ -8,10 +8,11 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import Field
 
 from edge.dashboard.chart_routes import KEY_MAX, known, make_chart_router
-from edge.dashboard.documents import DeviceDetail, DevicePage, History, Now, StoreDetail
+from edge.dashboard.documents import DeviceDetail, DevicePage, DeviceRow, History, Now, StoreDetail
 from edge.dashboard.entries import Query
 from edge.dashboard.metrics import CONTENT_TYPE, metrics_text
 from edge.dashboard.service import Dashboard
+from edge.field_selection import Fields, Wanted, selected
 
 LIVE_PATH = "/api/v1/live"
 LIMIT_MAX = 250  # rows of one answer
@@ -38,16 +39,18 @@ def make_router(dashboard: Dashboard) -> APIRouter:
         """The last fifteen minutes, a sample a second."""
         return dashboard.history()
 
-    @router.get("/api/v1/devices")
+    @router.get("/api/v1/devices", response_model=DevicePage)
     async def devices(
+        fields: Annotated[Fields, Depends(Wanted(DeviceRow))],
         q: Annotated[str, Field(max_length=TEXT_MAX)] = "",
         site: Annotated[str | None, Field(max_length=TEXT_MAX)] = None,
         sort: Sort = "device",
         offset: Annotated[int, Field(ge=0, le=OFFSET_MAX)] = 0,
         limit: Annotated[int, Field(ge=1, le=LIMIT_MAX)] = 100,
-    ) -> DevicePage:
+    ) -> DevicePage | Response:
         """Devices whose name or site holds `q`, sorted (`-` before: highest first), some at a time."""
-        return await dashboard.devices(Query(q, site, sort.removeprefix("-"), sort.startswith("-"), offset, limit))
+        query = Query(q, site, sort.removeprefix("-"), sort.startswith("-"), offset, limit)
+        return selected(await dashboard.devices(query), "items", fields)
 
     @router.get("/api/v1/devices/{key}")
     async def device(key: Annotated[int, Field(ge=1, le=KEY_MAX)]) -> DeviceDetail:

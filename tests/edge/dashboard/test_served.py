@@ -27,7 +27,7 @@ from edge.topics.api import topics_router
 from edge.topics.watch import TopicWatch
 from sensors.clock import SystemClock
 from tests.edge.access.kit import access_service
-from tests.edge.dashboard.kit import HeldClock, back_on, dashboard_on, files_of
+from tests.edge.dashboard.kit import DOWN, HeldClock, back_on, dashboard_on, files_of, status
 from tests.edge.kit import T0_MS, message, open_desk, reading
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "dashboard.md"
@@ -125,6 +125,39 @@ def test_devices_are_searched_sorted_and_paged(desk: Desk) -> None:
         assert [item["device"] for item in found["items"]] == ["d4"]
 
     _with(desk, ask)
+
+
+def test_a_list_is_told_with_the_fields_that_are_asked_for(desk: Desk) -> None:
+    async def ask(client: httpx.AsyncClient) -> None:
+        page = (await client.get("/api/v1/devices?limit=2&fields=device,held")).json()
+        assert page["items"] == [{"device": "d0", "held": 3}, {"device": "d1", "held": 3}]
+        assert page["total"] == 5
+        outages = (await client.get("/api/v1/topics?fields=topic&offset=5")).json()
+        assert outages["topics"] == []
+        for path in ("/api/v1/devices", "/api/v1/topics"):
+            refused = await client.get(f"{path}?fields=topic,device,colour")
+            assert (refused.status_code, refused.headers["content-type"]) == (422, "application/problem+json")
+            assert "'colour'" in refused.json()["detail"]
+            assert "device" in refused.json()["detail"]
+
+    _with(desk, ask)
+
+
+def test_no_probe_fails_because_the_uplink_is_down(desk: Desk) -> None:
+    async def ask(client: httpx.AsyncClient) -> None:
+        assert (await client.get("/api/v1/status")).json()["uplink"]["state"] == "down"
+        for probe in ("/livez", "/readyz"):
+            answer = await client.get(probe)
+            assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+    _with(desk, ask, _cut_off)
+
+
+def _cut_off(desk: Desk) -> Dashboard:
+    async def look() -> GatewayStatus:
+        return status(uplink=DOWN, devices_link=DOWN, forward={"backlog": 9, "oldest_unsent_ms": 1})
+
+    return Dashboard(back_on(desk, look), files_of(desk), HeldClock())
 
 
 def test_head_is_answered_where_get_is_and_nothing_else_is(desk: Desk) -> None:
