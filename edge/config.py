@@ -128,7 +128,12 @@ class OutageSettings(Section):
 
 
 class ApiSettings(AccessSettings, TokenSettings):
-    """Where the gateway answers questions about itself, and to whom; its token may ingest and operate."""
+    """Where the gateway answers questions about itself, and to whom; its token may ingest and operate.
+
+    `own_process`: in a process beside the one that takes readings in; false saves its memory, on a very small machine.
+    """
+
+    own_process: bool = True
 
 
 class AlertSettings(Section):

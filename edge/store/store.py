@@ -143,6 +143,7 @@ class Store(Records):
             )
             try:
                 _configure(self._db)
+                self._page_bytes: int = self._db.execute("PRAGMA page_size").fetchone()[0]
                 self._limit_pages()
                 migrate(Database(self._db, execute_plugins=False), str(self.path))
                 check_content(self._db, self.path)
@@ -320,6 +321,7 @@ class Store(Records):
         rows = list(map(pack, entries))
         self._db.executemany("INSERT INTO readings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
         self.head += len(rows)
+        self.moves += 1
         self._tail.append(entries, sum([len(row[7]) for row in rows]))
 
     @property
@@ -387,8 +389,8 @@ class Store(Records):
 
     def pages(self) -> "Pages":
         """How many pages the file has."""
-        names = ("page_count", "freelist_count", "page_size")
-        return Pages(*(int(self._execute(f"PRAGMA {name}")[0][0]) for name in names))
+        total, free = (self._execute(sql)[0][0] for sql in ("PRAGMA page_count", "PRAGMA freelist_count"))
+        return Pages(total, free, self._page_bytes)
 
     def shrink(self) -> bool:
         """Give pages that hold nothing back to the volume, some at a time; whether any went.

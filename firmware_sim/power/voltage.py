@@ -25,6 +25,11 @@ class Table:
             (self._ys[i + 1] - self._ys[i]) / (self._xs[i + 1] - self._xs[i]) for i in range(len(points) - 1)
         ]
 
+    @property
+    def corners(self) -> tuple[float, ...]:
+        """Where it bends: between two of them it is straight."""
+        return tuple(self._xs)
+
     def __call__(self, x: float) -> float:
         """Return y at x."""
         i = bisect_right(self._xs, x) - 1
@@ -41,6 +46,10 @@ class Table:
 
 class VoltageCurve(Protocol):
     """What a cell shows at rest, and what a current that flows for longer adds to its resistance."""
+
+    @property
+    def corners(self) -> tuple[float, ...]:
+        """States of charge between which the curve is straight; none where it only rises with the charge."""
 
     def open_circuit_mv(self, state_of_charge: float) -> float:
         """Return the resting voltage at 20 degrees Celsius."""
@@ -59,6 +68,11 @@ class TableCurve:
 
     def __init__(self, points: Sequence[tuple[float, float]]) -> None:
         self._table = Table(points)
+
+    @property
+    def corners(self) -> tuple[float, ...]:
+        """The table's own."""
+        return self._table.corners
 
     def open_circuit_mv(self, state_of_charge: float) -> float:
         """Return the table's value."""
@@ -122,6 +136,11 @@ class ShepherdCurve:
         full_v, nominal_v, exponential_v, rated_ah, nominal_ah, exponential_ah, ohm, current_a = self._datasheet
         charges = (rated_ah * ratio, nominal_ah * ratio, exponential_ah * ratio)
         return ShepherdCurve(full_v, nominal_v, exponential_v, *charges, ohm / ratio, current_a * ratio)
+
+    @property
+    def corners(self) -> tuple[float, ...]:
+        """None: it only rises with the charge, and its polarisation only falls."""
+        return ()
 
     def open_circuit_mv(self, state_of_charge: float) -> float:
         """Return E0 - K Q/(Q-q) q + A exp(-B q), in mV and not below 0."""

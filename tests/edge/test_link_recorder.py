@@ -375,7 +375,7 @@ def test_a_running_gateway_probes_an_idle_uplink_and_answers_for_its_outages(tmp
                     {"name": "lab", "kind": "influx", "url": f"http://127.0.0.1:{free_port()}"},
                     {"name": "disk", "kind": "file", "folder": tmp_path / "lines"},
                 ],
-                "api": {"port": api_port},
+                "api": {"port": api_port, "own_process": False},
             }
         )
         running = asyncio.create_task(serve(config, SystemClock()))

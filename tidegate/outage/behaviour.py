@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain
 
-from edge.outages.events import PPM, Cause, Close, Ending, LinkKind, Status, UnknownWrite
+from edge.outages.events import PPM, Cause, Ending, LinkKind, Status
 from edge.outages.recording import Recording
 from edge.outages.timeline import LinkState
 from tidegate.outage.pipe import LinkShape
@@ -125,9 +125,8 @@ class LinkDriver:
         self.link = link if link is not None else _first_uplink(recording)
         self.timeline = recording.timeline(self.link)
         self._speed = speed
-        events = [event for event in recording.events if getattr(event, "link", None) == self.link]
-        self._closes = [event for event in events if isinstance(event, Close)]
-        self._unknown = [(event.sent_us, event.at_us) for event in events if isinstance(event, UnknownWrite)]
+        self._closes = self.timeline.closes
+        self._unknown = [(event.sent_us, event.at_us) for event in self.timeline.unknown_writes]
         self._edges_us = sorted({*(close.at_us for close in self._closes), *chain.from_iterable(self._unknown)})
 
     def recorded_us(self, elapsed_us: int) -> int:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from edge.dashboard.directory import CHANGED_MAX, RANGES_MAX, READERS, Directory, Entry, Query, Sums, select
+from edge.dashboard.directory import CHANGED_MAX, RANGES_MAX, READERS, Directory
 from edge.dashboard.documents import DevicesChanged
+from edge.dashboard.entries import Entry, Query, Sums, select
 from edge.desk import Desk
 from edge.forward.forwarder import Batch
 from edge.forward.outcome import Accepted
