@@ -122,7 +122,7 @@ def test_f26_a_cloud_that_is_away_for_a_week_gets_everything_in_order(tmp_path: 
             )
         desk.settle(plan, Accepted(), now_ms, T0_MS + now_ms)
         now_ms += MINUTE_MS
-    assert seen == dict.fromkeys(DEVICES, list(range(WEEK_STEPS)))
+    assert seen == {name: list(range(WEEK_STEPS)) for name in DEVICES}
     desk.close()
 
 
