@@ -45,6 +45,7 @@ _STATES: dict[Phase, tuple[str, ...]] = {
 }
 _OFF = frozenset({Phase.OFF, Phase.BROWN_OUT, Phase.DEAD})
 _PEAK_STATE = "transmit_peak"
+_CALM = False, False
 
 
 class Cell(Protocol):
@@ -158,6 +159,8 @@ class BatterySupply(Generic[CellT]):
         if duration_ms == 0:  # a state that the board's measured report already holds
             return PowerState.GOOD
         empty, browned_out = self._feed(self._names[phase], self._current_ma[phase], duration_ms)
+        if not (empty or browned_out or phase is Phase.TRANSMIT):
+            return PowerState.GOOD
         if empty and not (phase in _OFF and self._can_recover):
             return self._exhausted()
         if phase not in _OFF and (browned_out or (phase is Phase.TRANSMIT and self._sags_in_pulse())):
@@ -253,7 +256,7 @@ class BatterySupply(Generic[CellT]):
             self._highest_ma = current_ma
         if self._surroundings is None:
             if self.battery.spend(state, current_ma, duration_ms):
-                return False, False
+                return _CALM
             drawn = self.battery.draw(state, current_ma, duration_ms)
             return drawn.empty, drawn.browned_out
         empty = sagged = False

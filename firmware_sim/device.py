@@ -305,11 +305,7 @@ class Device:
             return True
         self._sender.passed(self.outbox.pass_on(taken_at_ms, len(body)))
         self._last_stored = at_ms, values
-        counters = self.counters
-        counters.sampled += 1
-        counters.sent += 1
-        counters.delivered_messages += 1
-        counters.acked += 1
+        self.counters.pass_on()
         self._observer(reading, at_ms)
         self._enter(Event.SENT)
         self._open_window()
@@ -478,12 +474,14 @@ class Device:
 
     def _spend(self, duration_ms: int, now_ms: int) -> bool:
         """Book `duration_ms` in this state after all that was booked before; False if the supply gave way."""
-        from_ms = now_ms - duration_ms if self.phase in _AT_REST else now_ms
-        from_ms = max(from_ms, self._busy_until_ms)
-        self._busy_until_ms = from_ms + duration_ms
-        if self._radio is not None and self.phase in _RESTING:
-            return self._survives(self.supply.draw_radio(self._radio.rest(from_ms, self._busy_until_ms), resting=True))
-        return self._survives(self.supply.draw(self.phase, duration_ms, self._busy_until_ms))
+        phase = self.phase
+        from_ms = now_ms - duration_ms if phase in _AT_REST else now_ms
+        if from_ms < self._busy_until_ms:
+            from_ms = self._busy_until_ms
+        self._busy_until_ms = until_ms = from_ms + duration_ms
+        if self._radio is not None and phase in _RESTING:
+            return self._survives(self.supply.draw_radio(self._radio.rest(from_ms, until_ms), resting=True))
+        return self._survives(self.supply.draw(phase, duration_ms, until_ms))
 
     def _work(self, phase: Phase, duration_ms: int, now_ms: int) -> bool:
         """Book something that is done beside the state; False if the supply gave way."""

@@ -30,15 +30,16 @@ def as_received(reading: Reading) -> Reading | None:
     """The reading as it comes out of a SenML pack, where numbers are floats; None if it would come out otherwise."""
     if reading.taken_at_ms < _WALL_TIME_MS_MIN or not reading.synced:
         return None
-    values = reading.values
-    for value in values:
+    as_they_are = True
+    for value in reading.values:
         number = value.value
         if type(number) not in _AS_THEY_ARE:
-            values = tuple(_on_the_wire(value) for value in values)
+            as_they_are = False
         elif type(number) is float and not math.isfinite(number):
             return None
-    if values is reading.values:
+    if as_they_are:
         return reading
+    values = tuple([_on_the_wire(value) for value in reading.values])
     return Reading(reading.device, reading.boot, reading.seq, reading.taken_at_ms, values, reading.synced)
 
 

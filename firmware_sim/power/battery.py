@@ -122,7 +122,7 @@ class Battery:
         """Usable share of what the cell can give when full, at its present temperature and age; 0 to 1."""
         self._catch_up()
         share = (state_of_charge(self._model) - self._floor) / self._window
-        return min(1.0, max(0.0, share))
+        return share if 0.0 <= share <= 1.0 else min(1.0, max(0.0, share))
 
     @property
     def is_empty(self) -> bool:
@@ -354,29 +354,31 @@ class Battery:
         if not pending:
             return
         leak_ma, advance = self._leak_ma, self._model.advance
-        span_ms = 0.0
+        ages, ageing_speed = self._ages, self._ageing_speed
+        span_ms = drawn_uc = 0.0
         for _, current_ma, duration_ms in pending:
             advance(current_ma + leak_ma, duration_ms)
             span_ms += duration_ms
-            if self._ages:
-                self._aged_years += duration_ms / MS_PER_YEAR * self._ageing_speed
-        if self._ages:
+            drawn_uc += current_ma * duration_ms
+            if ages:
+                self._aged_years += duration_ms / MS_PER_YEAR * ageing_speed
+        if ages:
             self._set_floor()
             self._credit_uc = 0.0
         share, open_mv = self._share(), self._open_mv
         self._open_mv = self._open_at(share)
         ohm, polar_ohm = self._ohms(share)
-        lost_uc = sum([current_ma * duration_ms for _, current_ma, duration_ms in pending], leak_ma * span_ms)
+        lost_uc = drawn_uc + leak_ma * span_ms
         mv_per_uc = (self._open_mv - open_mv) / lost_uc if lost_uc else 0.0
-        heat_nj = cell_nj = load_nj = 0.0
-        states, gone_uc = self._ledger.states, 0.0
+        heat_nj = cell_nj = load_nj = gone_uc = 0.0
+        states, lagging = self._ledger.states, self._response_ms > 0
         for state, current_ma, duration_ms in pending:
             load_uc = current_ma * duration_ms
             both_uc = load_uc + leak_ma * duration_ms
             mean_mv = open_mv + mv_per_uc * (gone_uc + both_uc / 2)
             gone_uc += both_uc
             sag_mv = current_ma * ohm
-            if self._response_ms:
+            if lagging:
                 sag_mv += self._filter(current_ma, duration_ms) * polar_ohm
             account = states.get(state)
             if account is None:
