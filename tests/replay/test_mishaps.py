@@ -10,10 +10,10 @@ from edge.outages.recording import Recording, make_header
 from edge.outages.timeline import LinkTimeline
 from tests.replay.test_connections import SILENCE_S, Person
 from tests.replay.test_uplink import LINE, Stage
+from tidegate.outage.mishaps import Mishaps
 from tidegate.replay import SiteConfig, replay
 from tidegate.replay.broker import Message
 from tidegate.replay.links import Link as SimLink
-from tidegate.replay.mishaps import Mishaps
 from tidegate.replay.world import US_PER_S
 
 END_S = 1000

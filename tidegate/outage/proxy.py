@@ -79,6 +79,7 @@ class FaultProxy:
         self._toxics: dict[str, Toxic] = {}
         self._by_hand: Behaviour | None = None
         self._recorded = HEALTHY
+        self._answers_lost = 0
         self._socket: socket.socket | None = None
         self._listening = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -296,6 +297,13 @@ class FaultProxy:
 
     def _forget(self, connection: Connection) -> None:
         self._connections.pop(connection, None)
+        is_following = self._following is not None and not self._following.done()
+        if self._driver is not None and is_following and self.counters.answers_lost > self._answers_lost:
+            elapsed_us = monotonic_us() - self._started_us
+            self._driver.answer_was_lost(elapsed_us)
+            self._recorded = self._driver.behaviour(elapsed_us)
+            self._apply()
+        self._answers_lost = self.counters.answers_lost
 
     async def _conduct(self, connection: Connection) -> None:
         """Lead one connection from the door to its end."""

@@ -18,8 +18,8 @@ from typing import NamedTuple
 from edge.outages.events import PPM, Cause, Status
 from edge.outages.timeline import UNKNOWN, LinkState, LinkTimeline
 from tidegate.outage.builder import Provenance
+from tidegate.outage.mishaps import Mishaps
 from tidegate.outage.phases import Phase, record_phases
-from tidegate.replay.mishaps import Mishaps
 from tidegate.replay.world import US_PER_MS, US_PER_S
 
 RESETTING = frozenset({Cause.REFUSED, Cause.RESET, Cause.HTTP})

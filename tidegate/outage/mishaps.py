@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from edge.outages.events import Close, UnknownWrite
-from tidegate.replay.world import US_PER_S
+from tidegate.outage.builder import SECOND_US
 
-WRITE_WITHIN_US = 60 * US_PER_S
+WRITE_WITHIN_US = 60 * SECOND_US
 """How long an unknown write waits for a write at least: a reset takes its answer within milliseconds, and a fleet with
 one reading a minute writes once a minute."""
 
@@ -37,7 +37,8 @@ class Mishaps:
         """`downs`: when the link is down, in order."""
         self.closes = tuple(close for close in closes if not _is_within(close.at_us, downs))
         self._met: set[int] = set()
-        found = (_loss(write, downs) for write in sorted(writes, key=lambda write: write.sent_us))
+        in_order = sorted(writes, key=lambda write: write.sent_us)
+        found = (_loss(write, downs) for write in in_order)
         self._losses = tuple(loss for loss in found if loss is not None)
         self._next = 0
 
@@ -45,16 +46,25 @@ class Mishaps:
         """The close of this number met a connection."""
         self._met.add(number)
 
-    def takes_answer(self, now_us: int) -> bool:
-        """Whether the answer to the write that arrives now is lost."""
+    def loses_answers(self, now_us: int) -> bool:
+        """Whether a write that arrives now would lose its answer."""
         losses = self._losses
         while self._next < len(losses) and losses[self._next].until_us <= now_us:
             self._next += 1
-        if self._next == len(losses) or losses[self._next].from_us > now_us:
+        return self._next < len(losses) and losses[self._next].from_us <= now_us
+
+    def takes_answer(self, now_us: int) -> bool:
+        """Whether the answer to the write that arrives now is lost; each unknown write takes one."""
+        if not self.loses_answers(now_us):
             return False
-        losses[self._next].met = True
+        self._losses[self._next].met = True
         self._next += 1
         return True
+
+    @property
+    def edges_us(self) -> tuple[int, ...]:
+        """When answers begin and cease to be lost."""
+        return tuple(edge_us for loss in self._losses for edge_us in (loss.from_us, loss.until_us))
 
     @property
     def met(self) -> int:
