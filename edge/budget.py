@@ -129,7 +129,7 @@ class Budget:
     def mark_in_ms(self, now_ms: int) -> int | None:
         """In how long age may let a reading go; None: never, or there is none."""
         limit_ms = self._limits.age_ms_max
-        if limit_ms is None or all(self._ledger.balance(name).held == 0 for name in self._ledger.destinations):
+        if limit_ms is None or not any(self._ledger.held(name) for name in self._ledger.destinations):
             return None
         if self._age_from_ms is None or self._marked_ms is None:
             return 0

@@ -408,11 +408,11 @@ class Desk:
 
     def held(self) -> int:
         """How many readings wait for the first destination. Raises `StoreError`."""
-        return self.ledger.balance(self.destination).held
+        return self.ledger.held(self.destination)
 
     def held_for(self, destinations: Sequence[str]) -> dict[str, int]:
         """How many readings wait for each of these destinations. Raises `StoreError`."""
-        return {name: self.ledger.balance(name).held for name in destinations}
+        return {name: self.ledger.held(name) for name in destinations}
 
     def reopen(self) -> None:
         """Open the file again after it failed. Raises `StoreError` while it still does."""

@@ -396,9 +396,13 @@ class Ledger:
         delivered, quarantined, thinned, expired, suppressed, before = (
             self.totals[name] for name in self._total_names(destination)
         )
-        held = self._store.head - self._store.look_at_ranges(done_ranges(destination)).count()
+        held = self.held(destination)
         received = self.totals[RECEIVED] - before
         return Balance(destination, received, delivered, held, quarantined, thinned, expired, suppressed)
+
+    def held(self, destination: str) -> int:
+        """How many readings wait for one destination."""
+        return self._store.head - self._store.look_at_ranges(done_ranges(destination)).count()
 
     def account(self, device_key: int, boot: int) -> Account:
         """One account; an empty one if it was never heard of."""

@@ -212,6 +212,8 @@ class LaneQueue:
         """If more is live than the line keeps up with, let only the newest batch be live, and write the jump down."""
         live, backfill = self._lanes[LaneName.LIVE], self._lanes[LaneName.BACKFILL]
         first, head = self._region(live)
+        if head - first < LIVE_BATCHES_MAX * self._batch_rows:
+            return
         gaps = list(self._seen(live.source).gaps(first, head))
         count = sum(gap_last - gap_first + 1 for gap_first, gap_last in gaps)
         if count <= LIVE_BATCHES_MAX * self._batch_rows:

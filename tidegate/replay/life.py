@@ -12,10 +12,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from zlib import crc32
 
-from edge.desk import DESTINATION, Desk
+from edge.desk import DESTINATION, LEDGER_LATEST_MS, Desk
 from edge.feedback import ACK_EVERY_MS, Downlink
 from edge.forward.forwarder import Batch
-from edge.forward.outcome import Outcome
+from edge.forward.outcome import Accepted, Outcome
 from edge.ingest import Ingested
 from edge.ingest import Message as Taken
 from edge.ledger import done_ranges, forward_cursor
@@ -23,7 +23,7 @@ from edge.outages.events import Cause
 from edge.store import StoreError, StoreFailed, StoreFull
 from edge.store.windows import rollup_head_cursor
 from sensors.messages import decode_ack
-from sensors.topics import FROM_DEVICES, Kind, parse_topic, subscription
+from sensors.topics import FROM_DEVICES, Kind, Topic, parse_topic, subscription
 from tidegate.replay.broker import Delivery, Login, Message
 from tidegate.replay.connections import Client, ClientHooks, Wire
 from tidegate.replay.failpoint import Killed
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tidegate.replay.gateway import Gateway
 
 HOUSEKEEPING_US = 250_000  # HOUSEKEEPING_S of edge/gateway.py, which is a shell and not imported here
+ANSWER_LEFT_US = LEDGER_LATEST_MS * US_PER_MS  # what is delivered goes with the ledger
 STORE_RETRY_US = 1 * US_PER_S  # STORE_RETRY_S of edge/gateway.py
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
@@ -75,6 +76,7 @@ class Life:
         self._started_us = site.world.now_us
         self._tick_at_us: int | None = None
         self._owes_until_ms = 0
+        self._topics: dict[str, Topic] = {}  # of downlinks, parsed: a few a device
 
     def start(self) -> None:
         """Begin all loops."""
@@ -185,7 +187,9 @@ class Life:
         if wire is None:
             return
         for downlink in downlinks:
-            topic = parse_topic(downlink.topic, self._config.mqtt.topic_root)
+            topic = self._topics.get(downlink.topic)
+            if topic is None:
+                topic = self._topics[downlink.topic] = parse_topic(downlink.topic, self._config.mqtt.topic_root)
             if topic.kind is Kind.ACK:
                 for boot, through in decode_ack(downlink.payload).acks:
                     self._site.history.freed(topic.device, boot, through)
@@ -224,7 +228,10 @@ class Life:
             self._refused(error, self._pump)
             return
         self._site.moved(self)
-        self._tick_when_due()
+        if not isinstance(outcome, Accepted) or self._tick_at_us is None:
+            self._tick_when_due()
+        else:  # a turn that is near looks itself at what this answer lets go
+            self._tick_within(ANSWER_LEFT_US)
         self._pump()
 
     # -- store (`_housekeeping` of the shell)
