@@ -30,7 +30,7 @@ from edge.device_reports import DeviceReport
 from edge.history.series import Point
 from edge.intervals import Intervals
 from edge.latest import DeviceLatest, Recent
-from edge.ledger import DELIVERED, QUARANTINED, Account, entry_of, is_settled, split_entry
+from edge.ledger import DELIVERED, EXPIRED, QUARANTINED, SUPPRESSED, THINNED, Account, entry_of, is_settled, split_entry
 
 READERS = ("forward/", "sieve/", "live/", "windows/", "rules/", "ledger/received", "log/head")
 """Cursors of the log of readings; others count something else (rollups, months, a clock)."""
@@ -221,9 +221,23 @@ def _boot(boot: int, account: Account, destination: str) -> BootLedger:
         delivered=_ranges(account.entries.get(f"{DELIVERED}/{destination}", Intervals())),
         held=_ranges(account.received.minus(_settled(account, destination))),
         quarantined=_ranges(account.entries.get(entry_of(QUARANTINED, destination), Intervals())),
+        thinned=_ranges(_of_kind(account, THINNED, destination)),
+        expired=_ranges(_of_kind(account, EXPIRED, destination)),
+        suppressed=_ranges(_of_kind(account, SUPPRESSED, destination)),
         lost=_ranges(account.lost()),
         missing=_ranges(Intervals(account.missing())),
     )
+
+
+def _of_kind(account: Account, kind: str, destination: str) -> Intervals:
+    """The seqs of one of a destination's own entries, whatever the reason."""
+    found = Intervals()
+    for name, seqs in account.entries.items():
+        if is_settled(name):
+            entry, whose = split_entry(name)
+            if whose == destination and entry.partition("/")[0] == kind:
+                found.update(seqs)
+    return found
 
 
 def _ranges(seqs: Intervals) -> Ranges:

@@ -154,7 +154,11 @@ def test_a_device_page_draws_what_arrives(scene: Stage, watched: Watched) -> Non
     watched.text_becomes("main h1", "pump")
     watched.text_becomes(".last strong", "21.5")
     watched.page.wait_for_selector(".strip rect.missing", state="attached")
-    assert "seq 3–4" in watched.page.inner_text(".classes .missing")
+    assert "seq 3–4" in watched.page.inner_text(".boot:not(.by-time) .classes .missing")
+    by_time = watched.page.locator(".by-time")
+    expect(by_time.locator(".classes .missing")).to_have_text("2 missing")
+    low, width = (float(by_time.locator("rect.missing").get_attribute(name) or 0) for name in ("x", "width"))
+    assert 0 < low < low + width < 1000  # between 2 and 5, when they were measured
     _send(scene, "pump", [6], value=33.25)
     watched.text_becomes(".last strong", "33.25")
     expect(watched.page.locator(".chart").first).to_have_attribute("aria-label", re.compile(r"Last 33\.25"))
