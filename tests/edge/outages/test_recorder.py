@@ -27,6 +27,7 @@ from edge.outages.recorder import PENDING_MAX, Pending, RecordedOutage, Recorder
 from edge.outages.recording import Recording, decode_recording, encode_recording, make_header
 from edge.outages.sampling import SAMPLE_EVERY_US
 from edge.outages.timeline import OutageEnd
+from tests.examples import examples
 
 S = 1_000_000
 LINKS = (Link("uplink", LinkKind.UPLINK), Link("devices", LinkKind.DEVICE))
@@ -340,7 +341,7 @@ def assert_outages_agree(kept: Kept) -> None:
             assert before.end_us <= after.start_us
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(st.lists(steps, max_size=60))
 def test_any_sequence_of_observations_makes_a_valid_recording_that_agrees_with_the_outages(
     script: list[Observation | tuple[str, int]],
