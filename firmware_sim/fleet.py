@@ -30,6 +30,7 @@ from firmware_sim.device_spec import Publish
 from firmware_sim.flash import FileMedium, MemoryMedium
 from firmware_sim.flights import Flights
 from firmware_sim.links import Links
+from firmware_sim.open_files import make_room
 from firmware_sim.outbox import Flash
 from firmware_sim.status import FleetReport, FleetStatus
 from firmware_sim.truth import FleetTruth, TruthFile
@@ -73,10 +74,12 @@ async def serve(
         flash = Flash(_open_medium(config, stack))
         truth = TruthFile(config.truth_file)
         stack.callback(truth.close)
-        fleet = _Fleet(config, clock, flash, truth)
+        if config.mqtt.connections == "per-device":
+            make_room(sum(group.count for group in config.devices))
         shown = status or FleetStatus()
+        fleet = _Fleet(config, clock, flash, truth, shown)
         shown.attach(fleet.devices, fleet.links)
-        return await fleet.run(ready, stop or asyncio.Event(), shown)
+        return await fleet.run(ready, stop or asyncio.Event())
 
 
 def _open_medium(config: FleetConfig, stack: contextlib.ExitStack) -> FileMedium | MemoryMedium:
@@ -96,11 +99,12 @@ def _open_medium(config: FleetConfig, stack: contextlib.ExitStack) -> FileMedium
 class _Fleet:
     """One run. Time inside is device time: it starts at the wall clock and runs `speed` times as fast."""
 
-    def __init__(self, config: FleetConfig, clock: Clock, flash: Flash, truth: TruthFile) -> None:
+    def __init__(self, config: FleetConfig, clock: Clock, flash: Flash, truth: TruthFile, status: FleetStatus) -> None:
         self._config = config
         self._clock = clock
         self._flash = flash
         self._truth = truth
+        self._status = status
         self._epoch_ms = clock.wall_ms()
         self._started_ms = clock.monotonic_ms()
         first_boot = self._epoch_ms // _MS_PER_S  # seconds since 1970: no earlier life of the device had as many boots
@@ -146,7 +150,7 @@ class _Fleet:
         """Device time."""
         return self._epoch_ms + round((self._clock.monotonic_ms() - self._started_ms) * self._config.speed)
 
-    async def run(self, ready: Callable[[], None] | None, stop: asyncio.Event, status: FleetStatus) -> FleetReport:
+    async def run(self, ready: Callable[[], None] | None, stop: asyncio.Event) -> FleetReport:
         """Until stopped; see `serve`."""
         self._truth.complete(self._held_readings())
         stopping = asyncio.create_task(stop.wait(), name="fleet stop")
@@ -174,7 +178,7 @@ class _Fleet:
             self._truth.flush()
             if self._battery_file is not None:
                 save_batteries(self._battery_file, self._battery_states())
-        return status.report()
+        return self._status.report()
 
     def _left_s(self) -> float | None:
         """Real time until the devices measure no more; None: nobody said when."""
@@ -204,6 +208,8 @@ class _Fleet:
         """Wait until something is due or arrives, and do all of it."""
         await self._wait(limit_s)
         now_ms = self.now_ms() if self._end_ms is None else min(self.now_ms(), self._end_ms - 1)
+        if self._heap:
+            self._status.note_late((now_ms - self._heap[0][0]) / self._config.speed)
         while self._heap and self._heap[0][0] <= now_ms:
             at_ms, n = heapq.heappop(self._heap)
             if self._scheduled[n] == at_ms:
