@@ -145,9 +145,9 @@ class ShepherdCurve:
     def open_circuit_mv(self, state_of_charge: float) -> float:
         """Return E0 - K Q/(Q-q) q + A exp(-B q), in mV and not below 0."""
         gone_ah = self._q_ah * (1 - state_of_charge)
-        share = state_of_charge if state_of_charge > EMPTY_SHARE_MIN else EMPTY_SHARE_MIN
+        share = max(EMPTY_SHARE_MIN, state_of_charge)
         open_mv = 1000 * (self._e0 - self._k / share * gone_ah + self._a * math.exp(-self._b * gone_ah))
-        return open_mv if open_mv > 0.0 else 0.0
+        return max(0.0, open_mv)
 
     def polarisation_ohm(self, state_of_charge: float) -> float:
         """Return K Q/(Q-q)."""
