@@ -39,6 +39,7 @@ def recording() -> Recording:
 
 
 @pytest.mark.live
+@pytest.mark.timeout(150)  # three processes start, one of them twice
 @pytest.mark.skipif(mosquitto_binary() is None, reason="mosquitto is not installed (Debian: apt install mosquitto)")
 def test_both_engines_give_the_same_verdict() -> None:
     faults = [GatewayCrash(37 * SECOND_US)]  # when the outage is over: a process takes real seconds to start

@@ -1,7 +1,8 @@
 """The gateway under an outage, for tests: lives through a recording when first asked, and shows what is left of it.
 
 Promises: the verdict is that of `tidegate.replay.replay` with the same input; cloud, fleet and ledger are of that very
-run. A verdict's snapshot is a JSON file beside the test, written and compared as `--outage-record` says.
+run. With a `speed` real processes live through it (`tidegate.replay_processes`), and only the verdict is left. A
+verdict's snapshot is a JSON file beside the test, written and compared as `--outage-record` says.
 """
 
 import difflib
@@ -14,7 +15,7 @@ from typing import Any
 
 from cloud.lineprotocol import FieldValue
 from edge.ledger_report import LedgerReport
-from edge.outages.recording import read_recording
+from edge.outages.recording import Recording, read_recording
 from edge.outages.rules import RecordingError
 from sensors.reading import Identity
 from tidegate.errors import ConfigError
@@ -104,8 +105,13 @@ class _Witnessed(Run):
 class GatewayUnder:
     """The gateway under one outage. Made by the fixture `gateway_under`."""
 
-    def __init__(self, name: str, scenario: Scenario, snapshot: Path, mode: str) -> None:
+    def __init__(
+        self, name: str, recording: Recording, scenario: Scenario, speed: float | None, snapshot: Path, mode: str
+    ) -> None:
+        """`speed`: of processes; None: virtual time."""
         self.name = name
+        self._recording = recording
+        self._speed = speed
         self.has_lived = False
         self._scenario = scenario
         self._snapshot = snapshot
@@ -120,6 +126,7 @@ class GatewayUnder:
         site: SiteConfig | Path | str | Mapping[str, Any] | None,
         seed: int,
         faults: object,
+        speed: float | None,
         snapshot: Path,
         mode: str,
     ) -> "GatewayUnder":
@@ -136,10 +143,19 @@ class GatewayUnder:
         except (ConfigError, ValueError, OSError) as error:
             raise UnusableError(f"site: {' '.join(str(error).split())}") from error
         scenario = make_scenario(read, config, seed=seed, faults=_faults(faults, config.fleet.devices))
-        return cls(recording.name, scenario, snapshot, mode)
+        if speed is not None:
+            _check_processes(scenario, speed)
+        return cls(recording.name, read, scenario, speed, snapshot, mode)
 
     @cached_property
-    def _lived(self) -> tuple[_Witnessed, Verdict]:
+    def _lived(self) -> tuple[_Witnessed | None, Verdict]:
+        if self._speed is not None:
+            # Here, because processes bring the web client and the proxy with them.
+            from tidegate.replay_processes import engine
+
+            verdict = engine.replay_processes(self._recording, self._scenario, speed=self._speed)
+            self.has_lived = True
+            return None, verdict
         runs: list[_Witnessed] = []
 
         def make_run(*arguments: Any, **focus: Any) -> _Witnessed:
@@ -151,6 +167,13 @@ class GatewayUnder:
         return runs[0], verdict
 
     @property
+    def _run(self) -> _Witnessed:
+        run = self._lived[0]
+        if run is None:
+            raise AssertionError("cloud, fleet and ledger are those of a run in virtual time: expected speed='max'")
+        return run
+
+    @property
     def verdict(self) -> Verdict:
         """What came of it."""
         return self._lived[1]
@@ -158,17 +181,17 @@ class GatewayUnder:
     @property
     def cloud(self) -> CloudAfter:
         """What is in the cloud."""
-        return CloudAfter(self._lived[0].cloud.points, self._scenario.gateway.influx.measurement)
+        return CloudAfter(self._run.cloud.points, self._scenario.gateway.influx.measurement)
 
     @property
     def fleet(self) -> FleetAfter:
         """What the devices know."""
-        return FleetAfter(self._lived[0].history)
+        return FleetAfter(self._run.history)
 
     @property
     def ledger(self) -> LedgerReport:
         """The gateway's own account."""
-        ledger = self._lived[0].ledger
+        ledger = self._run.ledger
         if ledger is None:
             raise AssertionError("the gateway was not running at the end: there is no ledger to look at")
         return ledger
@@ -185,6 +208,8 @@ class GatewayUnder:
 
     def assert_snapshot(self) -> None:
         """The verdict is the one in its snapshot, as `--outage-record` says. Raises `AssertionError`."""
+        if self._speed is not None:
+            raise AssertionError("no two runs of processes take the same time: expected speed='max' for a snapshot")
         now = json.dumps(self.verdict.to_snapshot(), indent=2, sort_keys=True) + "\n"
         exists = self._snapshot.is_file()
         if self._mode == "all" or (self._mode == "new" and not exists):
@@ -199,6 +224,16 @@ class GatewayUnder:
             raise AssertionError(
                 "\n".join([f"another verdict than in {self._snapshot} (--outage-record=all):", *lines])
             )
+
+
+def _check_processes(scenario: Scenario, speed: float) -> None:
+    """Raises `UnusableError` for what real processes cannot do."""
+    from tidegate.replay_processes.configs import NotForProcessesError, check
+
+    try:
+        check(scenario, speed)
+    except NotForProcessesError as error:
+        raise UnusableError(str(error)) from error
 
 
 def _faults(given: object, devices: int) -> tuple[Fault, ...]:

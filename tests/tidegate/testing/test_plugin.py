@@ -7,6 +7,11 @@ from pathlib import Path
 import pytest
 
 import tidegate.testing.under  # noqa: F401  # before pytester looks: numpy can be loaded only once in a process
+from edge.outages.recording import Recording
+from tidegate.replay.run import run
+from tidegate.replay.scenario import Scenario
+from tidegate.replay.verdict import Verdict
+from tidegate.replay_processes import engine
 
 pytest_plugins = ["pytester"]
 
@@ -87,7 +92,8 @@ def test_a_snapshot_is_asked_for_then_written_then_compared(folder: pytest.Pytes
         ("", "*expected the name of a recording*"),
         ('"gone.outage.jsonl"', "*recording: expected a file*"),
         ('"tunnel.outage.jsonl", sped=1', "*sped: expected one of speed, site, seed, faults*"),
-        ('"tunnel.outage.jsonl", speed=10', "*speed: expected 'max', found 10*"),
+        ('"tunnel.outage.jsonl", speed="fast"', "*speed: expected 'max' *, or a number *, found 'fast'*"),
+        (f'"tunnel.outage.jsonl", site={SITE}, speed=1000', "*speed: expected a number above 0 and up to 100*"),
         ('"tunnel.outage.jsonl", seed="x"', "*seed: expected an integer*"),
         ('"tunnel.outage.jsonl", site="gone.toml"', "*site: *gone.toml*"),
         ('"tunnel.outage.jsonl", site={"fleet": {"device": 1}}', "*site: *fleet.device*"),
@@ -107,6 +113,24 @@ def test_a_mark_that_cannot_be_used_says_why(folder: pytest.Pytester, mark: str,
     result = lived(folder, mark, "gateway_under): pass")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines([said])
+
+
+def test_a_number_as_speed_asks_real_processes_and_leaves_a_verdict(
+    folder: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    def processes(_recording: Recording, scenario: Scenario, *, speed: float) -> Verdict:
+        asked.append(speed)
+        return run(scenario)
+
+    monkeypatch.setattr(engine, "replay_processes", processes)
+    body = """gateway_under):
+    gateway_under.assert_passed()
+    for ask in (lambda: gateway_under.cloud, lambda: gateway_under.ledger, gateway_under.assert_snapshot):
+        with pytest.raises(AssertionError, match="speed='max'"): ask()"""
+    lived(folder, f'"tunnel.outage.jsonl", site={SITE}, speed=10', body).assert_outcomes(passed=1)
+    assert asked == [10.0]
 
 
 def test_a_fixture_without_a_mark_says_what_is_missing(folder: pytest.Pytester) -> None:
