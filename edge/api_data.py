@@ -26,7 +26,8 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from edge.access import Role, Scope, requires
+from edge.access.requires import requires
+from edge.access.roles import Role, Scope
 from edge.desk import DEVICES_SHOWN_MAX, Desk, DeviceStanding
 from edge.destinations import UnknownDestination
 from edge.feedback import Downlink

@@ -96,7 +96,7 @@ class Gateway:
         self._drill = DrillSwitch(Drills(self._maintenance, always=config.drill.always), clock)
         self._uplinks = self._all_uplinks()
         self._certificates = CertificateWatch(config, clock)
-        self._inbox: Inbox[MqttConnection, Message] = Inbox()
+        self._inbox: Inbox[MqttConnection, Message] = Inbox(config.store.commit_bytes_max)
         self._connection: MqttConnection | None = None
         self._alerts = AlertPublisher(desk.alerts.book, self._in_store)
         self._version = version("tidegate")  # once: it opens a file, and descriptors may run out
@@ -240,7 +240,7 @@ class Gateway:
                 if self._drill.on_devices():
                     backoff.reset()  # so that it is back soon when the drill is over
                     raise ConnectionLost(REFUSED, "drill: the connection is refused")
-                self._connection = await connect(self._config.mqtt, filters, self._inbox.put)
+                self._connection = await connect(self._config.mqtt, filters, self._deliver)
                 connected_s = asyncio.get_running_loop().time()
                 self._recorder.broker_connected(tried_s, self._connection)
                 self._sessions_lost += not self._connection.session_present
@@ -263,10 +263,17 @@ class Gateway:
             )
         log.warning("broker lost", cause=error.cause, error=str(error))
 
+    def _deliver(self, connection: MqttConnection, messages: Sequence[Message]) -> None:
+        self._inbox.put(connection, messages)
+        if self._inbox.is_full:
+            connection.pause()
+
     async def _intake(self) -> None:
         settings = self._config.store
         while True:
             connection, messages = await self._inbox.take(settings.commit_rows_max, settings.commit_wait_ms / 1000)
+            if connection is not None and not self._inbox.is_full:
+                connection.resume()
             downlinks = await self._commit(messages)
             self._wake_uplinks()
             if connection is not None:  # on which they came: one that is gone takes no more, and they come again

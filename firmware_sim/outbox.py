@@ -191,6 +191,21 @@ class Outbox:
         self._write(FrameKind.READING, *record, urgent=True)
         return record
 
+    def fits(self, body_bytes: int) -> bool:
+        """Whether a reading of this size would fit into the empty outbox."""
+        return frame_bytes(self.device, body_bytes) <= self.bytes_max
+
+    def pass_on(self, at_ms: int, body_bytes: int) -> Key:
+        """Count a reading that is stored and acknowledged at the same instant, of which no byte has to be kept."""
+        key = Key(self.boot, self.next_seq)
+        self.next_seq += 1
+        self.newest_at_ms = at_ms
+        self._floors[self.boot] = key.seq
+        written = 2 * frame_bytes(self.device, 0) + body_bytes  # the reading's frame, and the acknowledgement's
+        self.bytes_written += written
+        self._flash.medium_bytes += written
+        return key
+
     @property
     def oldest(self) -> Key | None:
         """The place of the oldest record held."""

@@ -120,6 +120,7 @@ SHELL_MODULES: Final = (
     "tidegate/outage/",
     "tidegate/parts.py",
     "tidegate/process.py",
+    "tidegate/replay_processes/engine.py",
     "tidegate/sensors_cli.py",
 )
 

@@ -2,13 +2,14 @@
 
 import math
 import statistics
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sensors.noise import OrnsteinUhlenbeck, RandomWalk
-from sensors.signals import SignalError
+from sensors.signals import Signal, SignalError
 
 SEEDS = range(4_000)
 FOUR_SIGMA = 4 / math.sqrt(len(SEEDS))  # of a correlation's estimate; once in 16,000 runs, and the seeds are fixed
@@ -90,3 +91,14 @@ def test_senseless_parameters_are_refused_by_name() -> None:
         RandomWalk(1, 0.0, 1.0, low=0.0)
     with pytest.raises(SignalError, match="start"):
         RandomWalk(1, -1.0, 1.0, low=0.0, high=1.0)
+
+
+@pytest.mark.parametrize(
+    "signal",
+    [OrnsteinUhlenbeck(5, 1.0, 1800.0), RandomWalk(5, 0.0, 0.1), RandomWalk(5, 2.0, 0.1, low=-1.0, high=4.0)],
+)
+@given(st.lists(st.integers(-(10**6), 2 * 10**12), min_size=2, max_size=8), st.integers(1, 10**6))
+def test_what_was_asked_before_does_not_change_an_answer(signal: Signal, instants: list[int], step_ms: int) -> None:
+    asked = [at_ms + n * step_ms for at_ms in instants for n in range(4)]
+    fresh = [replace(signal).value(at_ms) for at_ms in asked]  # type: ignore[type-var]
+    assert [signal.value(at_ms) for at_ms in asked] == fresh

@@ -44,6 +44,8 @@ listener {port} 127.0.0.1
 allow_anonymous true
 persistence false
 max_queued_messages 0
+max_inflight_messages 4096
+max_inflight_bytes 0
 log_dest none
 user root
 """
@@ -112,7 +114,7 @@ class RunningGateway:
 
     def __init__(self, config: EdgeConfig) -> None:
         self.url = f"http://127.0.0.1:{config.api.port}"
-        self._config = config
+        self.config = config
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -132,7 +134,7 @@ class RunningGateway:
 
     async def _run(self, ready: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
-        self._task = asyncio.ensure_future(serve(self._config, SystemClock(), ready.set))
+        self._task = asyncio.ensure_future(serve(self.config, SystemClock(), ready.set))
         with suppress(asyncio.CancelledError):
             await self._task
 
