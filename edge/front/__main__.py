@@ -1,4 +1,4 @@
-"""The front's process: `python -m edge.front LISTENING_FD PIPE_FD`, started by `edge.front.process` and by nobody else.
+"""The front's process: `python -m edge.front PIPE_FD`, started by `edge.front.process` and by nobody else.
 
 It ends when its pipe does; signals are the gateway's business, which ends it.
 """
@@ -11,6 +11,7 @@ import sys
 
 from edge.certificate_watch import CertificateWatch
 from edge.config import EdgeConfig
+from edge.front.frames import AWAKE
 from edge.front.logs import ship_logs
 from edge.front.pipe import PipedBack, read_frame
 from edge.front.serve import serve_beside
@@ -42,8 +43,14 @@ def main() -> None:
     """Run it."""
     for each in (signal.SIGINT, signal.SIGTERM):  # the gateway is told, too, and closes the pipe when it has ended
         signal.signal(each, signal.SIG_IGN)
-    server_socket, pipe = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
-    asyncio.run(front(server_socket, pipe))
+    pipe = socket.socket(fileno=int(sys.argv[1]))
+    try:
+        pipe.sendall(AWAKE)
+        _, handed, _, _ = socket.recv_fds(pipe, len(AWAKE), 1)
+    except ConnectionError:
+        return
+    for number in handed:
+        asyncio.run(front(socket.socket(fileno=number), pipe))
 
 
 if __name__ == "__main__":

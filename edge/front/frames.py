@@ -14,6 +14,7 @@ from edge.store import StoreError
 
 FRAME_BYTES_MAX = 64 * 1024 * 1024  # the longest answer, a ledger report of 1,000 boots, has some 20 MB at its worst
 LENGTH = struct.Struct(">I")
+AWAKE = b"\x00"  # before the first frame: the front says it when it runs, and is given the listening socket with it
 
 
 class GatewayAway(StoreError):

@@ -19,7 +19,7 @@ import structlog
 import edge
 from edge.front.answering import Answering
 from edge.front.back import Back
-from edge.front.frames import framed_bytes
+from edge.front.frames import AWAKE, framed_bytes
 from edge.front.settings import FrontSettings
 from edge.retry import Backoff
 
@@ -52,18 +52,33 @@ class FrontProcess:
 
     async def _run_one(self) -> int:
         ours, theirs = socket.socketpair()
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", "-m", "edge.front", str(self._socket.fileno()), str(theirs.fileno()),
-                pass_fds=(self._socket.fileno(), theirs.fileno()), stdin=asyncio.subprocess.DEVNULL, env=_environment(),
-            )  # fmt: skip
-        try:
-            reader, writer = await asyncio.open_connection(sock=ours)
-            writer.write(framed_bytes(pickle.dumps(self._settings)))
-            await Answering(self._back, reader, writer).run()
-        finally:
-            await _ended(process)
+        with ours:
+            with theirs:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-P", "-m", "edge.front", str(theirs.fileno()),
+                    pass_fds=(theirs.fileno(),), stdin=asyncio.subprocess.DEVNULL, env=_environment(),
+                )  # fmt: skip
+            try:
+                if await self._hand_over(ours):
+                    reader, writer = await asyncio.open_connection(sock=ours)
+                    writer.write(framed_bytes(pickle.dumps(self._settings)))
+                    await Answering(self._back, reader, writer).run()
+            finally:
+                ours.close()
+                await _ended(process)
         return process.returncode or 0
+
+    async def _hand_over(self, ours: socket.socket) -> bool:
+        """Give the listening socket to a front that is awake; whether there was one.
+
+        Not before: one that is still starting would hold the address when the gateway is killed, and its successor
+        would find it taken.
+        """
+        ours.settimeout(0)  # the loop waits
+        if not await asyncio.get_running_loop().sock_recv(ours, len(AWAKE)):
+            return False
+        socket.send_fds(ours, [AWAKE], [self._socket.fileno()])
+        return True
 
 
 async def _ended(process: asyncio.subprocess.Process) -> None:

@@ -67,3 +67,23 @@ def test_a_front_serves_is_replaced_when_it_dies_and_ends_with_its_gateway(desk:
         server_socket.close()
 
     asyncio.run(run())
+
+
+def test_a_front_that_is_starting_does_not_hold_the_address_of_a_gateway_that_is_gone(
+    desk: Desk, tmp_path: Path
+) -> None:
+    async def run() -> None:
+        before = _children()
+        server_socket = listen("127.0.0.1", 0)
+        port = server_socket.getsockname()[1]
+        settings = FrontSettings(ApiSettings(port=port), tmp_path, desk.history.sizes_s)
+        front = asyncio.create_task(FrontProcess(settings, server_socket, back_on(desk, _look), Random(1)).run())
+        while not _children() - before:  # noqa: ASYNC110  # until it was started; it takes a second to be awake
+            await asyncio.sleep(0)
+        server_socket.close()  # as the end of the process would
+        listen("127.0.0.1", port).close()
+        front.cancel()
+        await asyncio.wait({front})
+        assert _children() == before
+
+    asyncio.run(run())
