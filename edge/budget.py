@@ -104,8 +104,7 @@ class Budget:
     def room_bytes(self) -> RoomBytes:
         """How full the store is, in bytes. Raises `StoreError`."""
         room, page_bytes = self.room(), self._store.pages().size_bytes
-        drops = any(self._policy(name) is not OnFull.BLOCK for name in self._ledger.destinations)
-        full_at = int((DROP_SHARE if drops else ADMIT_SHARE) * room.limit)
+        full_at = int((DROP_SHARE if self.is_watchful else ADMIT_SHARE) * room.limit)
         return RoomBytes(room.used * page_bytes, room.limit * page_bytes, full_at * page_bytes, room.reason)
 
     def row_bytes(self) -> float | None:
@@ -116,6 +115,26 @@ class Budget:
             if first is None
             else self.room().used * self._store.pages().size_bytes / (self._store.head - first + 1)
         )
+
+    @property
+    def is_watchful(self) -> bool:
+        """Whether a policy drops readings for want of room, so that it is to be asked after each batch."""
+        return any(self._policy(name) is not OnFull.BLOCK for name in self._ledger.destinations)
+
+    @property
+    def is_dropping(self) -> bool:
+        """Whether readings are being dropped for want of room: those that are in a window."""
+        return self._dropping
+
+    def mark_in_ms(self, now_ms: int) -> int | None:
+        """In how long age may let a reading go; None: never, or there is none."""
+        limit_ms = self._limits.age_ms_max
+        if limit_ms is None or not any(self._ledger.held(name) for name in self._ledger.destinations):
+            return None
+        if self._age_from_ms is None or self._marked_ms is None:
+            return 0
+        started_ms, base_ms = self._age_from_ms
+        return self._marked_ms + limit_ms // AGE_STEPS - (base_ms + now_ms - started_ms)
 
     def admit(self) -> None:
         """Raises `StoreFull` if nothing more may be taken in."""
@@ -136,8 +155,7 @@ class Budget:
         """Drop what has to go, one step of it; whether there is more to do. Raises `StoreError`."""
         if self._expire(now_ms):
             return True
-        policies = [self._policy(name) for name in self._ledger.destinations]
-        if all(policy is OnFull.BLOCK for policy in policies):
+        if not self.is_watchful:
             return False
         room = self.room()
         share = KEEP_SHARE if self._dropping else DROP_SHARE

@@ -36,16 +36,19 @@ from edge.resend import Grace, Resend
 from edge.store import Salvage, Store, StoreCare, StoreCorrupt
 from edge.store.names import FIRST_DESTINATION, HEAD_CURSOR
 from edge.store.outage_log import OutageLog
-from edge.windows import READ_ROWS, WINDOWS_CURSOR, Aggregator
+from edge.store.rows import CLOCK_SET_MS
+from edge.windows import READ_ROWS, Aggregator
 from sensors.topics import Topic
 
 STORE_FILE = "gateway.sqlite"
 DELETE_ROWS_MAX = 5000  # of one transaction, so that tidying never holds up an ingest commit for long
-LEDGER_EVERY_MS = (
-    5_000  # how much of the ledger a restart reads again, in time (in rows, see the ledger); and how often
-)
-# what is delivered is deleted: with every answer it would be an fsync for each
+LEDGER_EVERY_MS = 5_000
+"""How much of the ledger a restart reads again, in time (in rows, see the ledger); and how often what is delivered is
+deleted: with every answer it would be an fsync for each."""
+LEDGER_ROWS = 64  # less than this is read again in a millisecond, and may wait longer: one fsync instead of six
+LEDGER_LATEST_MS = 30_000
 AGGREGATE_EVERY_MS = 1_000  # one fsync a second for the windows while little comes; a full page does not wait
+AGGREGATE_LATEST_MS = 30_000  # readings gather for a window so long, whatever the wall clock does meanwhile
 DESTINATION = FIRST_DESTINATION
 REMEMBER_ROWS = 2000  # of the log's end, read at the start so that the pages are not empty: some 10 ms
 DEVICES_SHOWN_MAX = 1000
@@ -150,11 +153,14 @@ class Desk:
         self._ledger_written_ms: int | None = None
         self._deleted_through = 0
         self._deleting = False
+        self._answered = False  # since something was last deleted
+        self._is_news = True  # since the last tidying
 
     def take_in(self, messages: Sequence[Message], now_ms: int, wall_ms: int) -> tuple[Ingested, list[Downlink]]:
         """Commit a batch; afterwards its messages may be acknowledged, and the downlinks sent. Raises `StoreError`."""
         self.budget.admit()
         self._own_clock.note(now_ms, wall_ms)
+        self._is_news = True
         ingested = self._ingest.process(messages, wall_ms)
         self._undecodable.add(ingested.undecodable, now_ms)
         self.latest.note(ingested.rows, wall_ms)
@@ -172,6 +178,7 @@ class Desk:
         """
         self.budget.admit()
         self._own_clock.note(now_ms, wall_ms)
+        self._is_news = True
         ingested = self._ingest.accept(topic, payload, wall_ms)
         self.latest.note(ingested.rows, wall_ms)
         self._throttle.note(ingested.by_device, now_ms)
@@ -231,6 +238,7 @@ class Desk:
     ) -> None:
         """See `Forwarder.settle`. Raises `StoreError`."""
         self._failed.add(not isinstance(outcome, Accepted), now_ms)
+        self._answered = self._is_news = True
         self.destinations.get(destination).forwarder.settle(batch, outcome, now_ms, wall_ms, sent_bytes)
 
     def forget_destination(self, name: str) -> int:
@@ -247,6 +255,7 @@ class Desk:
         Raises `StoreError`.
         """
         self.ledger.refresh()
+        self._is_news = False
         self.downlinks.tidy(now_ms, wall_ms or 0)
         self.store.look_after()
         if self.budget.enforce(now_ms) or self._quarantine_bound.enforce():
@@ -256,7 +265,7 @@ class Desk:
         more = self._own_clock.correct(now_ms, wall_ms) or self._aggregate(now_ms, wall_ms)
         more = self.destinations.sift() or more
         more = self.alerts.tend(self.forwarder.state, now_ms, wall_ms) or more
-        is_due = self._ledger_written_ms is None or now_ms - self._ledger_written_ms >= LEDGER_EVERY_MS
+        is_due = self._ledger_in_ms(now_ms) <= 0
         if is_due:
             self._write_ledger()
             self._ledger_written_ms = now_ms
@@ -268,6 +277,7 @@ class Desk:
 
     def _delete(self, now_ms: int) -> bool:
         """Delete some of what everybody has passed; whether there is more."""
+        self._answered = False
         more = self.destinations.retire(DELETE_ROWS_MAX)
         through = self._grace.allowed(self.ledger.deletable_through(), now_ms, is_pressed=self.budget.is_pressed())
         if through == self._deleted_through:
@@ -277,34 +287,64 @@ class Desk:
             return more
         return True
 
-    def rollups_due_ms(self) -> int | None:
-        """When the wall clock gives `tidy` a window to serve, 0 for at once, None for not before new readings.
+    def _ledger_in_ms(self, now_ms: int) -> int:
+        """In how long the ledger is to be written."""
+        if self._ledger_written_ms is None:
+            return 0
+        every_ms = LEDGER_EVERY_MS if self.ledger.uncovered >= LEDGER_ROWS else LEDGER_LATEST_MS
+        return self._ledger_written_ms + every_ms - now_ms
+
+    def tidy_in_ms(self, now_ms: int, wall_ms: int) -> int | None:
+        """In how long `tidy` has something to do, as things stand; 0: now; None: not before something new comes.
 
         For a driver that does not ask every quarter of a second. Raises `StoreError`.
         """
-        if self.store.cursor(WINDOWS_CURSOR) < self.store.head:
+        is_released = self.store.hold_from is not None and wall_ms >= CLOCK_SET_MS
+        is_watched = self._is_news and (self.budget.is_watchful or self.destinations.has_sieve)
+        if self._deleting or is_released or is_watched or self._quarantine_bound.is_due:
             return 0
-        return self._aggregator.next_ms()
+        waits = [self.budget.mark_in_ms(now_ms), self.alerts.look_in_ms(self.forwarder.is_well, now_ms)]
+        waits += [self.downlinks.look_in_ms(now_ms), self._ledger_lines.due_in_ms(now_ms)]
+        if self._answered or self.ledger.has_changes():
+            waits.append(self._ledger_in_ms(now_ms))
+        waits.append(self._aggregate_in_ms(now_ms, wall_ms))
+        return min([wait_ms for wait_ms in waits if wait_ms is not None], default=None)
+
+    def _aggregate_in_ms(self, now_ms: int, wall_ms: int) -> int | None:
+        """In how long readings are to be rolled up; None: not before new ones come."""
+        due_ms = None if self.store.hold_from is not None else self._aggregator.due_ms()
+        if due_ms is None:
+            return None
+        if self._aggregated_ms is None or due_ms == 0:
+            return 0
+        latest_ms = self._aggregated_ms + AGGREGATE_LATEST_MS - now_ms
+        wait_ms = max(due_ms - wall_ms, self._aggregated_ms + AGGREGATE_EVERY_MS - now_ms)
+        return min(wait_ms, latest_ms) if self._aggregator.waiting else wait_ms
 
     def rollups_pending(self) -> bool:
         """Whether anything in the log is not yet in an emitted rollup. Raises `StoreError`."""
-        return self.store.cursor(WINDOWS_CURSOR) < self.store.head or self._aggregator.has_open()
+        return self._aggregator.waiting > 0 or self._aggregator.has_open()
 
     def _aggregate(self, now_ms: int, wall_ms: int | None) -> bool:
-        if self.store.hold_from is not None:
-            return False
-        if (
-            self._aggregated_ms is not None
-            and now_ms - self._aggregated_ms < AGGREGATE_EVERY_MS
-            and self.store.head - self.store.cursor(WINDOWS_CURSOR) < READ_ROWS
-        ):
+        if self.store.hold_from is not None or not self._is_rollup_due(now_ms, wall_ms):
             return False
         more = self._aggregator.advance(wall_ms)
         self.history.note(self._aggregator.emitted)
-        left = self.store.head - self.store.cursor(WINDOWS_CURSOR)
+        left = self._aggregator.waiting
         more = more and not 0 < left < READ_ROWS  # what came meanwhile may gather
         self._aggregated_ms = None if more else now_ms
         return more
+
+    def _is_rollup_due(self, now_ms: int, wall_ms: int | None) -> bool:
+        if self._aggregated_ms is None or self._aggregator.waiting >= READ_ROWS:
+            return True
+        since_ms = now_ms - self._aggregated_ms
+        if since_ms < AGGREGATE_EVERY_MS:
+            return False
+        if wall_ms is None or since_ms >= AGGREGATE_LATEST_MS or self.budget.is_dropping:
+            return True
+        due_ms = self._aggregator.due_ms()
+        return due_ms is not None and due_ms <= wall_ms
 
     def standing(self, now_ms: int, wall_ms: int) -> Standing:
         """How things stand; also what the rates are measured by, so ask about once a second. Raises `StoreError`."""
@@ -368,11 +408,11 @@ class Desk:
 
     def held(self) -> int:
         """How many readings wait for the first destination. Raises `StoreError`."""
-        return self.ledger.balance(self.destination).held
+        return self.ledger.held(self.destination)
 
     def held_for(self, destinations: Sequence[str]) -> dict[str, int]:
         """How many readings wait for each of these destinations. Raises `StoreError`."""
-        return {name: self.ledger.balance(name).held for name in destinations}
+        return {name: self.ledger.held(name) for name in destinations}
 
     def reopen(self) -> None:
         """Open the file again after it failed. Raises `StoreError` while it still does."""
@@ -409,7 +449,14 @@ class Desk:
         return latest
 
     def _write_ledger(self) -> None:
-        self.destinations.write_accounts()
-        if self.ledger.has_changes():
-            with self.ledger.transaction():
+        """The ledger, and what was spent on links, if they changed."""
+        links = self.destinations.unwritten()
+        if not links and not self.ledger.has_changes():
+            return
+        with self.ledger.transaction():
+            for link in links:
+                link.write()
+            if self.ledger.has_changes():
                 self.ledger.write()
+        for link in links:
+            link.written()

@@ -18,7 +18,7 @@ from edge.forward.sieve import sieve_cursor
 from edge.forward.sources import READINGS, Source
 from edge.intervals import Intervals
 from edge.ledger import Ledger, done_ranges, forward_cursor
-from edge.link_budget import month_cursor
+from edge.link_budget import LinkBudget, month_cursor
 from edge.store import Store, StoreCorrupt
 from edge.store.names import covered_ranges, registered_cursor
 from edge.store.notices import Notices
@@ -142,6 +142,11 @@ class Destinations:
 
     # -- what happens beside the sending
 
+    @property
+    def has_sieve(self) -> bool:
+        """Whether any reading is to be judged before it is sent."""
+        return any(one.sieve is not None for one in self._by_name.values())
+
     def sift(self) -> bool:
         """Let every sieve judge its next readings; whether there is more. Raises `StoreError`."""
         more = False
@@ -156,15 +161,9 @@ class Destinations:
             if one.link.look(now_ms, wall_ms):
                 one.link.turn(wall_ms)
 
-    def write_accounts(self) -> None:
-        """Write what was spent on links and is not written yet. Raises `StoreError`."""
-        links = [one.link for one in self._by_name.values() if one.link.is_dirty]
-        if links:
-            with self._store.transaction():
-                for link in links:
-                    link.write()
-            for link in links:
-                link.written()
+    def unwritten(self) -> Sequence[LinkBudget]:
+        """The links of which something was spent that is not written yet."""
+        return [one.link for one in self._by_name.values() if one.link.is_dirty]
 
     def retire(self, limit: int) -> bool:
         """Delete at most `limit` rows of each log but that of readings with which everybody is done; whether there is

@@ -58,6 +58,10 @@ class Downlinks:
         self.commands.expire(now_ms, wall_ms)
         self.rollouts.tidy(now_ms, wall_ms)
 
+    def look_in_ms(self, now_ms: int) -> int | None:
+        """In how long `tidy` may have something to do; None: not before a command or a rollout. Raises `StoreError`."""
+        return self.rollouts.look_in_ms(now_ms) if self.commands.has_open or self.rollouts.are_running else None
+
     def forget_uncommitted(self) -> None:
         """A transaction was rolled back: memory is made new from the store at its next use."""
         self._asks.clear()

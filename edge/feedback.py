@@ -36,6 +36,7 @@ class Downlink(NamedTuple):
 class _Contact:
     site: str
     device: str
+    ack_topic: str
     owed: set[int] = field(default_factory=set)  # boots to acknowledge
     acked_at_ms: int | None = None
     gaps_since_ms: dict[int, int] = field(default_factory=dict)  # boot -> when its gap was noticed, or last asked for
@@ -58,7 +59,7 @@ class Feedback:
         for key, site, device, boot in accounts:
             contact = self._contacts.get(key)
             if contact is None:
-                contact = self._contacts[key] = _Contact(site, device)
+                contact = self._contacts[key] = _Contact(site, device, build_topic(site, device, Kind.ACK, self._root))
             contact.owed.add(boot)
             self._owing.add(key)
             if self._throttle.is_open(key, now_ms):
@@ -68,6 +69,8 @@ class Feedback:
     def due(self, now_ms: int) -> list[Downlink]:
         """The acks that are due."""
         downlinks: list[Downlink] = []
+        if not self._owing:
+            return downlinks
         for key in sorted(self._owing):
             contact = self._contacts[key]
             if contact.acked_at_ms is not None and now_ms - contact.acked_at_ms < ACK_EVERY_MS:
@@ -80,8 +83,7 @@ class Feedback:
             contact.acked_at_ms = now_ms
             acks = [(boot, seq) for boot, seq in acks if seq >= 0]
             if acks:
-                topic = build_topic(contact.site, contact.device, Kind.ACK, self._root)
-                downlinks.append(Downlink(topic, encode(Ack(tuple(acks)))))
+                downlinks.append(Downlink(contact.ack_topic, encode(Ack(tuple(acks)))))
         return downlinks
 
     @property

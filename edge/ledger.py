@@ -126,11 +126,14 @@ class Ledger:
         self._store = store
         self._destinations = tuple(destinations)
         self._readers = tuple(readers)
+        self.writes = 0
+        """How often it was written, or read anew: what is owed to the cloud may have changed."""
         self._recover()
 
     def _recover(self) -> None:
         """Load what was written, and read the rows that it does not cover."""
         store = self._store
+        self.writes += 1
         self._stale = True
         self._uncovered = 0
         self._counted = False
@@ -330,6 +333,11 @@ class Ledger:
         """Whether anything is held in memory that is not yet written."""
         return bool(self._dirty)
 
+    @property
+    def uncovered(self) -> int:
+        """How many readings were received or delivered since the ledger was last written."""
+        return self._uncovered
+
     def checkpoint_due(self) -> bool:
         """Whether enough has happened to write the ledger."""
         return self._uncovered >= CHECKPOINT_ROWS
@@ -348,6 +356,7 @@ class Ledger:
         self._store.set_cursor(RECEIVED_CURSOR, self._store.head)
         for name in self._destinations:
             self._store.put_ranges(covered_ranges(name), self._store.ranges(done_ranges(name)))
+        self.writes += 1
         self._uncovered = 0
         self._counted = False
         for account in self._dirty.values():
@@ -387,9 +396,13 @@ class Ledger:
         delivered, quarantined, thinned, expired, suppressed, before = (
             self.totals[name] for name in self._total_names(destination)
         )
-        held = self._store.head - self._store.look_at_ranges(done_ranges(destination)).count()
+        held = self.held(destination)
         received = self.totals[RECEIVED] - before
         return Balance(destination, received, delivered, held, quarantined, thinned, expired, suppressed)
+
+    def held(self, destination: str) -> int:
+        """How many readings wait for one destination."""
+        return self._store.head - self._store.look_at_ranges(done_ranges(destination)).count()
 
     def account(self, device_key: int, boot: int) -> Account:
         """One account; an empty one if it was never heard of."""

@@ -23,8 +23,8 @@ from edge.store.names import BEFORE, SUPPRESSED, split_entry
 from edge.store.notices import Notices
 from edge.store.rows import CLOCK_SET_MS
 
-DEFAULT_EVERY_MS = 60_000
-LINES_MAX = 200  # of one period: 40 KB, 6 KB compressed; 10,000 devices are told within the hour
+DEFAULT_EVERY_MS = 300_000  # a line is twice a reading: one for each reading would cost more than they do
+LINES_MAX = 1000  # of one period: 200 KB, 30 KB compressed; 10,000 devices are told within the hour
 RANGES_MAX = 16  # of `missing_seqs`
 TIDY_LINES = 100  # of one transaction: some 5 ms
 
@@ -41,6 +41,13 @@ class LedgerLines:
         self._every_ms = every_ms
         self._began_ms: int | None = None
         self._left = 0
+        self._told_writes = -1  # of the ledger, when nothing was owed any more
+
+    def due_in_ms(self, now_ms: int) -> int | None:
+        """In how long `tell` has something to do; None: not before the ledger is written again."""
+        if not self._every_ms or self._told_writes == self._ledger.writes:
+            return None
+        return 0 if self._began_ms is None or self._left else self._began_ms + self._every_ms - now_ms
 
     def tell(self, now_ms: int, wall_ms: int | None) -> bool:
         """Write what is due, one step of it; whether there is more to do at once. Raises `StoreError`."""
@@ -48,19 +55,18 @@ class LedgerLines:
             return False
         if self._began_ms is None or now_ms - self._began_ms >= self._every_ms:
             self._began_ms, self._left = now_ms, LINES_MAX
-        if not self._left:
+        if not self._left or self._told_writes == self._ledger.writes:
             return False
         owed = self._store.query(
             "SELECT id, device_key, boot FROM ledger_untold ORDER BY id LIMIT ?", (min(self._left, TIDY_LINES),)
         )
         if not owed:
-            self._left = 0
+            self._left, self._told_writes = 0, self._ledger.writes
             return False
         with self._ledger.transaction():
-            for row_id, device_key, boot in owed:
-                for line in self._lines(device_key, boot, wall_ms):
-                    self._notices.append(line)
-                self._store.change("DELETE FROM ledger_untold WHERE id = ?", (row_id,))
+            lines = [line for _, key, boot in owed for line in self._lines(key, boot, wall_ms)]
+            self._notices.append_all(lines)
+            self._store.write("DELETE FROM ledger_untold WHERE id = ?", [row[:1] for row in owed])
         self._left -= len(owed)
         return self._left > 0
 

@@ -1,8 +1,8 @@
 """One destination's link budget at work: bucket, schedule, and the month's bytes in the store.
 
 Promises: see `edge.link_rules`. Bytes are noted in memory and written in the transaction of the answer that they belong
-to, or with the next one: a crash forgets at most what failed sends of the last seconds have cost. What is written is
-the sum, so writing it twice changes nothing.
+to, or with the next one: a crash forgets at most what failed sends of the last seconds have cost. Without a budget they
+are only counted, and written with the ledger. What is written is the sum, so writing it twice changes nothing.
 Synchronous; lives in the store's thread.
 """
 
@@ -111,6 +111,11 @@ class LinkBudget:
     def is_dirty(self) -> bool:
         """Whether there is something to write."""
         return self._unwritten > 0 and self._month is not None
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether every byte counts: then what an answer cost is written with it."""
+        return self.rules.month_bytes_max is not None
 
     def write(self) -> None:
         """Write what was spent, inside a transaction; `written` is to be called when that is through."""

@@ -86,6 +86,7 @@ class OwnClock:
         return self._step(self._begun() or self._begin(_Look(now_ms, wall_ms)))
 
     def _set_hold(self) -> None:
+        self._store.moves += 1
         self._store.hold_from = (self._store.cursor(HOLD_CURSOR) or None) if self._waits else None
 
     def _begun(self) -> _Shifts | None:

@@ -35,12 +35,19 @@ class QuarantineBound:
         self._store = store
         self._ledger = ledger
         self._limits = limits
-        self._looked_at: tuple[int, int] | None = None
+        self._looked_at: tuple[int, int, int] | None = None
+
+    @property
+    def is_due(self) -> bool:
+        """Whether there may be more than when it was last looked at."""
+        return self._looked_at != self._now()
+
+    def _now(self) -> tuple[int, int, int]:
+        return self._store.quarantines, self._store.forgotten, self._ledger.totals.get(EVICTED, 0)
 
     def enforce(self) -> bool:
         """Evict what is too much, one step of it; whether there is more to do. Raises `StoreError`."""
-        newest = self._store.query("SELECT coalesce(max(id), 0) FROM quarantine")[0][0]
-        looked_at = (newest, self._ledger.totals.get(EVICTED, 0))
+        looked_at = self._now()
         if looked_at == self._looked_at:
             return False
         rows, size_bytes = self._store.query(

@@ -17,10 +17,13 @@ then its state is deleted and its number is remembered as forgotten. A reading o
 however late it comes; a reading of a forgotten window changes no rollup: it is counted (the ledger's total
 `not_rolled_up`, one for each window size) and is in the raw lane as every reading is.
 
+A reading need not be in its window before that is due, so readings may gather in the log until the first of them is
+(`due_ms`): one transaction then takes them in and emits, and what is emitted is the same.
+
 Promises: for any order of arrival, duplicates, and crashes at any point, the last rollup emitted for a window equals a
 recomputation from the raw readings (less those that were counted). Windows, rollups, and the aggregator's cursor move
-in one transaction, and nothing is kept in memory between two calls: a restart has nothing to rebuild, and memory does
-not depend on how many windows are open.
+in one transaction, and nothing that they rest on is kept in memory between two calls: a restart has nothing to rebuild,
+and memory does not depend on how many windows are open.
 Synchronous; lives in the store's thread.
 """
 
@@ -43,6 +46,7 @@ EMIT_WINDOWS = 2048  # of one transaction, for the same reason
 SERIES_MAX = 256  # values of one device in one window: four times what one reading may hold; bounds a row
 FORGOTTEN_RANGES_MAX = 1024  # per device and size, about 10 KB: beyond it the oldest gap counts as forgotten, too
 FORGET_EVERY_MS = 60_000  # an emitted window is kept up to so much longer than its lateness: one fsync for all of them
+_NEVER_MS = 2**62
 DEFAULT_SIZES_S = (10, 60, 900)
 DEFAULT_GRACE_MS = 2_000  # a reading may be on the radio for so long without costing a correction
 DEFAULT_LATENESS_MS = 3_600_000  # costs the disk about 470 kept windows per device that reports every 10 s
@@ -70,6 +74,10 @@ class Aggregator:
         self.emitted: list[tuple[WindowKey, Window]] = []
         """What the last `advance` has emitted and committed."""
         self._horizon_ms = 1000 * max(rules.sizes_s, default=0) + rules.grace_ms + rules.lateness_ms + FORGET_EVERY_MS
+        self._sizes_ms = tuple(1000 * size_s for size_s in rules.sizes_s)
+        self._looked_from: tuple[int, int] | None = None
+        self._looked_through = 0
+        self._opening_ms = _NEVER_MS
 
     def advance(self, wall_ms: int | None) -> bool:
         """Take the next readings and emit what is due, in one transaction; whether there is more to do at once.
@@ -88,11 +96,12 @@ class Aggregator:
         due: list[tuple[WindowKey, bool]] = []
         emitted: list[tuple[WindowKey, Window]] = []
         with self._ledger.transaction():
-            self._take(cells)
+            touched = self._take(cells)
             self._store.set_cursor(WINDOWS_CURSOR, position)
             if clock_ms is not None:
-                due = self._due(clock_ms)  # what this page opened and closed is among them
-                emitted = self._serve(due)
+                due = self._due_with(touched, clock_ms)  # what this page opened and closed is among them
+                emitted = self._serve(due, touched)
+            self._tables.put(touched.items())
         self.emitted = emitted
         return behind or len(due) == EMIT_WINDOWS
 
@@ -119,16 +128,29 @@ class Aggregator:
         if due or self._store.cursor(WINDOWS_CURSOR) < self._store.head:
             with self._ledger.transaction():
                 self._store.set_cursor(WINDOWS_CURSOR, self._store.head)
-                self._serve(due)
+                emitted: dict[WindowKey, Window] = {}
+                self._serve(due, emitted)
+                self._tables.put(emitted.items())
         return len(due) == EMIT_WINDOWS
 
     def _due(self, clock_ms: int) -> list[tuple[WindowKey, bool]]:
         """A time beyond the horizon was set by a clock that has since been put back: it would never come."""
         return self._tables.due(clock_ms, clock_ms + self._horizon_ms, EMIT_WINDOWS)
 
+    def _due_with(self, touched: dict[WindowKey, Window], clock_ms: int) -> list[tuple[WindowKey, bool]]:
+        """`_due`, with windows that are not written yet."""
+        found = [
+            (window.next_ms, key, window.dirty)
+            for key, window in touched.items()
+            if not clock_ms < window.next_ms <= clock_ms + self._horizon_ms
+        ]
+        written = [(0, key, dirty) for key, dirty in self._due(clock_ms) if key not in touched]
+        return [(key, dirty) for _, key, dirty in (written + sorted(found))[:EMIT_WINDOWS]]
+
     # -- readings into windows
 
-    def _take(self, cells: Iterable[Cell]) -> None:
+    def _take(self, cells: Iterable[Cell]) -> dict[WindowKey, Window]:
+        """The windows that these belong to, with them; to be written."""
         touched: dict[WindowKey, Window | None] = {}
         forgotten: dict[tuple[int, int], Intervals] = {}
         missed = 0
@@ -143,9 +165,9 @@ class Aggregator:
                     missed += cell.readings
                 else:
                     missed += self._add(key, window, cell, series)
-        self._tables.put((key, window) for key, window in touched.items() if window is not None)
         if missed:
             self._ledger.count(NOT_ROLLED_UP, missed)
+        return {key: window for key, window in touched.items() if window is not None}
 
     def _open(self, key: WindowKey, forgotten: dict[tuple[int, int], Intervals]) -> Window | None:
         """The window's state, new if it was never seen; None if it is forgotten."""
@@ -178,11 +200,16 @@ class Aggregator:
 
     # -- windows into rollups, and out of the store
 
-    def _serve(self, due: Iterable[tuple[WindowKey, bool]]) -> list[tuple[WindowKey, Window]]:
+    def _serve(
+        self, due: Iterable[tuple[WindowKey, bool]], touched: dict[WindowKey, Window]
+    ) -> list[tuple[WindowKey, Window]]:
+        """Emit what is dirty, and forget the rest; `touched` are not written yet, and what is emitted joins them."""
         emitted: list[tuple[WindowKey, Window]] = []
         over: list[WindowKey] = []
         for key, dirty in due:
-            window = self._tables.get(key) if dirty else None  # what is clean is over, whatever else it says
+            window = (
+                (touched.get(key) or self._tables.get(key)) if dirty else None
+            )  # what is clean is over, whatever else it says
             if window is None or not window.dirty:  # a damaged state is not to be emitted
                 over.append(key)
                 continue
@@ -191,7 +218,7 @@ class Aggregator:
             emitted.append((key, window))
         if emitted:
             self._tables.append(emitted, self._rules.quantiles)
-            self._tables.put(emitted)
+            touched.update(emitted)
         if over:
             self._forget(over)
         return emitted
@@ -209,9 +236,40 @@ class Aggregator:
 
     # -- for a driver that does not ask all the time
 
-    def next_ms(self) -> int | None:
-        """When the next window is due to be emitted or forgotten, by the gateway's clock. Raises `StoreError`."""
-        return self._tables.next_ms()
+    @property
+    def waiting(self) -> int:
+        """How many rows of the log are not taken in yet. Raises `StoreError`."""
+        return self._store.head - self._store.cursor(WINDOWS_CURSOR)
+
+    def due_ms(self) -> int | None:
+        """When `advance` has something to emit or to forget, by the gateway's clock; 0: a whole page waits.
+
+        None: not before new readings. Raises `StoreError`.
+        """
+        waiting, next_ms = self.waiting, self._tables.next_ms()
+        if not waiting:
+            return next_ms
+        if waiting >= READ_ROWS or not self._sizes_ms:
+            return 0
+        opening_ms = self._first_opening_ms()
+        return opening_ms if next_ms is None else min(next_ms, opening_ms)
+
+    def _first_opening_ms(self) -> int:
+        """When the first window would be due of those that the waiting readings open: none is due before."""
+        store = self._store
+        looked_from = store.cursor(WINDOWS_CURSOR), store.forgotten
+        if looked_from != self._looked_from:
+            self._looked_from, self._looked_through, self._opening_ms = looked_from, looked_from[0], _NEVER_MS
+        if self._looked_through < store.head:
+            page = store.read(self._looked_through, READ_ROWS)
+            if page.damaged is not None or not page.entries:
+                return 0
+            for entry in page.entries:
+                taken_ms = entry.reading.taken_at_ms
+                left_ms = min([size_ms - taken_ms % size_ms for size_ms in self._sizes_ms])
+                self._opening_ms = min(self._opening_ms, entry.received_at_ms + left_ms + self._rules.grace_ms)
+            self._looked_through = page.entries[-1].id
+        return self._opening_ms
 
     def has_open(self) -> bool:
         """Whether any window holds what no rollup says yet. Raises `StoreError`."""

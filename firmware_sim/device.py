@@ -25,7 +25,7 @@ from firmware_sim.device_spec import Counters, DeviceSpec, Measure, Observer, Pu
 from firmware_sim.express import Express, as_received
 from firmware_sim.orders import Orders, Wish
 from firmware_sim.outbox import Outbox, OutboxFullError
-from firmware_sim.phases import Event, Phase, next_phase
+from firmware_sim.phases import AT_REST, RESTING, UNPOWERED, Event, Phase, next_phase
 from firmware_sim.records import as_measured, as_sent, encode_body
 from firmware_sim.sender import BACKOFF_BASE_MS, BACKOFF_CAP_MS, Acknowledge, Pack, Sender
 from firmware_sim.supply import PowerState, Supply
@@ -36,10 +36,6 @@ from sensors.topics import Kind
 
 MAILBOX_MAX = 64  # messages that wait for a sleeping device; a broker's queue for one client is larger
 _MV_PER_V = 1000
-
-_UNPOWERED = frozenset({Phase.OFF, Phase.BROWN_OUT, Phase.DEAD})
-_RESTING = frozenset({Phase.RECEIVE, Phase.SLEEP})
-_AT_REST = _RESTING | {Phase.OFF, Phase.BROWN_OUT}
 
 
 class Device:
@@ -56,7 +52,9 @@ class Device:
         observer: Observer,
         radio: DeviceRadio | None = None,
         temperature_c: Callable[[int], float] | None = None,
+        missed: Callable[[int], None] | None = None,
     ) -> None:
+        """`missed` hears of samples in which no sensor said anything: nothing is stored then."""
         self.spec = spec
         self.outbox = outbox
         self.counters = Counters()
@@ -68,6 +66,7 @@ class Device:
         # A radio's exchange includes joining: there is nothing more to connect.
         self._timings = supply.timings() if radio is None else replace(supply.timings(), connect_ms=0)
         self._observer = observer
+        self._missed = missed
         self._clock = DeviceClock(spec.clock, rng, temperature_c)
         self._sender = Sender(outbox, spec.sender, rng)
         self._mailbox: deque[tuple[Kind, bytes, int]] = deque(maxlen=MAILBOX_MAX)
@@ -91,7 +90,7 @@ class Device:
     @property
     def powered(self) -> bool:
         """Whether the board runs; a radio without power drops its connection."""
-        return self.phase not in _UNPOWERED
+        return self.phase not in UNPOWERED
 
     @property
     def level_percent(self) -> float | None:
@@ -101,7 +100,7 @@ class Device:
     @property
     def next_wake_ms(self) -> int | None:
         """When `step` has something to do; None if nothing will happen by itself."""
-        if self.phase in _UNPOWERED:
+        if self.phase in UNPOWERED:
             return self._power_due_ms
         due_ms = self._sample_due_ms
         for at_ms in (self._listen_until_ms, self._contact_due_ms(), self._reset_due_ms):
@@ -214,7 +213,11 @@ class Device:
         self._enter(Event.MEASURED)
         if not self._spend(self._timings.process_ms, at_ms):
             return []
-        if not self._report_now and not self._changed(values, at_ms):
+        if not values:
+            self.counters.missed += 1
+            if self._missed is not None:
+                self._missed(at_ms)
+        elif not self._report_now and not self._changed(values, at_ms):
             self.counters.suppressed += 1
         elif self.express is not None and self._is_calm(at_ms) and self._send_express(self.express, values, at_ms):
             return []
@@ -334,7 +337,7 @@ class Device:
 
     def _transmit(self, now_ms: int) -> list[Publish]:
         """Send what the window allows, then listen."""
-        if self.phase in _RESTING:
+        if self.phase in RESTING:
             has_reason = self._state_due or self._sender.unsent() or self._orders.has_words(now_ms)
             if not has_reason or self._held_back(now_ms):
                 return []
@@ -450,7 +453,7 @@ class Device:
 
     def _rest(self, now_ms: int) -> None:
         """Sleep, or listen where the device always does or its receive window is still open."""
-        if self.phase in _RESTING and not self._end_rest(None, now_ms):
+        if self.phase in RESTING and not self._end_rest(None, now_ms):
             return
         if self._listen_until_ms is not None and self._listen_until_ms <= now_ms:
             self._listen_until_ms = None
@@ -468,17 +471,17 @@ class Device:
     def _spend(self, duration_ms: int, now_ms: int) -> bool:
         """Book `duration_ms` in this state after all that was booked before; False if the supply gave way."""
         phase = self.phase
-        from_ms = now_ms - duration_ms if phase in _AT_REST else now_ms
+        from_ms = now_ms - duration_ms if phase in AT_REST else now_ms
         if from_ms < self._busy_until_ms:
             from_ms = self._busy_until_ms
         self._busy_until_ms = until_ms = from_ms + duration_ms
-        if self._radio is not None and phase in _RESTING:
+        if self._radio is not None and phase in RESTING:
             return self._survives(self.supply.draw_radio(self._radio.rest(from_ms, until_ms), resting=True))
         return self._survives(self.supply.draw(phase, duration_ms, until_ms))
 
     def _work(self, phase: Phase, duration_ms: int, now_ms: int) -> bool:
         """Book something that is done beside the state; False if the supply gave way."""
-        if self.phase in _RESTING and not self._end_rest(None, now_ms):
+        if self.phase in RESTING and not self._end_rest(None, now_ms):
             return False
         self._busy_until_ms = max(now_ms, self._busy_until_ms) + duration_ms
         return self._survives(self.supply.draw(phase, duration_ms, self._busy_until_ms))

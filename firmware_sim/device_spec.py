@@ -65,6 +65,7 @@ class Counters:
 
     sampled: int = 0
     suppressed: int = 0  # send-on-delta: nothing had changed enough
+    missed: int = 0  # samples in which no sensor said anything
     refused: int = 0  # the outbox was full under `stop-sampling`
     sent: int = 0
     resent: int = 0

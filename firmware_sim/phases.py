@@ -32,6 +32,11 @@ class Phase(StrEnum):
 BESIDE = frozenset({Phase.DOWNLINK, Phase.FLASH})
 """What is booked while the firmware stays in the state that it is in: no states of the table."""
 
+UNPOWERED = frozenset({Phase.OFF, Phase.BROWN_OUT, Phase.DEAD})
+RESTING = frozenset({Phase.RECEIVE, Phase.SLEEP})
+AT_REST = RESTING | {Phase.OFF, Phase.BROWN_OUT}
+"""What lasts until something else begins; the others last as long as their work takes."""
+
 
 class Event(StrEnum):
     """What moves the firmware on."""

@@ -60,6 +60,17 @@ class Alerts:
         self._looked_ms = None if more else now_ms
         return more
 
+    def look_in_ms(self, is_well: bool, now_ms: int) -> int | None:
+        """In how long `tend` has something to look at; None: not before new readings. `is_well`: the destination is."""
+        waits = []
+        silent_in_ms = 0 if self._rules.behind else self._rules.silent_in_ms(now_ms)
+        if silent_in_ms is not None:
+            looked_in_ms = 0 if self._looked_ms is None else self._looked_ms + LOOK_EVERY_MS - now_ms
+            waits.append(max(silent_in_ms, looked_in_ms))
+        if not is_well or self.operations.is_worried:
+            waits.append(self.operations.look_in_ms(now_ms))
+        return min(waits, default=None)
+
     def standing(self) -> AlertStanding:
         """How they stand. Raises `StoreError`."""
         return AlertStanding(

@@ -96,6 +96,13 @@ class Rules:
         """Readings that were not looked at yet. Raises `StoreError`."""
         return self._store.ready_through - self._store.cursor(RULES_CURSOR) if self._watches else 0
 
+    def silent_in_ms(self, now_ms: int) -> int | None:
+        """In how long the next device is to be called silent, if nothing comes; None: none is."""
+        if not self._started:
+            return 0
+        waits = [next(iter(watch.heard.values())) + watch.silent_ms - now_ms for watch in self._watches if watch.heard]
+        return min(waits, default=None)
+
     def advance(self, now_ms: int, wall_ms: int | None) -> bool:
         """Look at the next readings, in one transaction; whether there is more to do at once.
 

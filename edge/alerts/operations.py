@@ -66,7 +66,16 @@ class Operations:
 
     def is_due(self, now_ms: int) -> bool:
         """Whether it is time to look again."""
-        return self._looked_ms is None or now_ms - self._looked_ms >= LOOK_EVERY_MS
+        return self.look_in_ms(now_ms) <= 0
+
+    def look_in_ms(self, now_ms: int) -> int:
+        """In how long it is time to look again."""
+        return 0 if self._looked_ms is None else self._looked_ms + LOOK_EVERY_MS - now_ms
+
+    @property
+    def is_worried(self) -> bool:
+        """Whether the next look may find something else than the last, if the destination is well."""
+        return bool(self._active is None or self._active or self.refused is not None or self.salvage is not None)
 
     def look(self, forwarder: ForwarderState, now_ms: int, wall_ms: int) -> None:
         """Raise what is new and clear what has passed. Raises `StoreError`: then it is found again."""

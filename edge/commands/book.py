@@ -160,6 +160,11 @@ class CommandBook:
             self._store.set_cursor(CLOCK_CURSOR, self._clock_ms(now_ms))
             return [downlink for name in due if (downlink := self._next(name, now_ms, wall_ms)) is not None]
 
+    @property
+    def has_open(self) -> bool:
+        """Whether any command is open. Raises `StoreError`."""
+        return bool(self._names_of_open())
+
     def expire(self, now_ms: int, wall_ms: int) -> None:
         """Close what has outlived its time, and keep the clock. Raises `StoreError`."""
         if not self._names_of_open():

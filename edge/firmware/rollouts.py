@@ -90,6 +90,7 @@ class Rollouts:
         self._book = book
         self._reports = reports
         self._looked_ms: int | None = None
+        self._idle_since: int | None = None  # none was running when the store was last asked
 
     def start(self, manifest: Manifest, devices: str, percent: int, halt_percent: int, wall_ms: int) -> Rollout:
         """Begin, or widen or narrow one of the same image and glob. Raises `FirmwareError` and `StoreError`."""
@@ -138,12 +139,22 @@ class Rollouts:
         )
         return [RolloutDevice._make((*row[:3], DeviceResult(row[3]), row[4])) for row in rows]
 
+    @property
+    def are_running(self) -> bool:
+        """Whether one may be running."""
+        return self._idle_since != self._store.forgotten
+
+    def look_in_ms(self, now_ms: int) -> int:
+        """In how long `tidy` looks again."""
+        return 0 if self._looked_ms is None else self._looked_ms + LOOK_EVERY_MS - now_ms
+
     def tidy(self, now_ms: int, wall_ms: int) -> None:
         """Look at every running rollout, at most once a second: judge, halt, go on. Raises `StoreError`."""
-        if self._looked_ms is not None and now_ms - self._looked_ms < LOOK_EVERY_MS:
+        if not self.are_running or self.look_in_ms(now_ms) > 0:
             return
         self._looked_ms = now_ms
         running = [each for each in self.all() if each.state is RolloutState.RUNNING]
+        self._idle_since = None if running else self._store.forgotten
         for rollout in running:
             manifest = self._images.find(rollout.sha256)
             if manifest is None:
@@ -237,6 +248,7 @@ class Rollouts:
             self._put(rollout._replace(state=state, detail=detail))
 
     def _put(self, rollout: Rollout) -> None:
+        self._idle_since = None
         marks = ", ".join("?" * len(rollout))
         self._store.write(f"INSERT OR REPLACE INTO rollouts VALUES ({marks})", [rollout])  # noqa: S608 - marks
 

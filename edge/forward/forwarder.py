@@ -104,7 +104,7 @@ class Forwarder:
         self._ledger.refresh()
         wait_ms = max(self._not_before_ms - now_ms, self._link.wait_ms(now_ms))
         if wait_ms > 0:
-            return Wait(wait_ms)
+            return Wait(None if self._queue.was_empty else wait_ms)
         lanes = self._allowed(now_ms)
         if not lanes:
             return Wait(None)
@@ -164,18 +164,18 @@ class Forwarder:
 
     def _accepted(self, lane: Lane, batch: Batch, now_ms: int) -> None:
         self._again = batch  # until the transaction is through, the batch counts as unanswered
-        ids = Intervals.of(row.id for row in batch.rows)
+        writes_link = self._link.is_limited
         with self._ledger.transaction():
             known = self._queue.done(lane.source)  # a commit that failed may have been one all the same
-            fresh = ids.minus(known)
-            if fresh == ids:
-                self._ledger.deliver(self.destination, batch.entries)
-            else:
-                self._ledger.deliver(self.destination, [entry for entry in batch.entries if entry.id in fresh])
-                self._ledger.reclaim(self.destination, (entry for entry in batch.entries if entry.id in known))
-            self._queue.finish(lane.source, ids)
-            self._link.write()
-        self._link.written()
+            fresh = [entry for entry in batch.entries if entry.id not in known]
+            self._ledger.deliver(self.destination, fresh)
+            if len(fresh) < len(batch.entries):
+                self._ledger.reclaim(self.destination, [entry for entry in batch.entries if entry.id in known])
+            self._queue.finish(lane.source, Intervals.of([row.id for row in batch.rows]))
+            if writes_link:
+                self._link.write()
+        if writes_link:
+            self._link.written()
         if self._breaker_open:
             self._queue.outage_is_over(batch)
         self._again = self._error = None
@@ -273,6 +273,11 @@ class Forwarder:
     @property
     def _breaker_open(self) -> bool:
         return self._backoff.failures >= BREAKER_FAILURES
+
+    @property
+    def is_well(self) -> bool:
+        """Whether the destination took what it was sent last."""
+        return self._error is None and not self._paused and not self._backoff.failures
 
     def state(self) -> ForwarderState:
         """How the destination does."""

@@ -29,6 +29,9 @@ class LaneName(StrEnum):
     BACKFILL = "backfill"
 
 
+_ORDER = {name: at for at, name in enumerate(LaneName)}
+
+
 class Order(StrEnum):
     """Which readings of the backfill go first."""
 
@@ -123,7 +126,7 @@ class Schedule:
 
     def choose(self, waiting: Iterable[LaneName]) -> LaneName:
         """The lane to serve next, of those that have something."""
-        order = sorted(waiting, key=list(LaneName).index)
+        order = sorted(waiting, key=_ORDER.__getitem__)
         if order[0] is LaneName.NOTICES:
             return LaneName.NOTICES
         return min(order, key=self._start)

@@ -85,6 +85,7 @@ class LaneQueue:
             f"{escape_tag(measurement)}{LATE_NOTICE},destination={destination},gateway={escape_tag(gateway)}"
         )
         self._batch_rows = batch_rows
+        self._nothing: tuple[int, frozenset[LaneName]] | None = None  # as of `Store.moves`, of these lanes
 
     # -- what is next
 
@@ -93,6 +94,8 @@ class LaneQueue:
 
         Raises `StoreError`.
         """
+        if self._nothing == (self._store.moves, allowed):
+            return None
         if self._rules.backfill and LaneName.LIVE in allowed:
             self._move_live_point()
         while (lane := self._next_lane(allowed)) is not None:
@@ -101,11 +104,22 @@ class LaneQueue:
             if batch is not None:
                 self._schedule.charge(lane.name, len(batch.body))
                 return batch
+        self._nothing = self._store.moves, allowed
         return None
+
+    @property
+    def was_empty(self) -> bool:
+        """Whether nothing waited when that was last looked at, and nothing has moved since."""
+        return self._nothing == (self._store.moves, EVERY_LANE)
 
     def is_empty(self) -> bool:
         """Whether nothing waits. Raises `StoreError`."""
-        return not any(map(self._is_owed, self._lanes.values()))
+        if self.was_empty:
+            return True
+        if any(map(self._is_owed, self._lanes.values())):
+            return False
+        self._nothing = self._store.moves, EVERY_LANE
+        return True
 
     def lane(self, batch: Batch) -> Lane:
         """The lane that a batch came from."""
@@ -198,6 +212,8 @@ class LaneQueue:
         """If more is live than the line keeps up with, let only the newest batch be live, and write the jump down."""
         live, backfill = self._lanes[LaneName.LIVE], self._lanes[LaneName.BACKFILL]
         first, head = self._region(live)
+        if head - first < LIVE_BATCHES_MAX * self._batch_rows:
+            return
         gaps = list(self._seen(live.source).gaps(first, head))
         count = sum(gap_last - gap_first + 1 for gap_first, gap_last in gaps)
         if count <= LIVE_BATCHES_MAX * self._batch_rows:

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol, TypeVar
 from edge.store import LogEntry, Store
 from edge.store.notices import Notice, Notices
 from edge.store.rows import StoredRow
-from edge.store.windows import RollupEntry, WindowTables
+from edge.store.windows import RollupEntry, WindowTables, rollup_head_cursor
 
 Row = LogEntry | RollupEntry | Notice
 EncodedRow = TypeVar("EncodedRow", contravariant=True)
@@ -92,10 +92,11 @@ class RollupSource:
         self._tables = WindowTables(store)
         self._encoder = encoder
         self._size_s = size_s
+        self._head_cursor = rollup_head_cursor(size_s)
 
     def head(self) -> int:
         """The highest id."""
-        return self._tables.head(self._size_s)
+        return self._store.cursor(self._head_cursor)
 
     def read(self, first: int, last: int, limit: int) -> SourcePage:
         """Rows with ids `first` to `last`."""

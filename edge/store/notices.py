@@ -5,6 +5,7 @@ delivered. Methods that write are called inside `Store.transaction`.
 """
 
 import zlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from edge.store.store import Store
@@ -45,10 +46,14 @@ class Notices:
 
     def append(self, line: str) -> None:
         """Append one line, without its line feed."""
-        row_id = self.head() + 1
-        raw = line.encode()
-        self._store.run("INSERT INTO notices VALUES (?, ?, ?)", (row_id, raw, _crc(row_id, raw)))
-        self._store.set_cursor(NOTICES_HEAD_CURSOR, row_id)
+        self.append_all([line])
+
+    def append_all(self, lines: Sequence[str]) -> None:
+        """Append lines, without their line feeds."""
+        first = self.head() + 1
+        rows = [(row_id, raw, _crc(row_id, raw)) for row_id, raw in enumerate(map(str.encode, lines), first)]
+        self._store.run_many("INSERT INTO notices VALUES (?, ?, ?)", rows)
+        self._store.set_cursor(NOTICES_HEAD_CURSOR, first + len(rows) - 1)
 
     def head(self) -> int:
         """The highest id ever given out."""

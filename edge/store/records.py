@@ -19,6 +19,11 @@ class Records(ABC):
 
     _db: sqlite3.Connection
     _corrupt: str | None
+    moves = 0
+    """Rises with every position, set and row of the log that is written, and when memory is made new: as long as it
+    stays, what waits for whom does, too."""
+    quarantines = 0
+    """How often something was put into quarantine since the start: who sums it up need not look before."""
     forgotten = 0
     """How often a transaction failed or the file was opened: who remembers what the file holds asks it again then."""
 
@@ -31,6 +36,7 @@ class Records(ABC):
         self._ranges: dict[str, Intervals] = {}
         self._totals: dict[str, int] = {}
         self.forgotten += 1
+        self.moves += 1
 
     def cursor(self, name: str) -> int:
         """How far a consumer has durably got: the id of the last entry it is done with; 0 at the start."""
@@ -44,6 +50,7 @@ class Records(ABC):
         """Move a consumer, inside a transaction."""
         self._db.execute("INSERT OR REPLACE INTO cursors (name, position) VALUES (?, ?)", (name, position))
         self._cursors[name] = position
+        self.moves += 1
 
     def cursors(self) -> dict[str, int]:
         """Every consumer and its position."""
@@ -65,9 +72,11 @@ class Records(ABC):
         """Write a set of ids, inside a transaction."""
         self._db.execute("INSERT OR REPLACE INTO ranges VALUES (?, ?)", (name, ids.encode()))
         self._ranges[name] = ids.copy()
+        self.moves += 1
 
     def forget_consumer(self, cursors: Iterable[str], ranges: Iterable[str] = ()) -> None:
         """Drop these cursors and these sets of ids, inside a transaction."""
+        self.moves += 1
         for table, names in (("cursors", list(cursors)), ("ranges", list(ranges))):
             self._db.executemany(f"DELETE FROM {table} WHERE name = ?", [(name,) for name in names])  # noqa: S608
             for name in names:
@@ -114,6 +123,7 @@ class Records(ABC):
 
         `source` is `ingest` or the destination; `reading_id` makes keeping the same reading twice harmless.
         """
+        self.quarantines += 1
         self._db.execute(
             "INSERT OR IGNORE INTO quarantine (at_ms, source, reason, topic, payload, reading_id)"
             " VALUES (?, ?, ?, ?, ?, ?)",

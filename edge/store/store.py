@@ -7,14 +7,13 @@ Synchronous and for one thread: the shell owns that thread. A second process is 
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from sqlite_utils import Database
-
+from edge.lean_imports import Database
 from edge.store.ballast import Ballast
 from edge.store.check import Damaged, check_content, check_files, is_corruption, is_damage
 from edge.store.errors import StoreCorrupt, StoreFailed, StoreFull, StoreUnusable
@@ -26,6 +25,7 @@ from edge.store.rows import LogEntry, RowCorrupt, StoredRow, pack, unpack
 from edge.store.salvage import Salvage, finish, keep_open_copy, salvage
 from edge.store.schema import StoreTooNew, migrate
 from edge.store.tail import Tail
+from edge.store.transaction import Transaction
 from edge.store.wal import WalWatch, cut_back, wal_bytes_max
 from sensors.reading import Reading
 
@@ -143,6 +143,7 @@ class Store(Records):
             )
             try:
                 _configure(self._db)
+                self._page_bytes: int = self._db.execute("PRAGMA page_size").fetchone()[0]
                 self._limit_pages()
                 migrate(Database(self._db, execute_plugins=False), str(self.path))
                 check_content(self._db, self.path)
@@ -221,7 +222,7 @@ class Store(Records):
         try:
             self.wal.look(self._db, BUSY_TIMEOUT_MS)
         except sqlite3.Error as error:
-            raise self._named(error) from error
+            raise self.named(error) from error
         if self.ballast is not None:
             self.ballast.make(self.free_bytes(self.path.parent))
 
@@ -245,38 +246,43 @@ class Store(Records):
     ) -> None:
         self.close()
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> "Transaction":
         """One durable transaction: leaving the block normally means committed and synced.
 
         Raises `StoreFull` or `StoreFailed`; then nothing of the block was kept, and what the block had assigned (ids,
         device keys) is taken back. If it was the COMMIT that failed (an fsync, say), nobody knows whether the block was
         kept: every further transaction raises until `reopen` has read what the file holds.
         """
+        return Transaction(self)
+
+    def begin(self) -> tuple[int, int]:
+        """Begin a transaction; what `roll_back` is to return to. For `Transaction`."""
         if self._in_doubt:
             raise StoreFailed("the last commit failed, and may have been one all the same: the store must be reopened")
-        head, devices = self.head, len(self._keys)
+        before = self.head, len(self._keys)
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            yield
-            if self.head != head:
-                self.set_cursor(HEAD_CURSOR, self.head)
-            self._in_doubt = True
-            self._db.execute("COMMIT")
-            self._check_files()
-            self._in_doubt = False
-        except BaseException as error:
-            self._roll_back(head, devices)
-            if isinstance(error, sqlite3.Error):
-                raise self._named(error) from error
-            raise
+        except sqlite3.Error as error:
+            self.roll_back(*before)
+            raise self.named(error) from error
+        return before
+
+    def commit(self, head: int) -> None:
+        """Commit what began at `head`. For `Transaction`."""
+        if self.head != head:
+            self.set_cursor(HEAD_CURSOR, self.head)
+        self._in_doubt = True
+        self._db.execute("COMMIT")
+        self._check_files()
+        self._in_doubt = False
 
     def _forget(self) -> None:
         """Ask the file again for what is looked at more often than it changes."""
         self._tail = Tail()
         self._forget_records()
 
-    def _roll_back(self, head: int, devices: int) -> None:
+    def roll_back(self, head: int, devices: int) -> None:
+        """Undo what was done since. For `Transaction`."""
         self._forget()
         if self._db.in_transaction:
             with suppress(sqlite3.Error):  # SQLite has rolled back by itself, or the file is gone: reopening will tell
@@ -320,6 +326,7 @@ class Store(Records):
         rows = list(map(pack, entries))
         self._db.executemany("INSERT INTO readings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
         self.head += len(rows)
+        self.moves += 1
         self._tail.append(entries, sum([len(row[7]) for row in rows]))
 
     @property
@@ -387,8 +394,8 @@ class Store(Records):
 
     def pages(self) -> "Pages":
         """How many pages the file has."""
-        names = ("page_count", "freelist_count", "page_size")
-        return Pages(*(int(self._execute(f"PRAGMA {name}")[0][0]) for name in names))
+        total, free = (self._execute(sql)[0][0] for sql in ("PRAGMA page_count", "PRAGMA freelist_count"))
+        return Pages(total, free, self._page_bytes)
 
     def shrink(self) -> bool:
         """Give pages that hold nothing back to the volume, some at a time; whether any went.
@@ -423,9 +430,10 @@ class Store(Records):
         try:
             return self._db.execute(sql, arguments).fetchall()
         except sqlite3.Error as error:
-            raise self._named(error) from error
+            raise self.named(error) from error
 
-    def _named(self, error: sqlite3.Error) -> StoreFull | StoreFailed:
+    def named(self, error: sqlite3.Error) -> StoreFull | StoreFailed:
+        """What an error of SQLite is to a caller."""
         name = getattr(error, "sqlite_errorname", "")
         ballast = self.ballast
         if name.startswith(_NO_ROOM) and ballast and self.free_bytes(self.path.parent) < ballast.size_bytes:

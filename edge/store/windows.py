@@ -25,6 +25,7 @@ _stats_decoder = msgspec.msgpack.Decoder(list[Stats])
 _summary_decoder = msgspec.msgpack.Decoder(tuple[Summary, ...])
 
 WINDOWS_KEPT = 2048  # in memory: of a thousand devices those of two sizes, a few KB each with a dozen values
+KEYS_KEPT = 16_384  # of windows, in memory: 150 bytes each; a small site's all
 FORGOTTEN_KEPT = 4096  # sets in memory, some 200 bytes each
 
 RollupRow = tuple[int, int, int, int, bytes, int]
@@ -86,13 +87,17 @@ class WindowTables:
         self._kept: dict[WindowKey, Window] = {}
         self._forgotten: dict[tuple[int, int], Intervals] = {}
         self._kept_since = store.forgotten
-        self._absent: WindowKey | None = None  # of which `get` found no row
+        self._keys: set[WindowKey] | None = None  # all that have a row; None: there are too many
+        self._are_keys_known = False
+        self._next_ms: int | None = None
+        self._is_next_known = False
 
     def _know(self) -> None:
         """Forget what is remembered if a transaction has failed since, or somebody else opened the file."""
         if self._kept_since != self._store.forgotten:
             self._kept.clear()
             self._forgotten.clear()
+            self._is_next_known = self._are_keys_known = False
             self._kept_since = self._store.forgotten
 
     # -- windows
@@ -101,7 +106,18 @@ class WindowTables:
         """The state of a window; None if there is none, or if its row fails its checksum (`is_damaged` tells)."""
         self._know()
         kept = self._kept.get(key)
-        return self._read(key) if kept is None else kept
+        if kept is not None:
+            return kept
+        return self._read(key) if self._has_row(key) else None
+
+    def _has_row(self, key: WindowKey) -> bool:
+        """Whether there may be a row: most windows are asked for once before they are opened, and have none."""
+        if not self._are_keys_known:
+            sql = "SELECT device_key, size_s, start_ms FROM windows LIMIT ?"
+            rows = self._store.run(sql, (KEYS_KEPT + 1,))
+            self._keys = set(map(WindowKey._make, rows)) if len(rows) <= KEYS_KEPT else None
+            self._are_keys_known = True
+        return self._keys is None or key in self._keys
 
     def _read(self, key: WindowKey) -> Window | None:
         rows = self._store.run(
@@ -110,7 +126,6 @@ class WindowTables:
             key,
         )
         if not rows:
-            self._absent = key
             return None
         dirty, touched_ms, next_ms, body, crc = rows[0]
         if crc != _window_crc(key, dirty, touched_ms, next_ms, body):
@@ -120,33 +135,42 @@ class WindowTables:
 
     def is_damaged(self, key: WindowKey) -> bool:
         """Of a key for which `get` has nothing: whether a row is there all the same."""
-        if key == self._absent:
+        if not self._has_row(key):
             return False
         return bool(self._store.run("SELECT 1 FROM windows WHERE device_key = ? AND size_s = ? AND start_ms = ?", key))
 
     def put(self, windows: Iterable[tuple[WindowKey, Window]]) -> None:
         """Write windows."""
         self._know()
-        rows = []
+        rows, keys = [], []
         for key, window in windows:
+            keys.append(key)
             body = _encoder.encode(list(window.series.values()))
             crc = _window_crc(key, window.dirty, window.touched_ms, window.next_ms, body)
             rows.append((*key, int(window.dirty), window.touched_ms, window.next_ms, body, crc))
+            if self._next_ms is None or window.next_ms < self._next_ms:
+                self._next_ms = window.next_ms
             self._kept.pop(key, None)  # to the end of those that are kept
             self._kept[key] = window
-        self._absent = None
+        if self._keys is not None:
+            self._keys.update(keys)
+            self._keys = self._keys if len(self._keys) <= KEYS_KEPT else None
         self._store.run_many("INSERT OR REPLACE INTO windows VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
         for key in list(islice(self._kept, max(0, len(self._kept) - WINDOWS_KEPT))):
             del self._kept[key]
 
     def delete(self, keys: Sequence[WindowKey]) -> None:
         """Delete windows."""
+        self._is_next_known = False
         for key in keys:
             self._kept.pop(key, None)
+        if self._keys is not None:
+            self._keys.difference_update(keys)
         self._store.run_many("DELETE FROM windows WHERE device_key = ? AND size_s = ? AND start_ms = ?", keys)
 
     def due(self, now_ms: int, beyond_ms: int, limit: int) -> list[tuple[WindowKey, bool]]:
         """(key, dirty) of at most `limit` windows whose `next_ms` has come, or is beyond `beyond_ms`, by that time."""
+        self._is_next_known = False  # they will be served: the earliest is another one then
         rows = self._store.run(
             "SELECT * FROM (SELECT device_key, size_s, start_ms, dirty, next_ms FROM windows WHERE next_ms <= ?"
             " UNION ALL SELECT device_key, size_s, start_ms, dirty, next_ms FROM windows WHERE next_ms > ?)"
@@ -157,8 +181,11 @@ class WindowTables:
 
     def next_ms(self) -> int | None:
         """The earliest time of any window, by the gateway's clock; None if there is no window."""
-        rows = self._store.run("SELECT min(next_ms) FROM windows")
-        return None if rows[0][0] is None else int(rows[0][0])
+        self._know()
+        if not self._is_next_known:
+            self._next_ms = self._store.run("SELECT min(next_ms) FROM windows")[0][0]
+            self._is_next_known = True
+        return self._next_ms
 
     def has_dirty(self) -> bool:
         """Whether any window holds what no rollup says yet."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from firmware_sim.config import FleetConfig
 from firmware_sim.device import Device
 from firmware_sim.express import as_received
+from firmware_sim.readings_files import JsonLines
 from firmware_sim.virtual import _VirtualFleet
 from sensors.reading import Reading, Value
 from sensors.senml import decode, encode
@@ -62,8 +63,10 @@ groups = st.fixed_dictionaries(
 def run(group: dict[str, Any], hours: int) -> tuple[bytes, list[Any], list[Device]]:
     fleet = {"devices": [{"name": "d", "sensors": [SENSOR]} | {k: v for k, v in group.items() if v is not None}]}
     lines: list[bytes] = []
-    world = _VirtualFleet(FleetConfig.model_validate(fleet), lines.append)
+    out = JsonLines(lines.append)
+    world = _VirtualFleet(FleetConfig.model_validate(fleet), out)
     report = world.run(hours * HOUR_MS, lambda: False)
+    out.close()
     books = [
         (
             report,

@@ -119,3 +119,13 @@ def test_tls_files_that_cannot_be_read_are_refused_before_a_socket_opens(tmp_pat
     mqtt = {"port": NOBODY, "tls": {"ca_file": str(tmp_path / "no.pem")}}
     with pytest.raises(FleetError, match=r"mqtt\.tls: expected readable PEM files"):
         run_until(fleet(tmp_path, mqtt=mqtt), 1)
+
+
+def test_a_fleet_with_an_end_measures_exactly_what_falls_due_before_it(tmp_path: Path) -> None:
+    """Twelve readings of each device, however late the turns of a busy machine come."""
+    report = asyncio.run(serve(fleet(tmp_path, measure_s=120), SystemClock()))
+    assert report.total.sampled == report.held == 3 * 12
+    lines = [
+        msgspec.json.decode(line, type=TruthLine) for line in (tmp_path / "truth.ndjson").read_bytes().splitlines()
+    ]
+    assert max(line.at_ms or 0 for line in lines) - min(line.at_ms or 0 for line in lines) < 120_000

@@ -12,11 +12,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from zlib import crc32
 
-from edge.budget import AGE_STEPS
-from edge.desk import DESTINATION, LEDGER_EVERY_MS, Desk
+from edge.desk import DESTINATION, LEDGER_LATEST_MS, Desk
 from edge.feedback import ACK_EVERY_MS, Downlink
 from edge.forward.forwarder import Batch
-from edge.forward.outcome import Outcome
+from edge.forward.outcome import Accepted, Outcome
 from edge.ingest import Ingested
 from edge.ingest import Message as Taken
 from edge.ledger import done_ranges, forward_cursor
@@ -24,7 +23,7 @@ from edge.outages.events import Cause
 from edge.store import StoreError, StoreFailed, StoreFull
 from edge.store.windows import rollup_head_cursor
 from sensors.messages import decode_ack
-from sensors.topics import FROM_DEVICES, Kind, parse_topic, subscription
+from sensors.topics import FROM_DEVICES, Kind, Topic, parse_topic, subscription
 from tidegate.replay.broker import Delivery, Login, Message
 from tidegate.replay.connections import Client, ClientHooks, Wire
 from tidegate.replay.failpoint import Killed
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from tidegate.replay.gateway import Gateway
 
 HOUSEKEEPING_US = 250_000  # HOUSEKEEPING_S of edge/gateway.py, which is a shell and not imported here
+ANSWER_LEFT_US = LEDGER_LATEST_MS * US_PER_MS  # what is delivered goes with the ledger
 STORE_RETRY_US = 1 * US_PER_S  # STORE_RETRY_S of edge/gateway.py
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
@@ -75,10 +75,8 @@ class Life:
         self._store_refuses = False
         self._started_us = site.world.now_us
         self._tick_at_us: int | None = None
-        self._ledger_due_ms = 0
         self._owes_until_ms = 0
-        self._untidy = True
-        self._tidy_again_us: int | None = None
+        self._topics: dict[str, Topic] = {}  # of downlinks, parsed: a few a device
 
     def start(self) -> None:
         """Begin all loops."""
@@ -116,7 +114,6 @@ class Life:
 
     def clock_was_set(self) -> None:
         """Windows go by the wall clock: look at them anew."""
-        self._untidy = True
         self._tick_within(0)
 
     # -- devices (`_device_link` and `_intake` of the shell)
@@ -175,8 +172,9 @@ class Life:
         for _, item in received:
             self._site.history.acknowledged(item.message.readings)
         self._send_down(downlinks)
-        self._untidy = True
-        self._tick_within(HOUSEKEEPING_US)
+        if self._world.now_ms < self._owes_until_ms:
+            self._tick_within(HOUSEKEEPING_US)
+        self._tick_when_due()
         if self._idle:
             self._pump()
         if self._inbox:
@@ -189,7 +187,9 @@ class Life:
         if wire is None:
             return
         for downlink in downlinks:
-            topic = parse_topic(downlink.topic, self._config.mqtt.topic_root)
+            topic = self._topics.get(downlink.topic)
+            if topic is None:
+                topic = self._topics[downlink.topic] = parse_topic(downlink.topic, self._config.mqtt.topic_root)
             if topic.kind is Kind.ACK:
                 for boot, through in decode_ack(downlink.payload).acks:
                     self._site.history.freed(topic.device, boot, through)
@@ -228,7 +228,10 @@ class Life:
             self._refused(error, self._pump)
             return
         self._site.moved(self)
-        self._tick_when_ledger_is_due()
+        if not isinstance(outcome, Accepted) or self._tick_at_us is None:
+            self._tick_when_due()
+        else:  # a turn that is near looks itself at what this answer lets go
+            self._tick_within(ANSWER_LEFT_US)
         self._pump()
 
     # -- store (`_housekeeping` of the shell)
@@ -243,9 +246,11 @@ class Life:
             self._tick_at_us = at_us
             self._world.at(at_us, lambda: self._guard(lambda: self._tick(at_us)))
 
-    def _tick_when_ledger_is_due(self) -> None:
-        wait_us = (self._ledger_due_ms - self._world.now_ms) * US_PER_MS
-        self._tick_within(max(HOUSEKEEPING_US, wait_us + HOUSEKEEPING_US - 1))
+    def _tick_when_due(self) -> None:
+        """Have a turn when the desk has something to tidy: the shell's other turns find nothing."""
+        wait_ms = self.desk.tidy_in_ms(self._world.now_ms, self._site.wall_ms)
+        if wait_ms is not None:
+            self._tick_within(max(HOUSEKEEPING_US, wait_ms * US_PER_MS + HOUSEKEEPING_US - 1))
 
     def _tick(self, at_us: int) -> None:
         if self._tick_at_us != at_us:
@@ -254,42 +259,19 @@ class Life:
         now_ms = self._world.now_ms
         try:
             self._send_down(self._ask(self.desk.owed, now_ms))
-            due = self._tidy_again_us is not None and at_us >= self._tidy_again_us
-            if self._untidy or due or now_ms >= self._ledger_due_ms:
-                self._tidy(now_ms)
+            while self._ask(self.desk.tidy, now_ms, self._site.wall_ms):
+                pass
             if self._store_refuses:
                 self._ask(self.desk.prove_writable)
                 self._store_refuses = False
+            if self._idle:
+                self._pump()  # rollups and notices are new data, too
+            self._tick_when_due()
         except StoreError as error:
             self._refused(error, lambda: self._tick_within(HOUSEKEEPING_US))
             return
         if now_ms < self._owes_until_ms:
             self._tick_within(HOUSEKEEPING_US)
-        elif self.desk.ledger.has_changes():
-            self._tick_when_ledger_is_due()
-        if self._tidy_again_us is not None:
-            self._tick_within(self._tidy_again_us - self._world.now_us + HOUSEKEEPING_US - 1)
-
-    def _tidy(self, now_ms: int) -> None:
-        while self._ask(self.desk.tidy, now_ms, self._site.wall_ms):
-            pass
-        self._untidy = False
-        if now_ms >= self._ledger_due_ms:
-            self._ledger_due_ms = now_ms + LEDGER_EVERY_MS
-        self._tidy_again_us = self._next_tidy_us()
-        if self._idle:
-            self._pump()  # rollups and notices are new data, too
-
-    def _next_tidy_us(self) -> int | None:
-        """When housekeeping has something to do although nothing comes: a window is over, or readings grow too old."""
-        now_us, due_us = self._world.now_us, []
-        rollups_ms = self.desk.rollups_due_ms()
-        if rollups_ms is not None:
-            due_us.append(now_us + (rollups_ms - self._site.wall_ms) * US_PER_MS)
-        age_s_max = self._config.store.age_s_max
-        if age_s_max is not None and self.backlog:
-            due_us.append(now_us + age_s_max * US_PER_S // AGE_STEPS)
-        return max(now_us + HOUSEKEEPING_US, min(due_us)) if due_us else None
 
     def _refused(self, error: StoreError, again: Callable[[], None]) -> None:
         """The store refuses: nothing is acknowledged; look again in a second."""

@@ -48,7 +48,7 @@ class Points:
 
     def write(self, points: Sequence[Point]) -> WriteReport:
         """Store points in order; what became of them."""
-        counts = dict.fromkeys(Met, 0)
+        before, known, changed = self.count, 0, 0
         dropped, reason = 0, ""
         for point in points:
             fields = point.fields
@@ -60,11 +60,12 @@ class Points:
                 reason = reason or fault
                 continue
             met = self._store(point, fields)
-            counts[met] += 1
+            known += met is Met.ITSELF
+            changed += met is Met.ANOTHER
             self._written += 1
             self._changed += met is not Met.ITSELF
             self._observer(point, met)
-        return WriteReport(counts[Met.NOTHING], counts[Met.ITSELF], counts[Met.ANOTHER], dropped, reason)
+        return WriteReport(self.count - before, known, changed, dropped, reason)
 
     def counts(self) -> tuple[int, int]:
         """(points written so far, those of them that changed anything)."""

@@ -6,9 +6,8 @@ run. A verdict's snapshot is a JSON file beside the test, written and compared a
 
 import difflib
 import json
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,15 +20,12 @@ from sensors.reading import Identity
 from tidegate.errors import ConfigError
 from tidegate.outage.replay_report import headline, verdict_lines
 from tidegate.replay.faults import Fault
-from tidegate.replay.gateway import open_desk
 from tidegate.replay.history import History
 from tidegate.replay.points import Points
-from tidegate.replay.run import MEMORY_FOLDER, Run, Scenario
+from tidegate.replay.run import Run, Scenario, run
 from tidegate.replay.site import SiteConfig
 from tidegate.replay.stage import make_scenario, read_site
 from tidegate.replay.verdict import Verdict
-
-MEASUREMENT = "reading"
 
 
 class UnusableError(ValueError):
@@ -48,12 +44,17 @@ class CloudPoint:
 class CloudAfter:
     """What is in the simulated cloud."""
 
-    def __init__(self, points: Points) -> None:
+    def __init__(self, points: Points, measurement: str) -> None:
         self._points = points
+        self._measurement = measurement
 
-    def points(self, device: str | None = None, measurement: str = MEASUREMENT) -> Iterator[CloudPoint]:
-        """The points of a measurement (`reading_60s`: its rollups over a minute), of one device or all, by time."""
-        for series, held in self._points.of(measurement):
+    def points(self, device: str | None = None, measurement: str | None = None) -> Iterator[CloudPoint]:
+        """The points of a measurement, of one device or all, by time.
+
+        Without `measurement`: the readings, as the site's `influx.measurement` names them. `reading_60s` are the
+        rollups of `reading` over a minute.
+        """
+        for series, held in self._points.of(measurement or self._measurement):
             name = dict(series.tags).get("device", "")
             if device in (None, name):
                 for time_ns in sorted(held):
@@ -118,7 +119,7 @@ class GatewayUnder:
         folder: Path,
         site: SiteConfig | Path | str | Mapping[str, Any] | None,
         seed: int,
-        faults: Iterable[Fault],
+        faults: object,
         snapshot: Path,
         mode: str,
     ) -> "GatewayUnder":
@@ -134,22 +135,20 @@ class GatewayUnder:
                 config = site if isinstance(site, SiteConfig) else read_site(None if site is None else folder / site)
         except (ConfigError, ValueError, OSError) as error:
             raise UnusableError(f"site: {' '.join(str(error).split())}") from error
-        return cls(recording.name, make_scenario(read, config, seed=seed, faults=faults), snapshot, mode)
+        scenario = make_scenario(read, config, seed=seed, faults=_faults(faults, config.fleet.devices))
+        return cls(recording.name, scenario, snapshot, mode)
 
     @cached_property
     def _lived(self) -> tuple[_Witnessed, Verdict]:
-        run, verdict = self._live(None)
-        broken = verdict.violations
-        if broken and broken[0].readings:  # once more, for the story of that reading
-            verdict = replace(verdict, story=self._live(broken[0].readings[0])[1].story)
-        self.has_lived = True
-        return run, verdict
+        runs: list[_Witnessed] = []
 
-    def _live(self, focus: Identity | None) -> tuple[_Witnessed, Verdict]:
-        parent = MEMORY_FOLDER if MEMORY_FOLDER.is_dir() else None
-        with tempfile.TemporaryDirectory(dir=parent, prefix="tidegate-replay-") as name:
-            run = _Witnessed(self._scenario, open_desk, Path(name), focus=focus)
-            return run, run.live()
+        def make_run(*arguments: Any, **focus: Any) -> _Witnessed:
+            runs.append(_Witnessed(*arguments, **focus))
+            return runs[-1]
+
+        verdict = run(self._scenario, make_run=make_run)
+        self.has_lived = True
+        return runs[0], verdict
 
     @property
     def verdict(self) -> Verdict:
@@ -159,7 +158,7 @@ class GatewayUnder:
     @property
     def cloud(self) -> CloudAfter:
         """What is in the cloud."""
-        return CloudAfter(self._lived[0].cloud.points)
+        return CloudAfter(self._lived[0].cloud.points, self._scenario.gateway.influx.measurement)
 
     @property
     def fleet(self) -> FleetAfter:
@@ -200,3 +199,18 @@ class GatewayUnder:
             raise AssertionError(
                 "\n".join([f"another verdict than in {self._snapshot} (--outage-record=all):", *lines])
             )
+
+
+def _faults(given: object, devices: int) -> tuple[Fault, ...]:
+    """The argument `faults`, checked. Raises `UnusableError`."""
+    if not isinstance(given, Iterable):
+        raise UnusableError(f"faults: expected a list of faults such as GatewayCrash(at_us=...), found {given!r}")
+    faults: list[Fault] = []
+    for number, fault in enumerate(given):
+        if not isinstance(fault, Fault) or not isinstance(fault.at_us, int):
+            raise UnusableError(f"faults[{number}]: expected a fault such as GatewayCrash(at_us=...), found {fault!r}")
+        device = getattr(fault, "device", 0)
+        if device not in range(devices):
+            raise UnusableError(f"faults[{number}]: expected device below fleet.devices ({devices}), found {device}")
+        faults.append(fault)
+    return tuple(faults)

@@ -18,6 +18,10 @@ RECORDING = """{"format":"tidegate-outage","version":1,"links":[{"name":"uplink"
 """
 SITE = '{"fleet": {"devices": 2, "interval_s": 10}, "windows": {"sizes_s": []}}'
 HOPELESS = '{"fleet": {"devices": 2, "interval_s": 10}, "windows": {"sizes_s": []}, "replay": {"converge_s": 1}}'
+IMPORTS = """import pytest
+from tidegate.replay import DeviceReset
+RESET_OF_DEVICE_2 = DeviceReset(at_us=1, device=2)
+"""
 CUT = RECORDING.replace("180000000", "239900000")
 
 
@@ -29,7 +33,7 @@ def folder(pytester: pytest.Pytester) -> pytest.Pytester:
 
 
 def lived(folder: pytest.Pytester, mark: str, body: str, *words: str) -> pytest.RunResult:
-    folder.makepyfile(f"import pytest\n@pytest.mark.outage({mark})\ndef test_it({body}\n")
+    folder.makepyfile(f"{IMPORTS}@pytest.mark.outage({mark})\ndef test_it({body}\n")
     return folder.runpytest_inprocess("-p", "no:cacheprovider", *words)
 
 
@@ -41,6 +45,12 @@ def test_the_fixtures_show_one_run(folder: pytest.Pytester) -> None:
     assert next(cloud.points("device-001")).fields["seq"] == 0
     assert ledger.totals["received"] == gateway_under.verdict.in_cloud == 48"""
     lived(folder, f'"tunnel.outage.jsonl", site={SITE}, speed="max", seed=3', body).assert_outcomes(passed=1)
+
+
+def test_readings_are_found_under_the_name_that_the_site_gives_them(folder: pytest.Pytester) -> None:
+    site = SITE.removesuffix("}") + ', "influx": {"measurement": "measured"}}'
+    body = "gateway_under, cloud, fleet): assert cloud.readings() == fleet.measured() != []"
+    lived(folder, f'"tunnel.outage.jsonl", site={site}', body).assert_outcomes(passed=1)
 
 
 def test_a_folder_gives_one_test_for_each_recording(folder: pytest.Pytester) -> None:
@@ -81,6 +91,15 @@ def test_a_snapshot_is_asked_for_then_written_then_compared(folder: pytest.Pytes
         ('"tunnel.outage.jsonl", seed="x"', "*seed: expected an integer*"),
         ('"tunnel.outage.jsonl", site="gone.toml"', "*site: *gone.toml*"),
         ('"tunnel.outage.jsonl", site={"fleet": {"device": 1}}', "*site: *fleet.device*"),
+        ('"tunnel.outage.jsonl", faults=7', "*faults: expected a list of faults*found 7*"),
+        (
+            '"tunnel.outage.jsonl", faults=["crash"]',
+            "*faults[[]0]: expected a fault such as GatewayCrash*found 'crash'*",
+        ),
+        (
+            f'"tunnel.outage.jsonl", site={SITE}, faults=[RESET_OF_DEVICE_2]',
+            "*faults[[]0]: *device below*(2), found 2*",
+        ),
         ('"test_a_mark_that_cannot_be_used_says_why.py"', "*recording: *line 1*"),
     ],
 )
