@@ -4,7 +4,8 @@
 
 A process of its own runs the fleet as `tidegate sensors run` does, flash and truth on disk; each device measures every
 `--interval` seconds and sends each reading, at QoS 1, and `send.acknowledge` is `broker`. Another connection subscribes
-to everything and throws it away. Once all devices are connected, the stretch of `--seconds` is measured:
+to everything and throws it away. Once all devices are connected and what gathered meanwhile is sent, the stretch of
+`--seconds` is measured:
 
   late      how far the loop was behind the devices' time, at worst and at the median of the seconds
   share     readings that the broker acknowledged, of those that were due by the devices' interval
@@ -17,6 +18,7 @@ subscriber share the machine.
 import argparse
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import socket
@@ -41,7 +43,7 @@ from tidegate.bench.mosquitto import mosquitto
 MODES = ("shared", "per-device")
 BEHIND_MS = 1000  # a reading that is a second late is still the right one; a fleet that is ever later is not
 SHARE_MIN = 0.98  # what is on the way at the end is not yet acknowledged
-SETTLE_S = 5  # after the last connection is up: births, retained states and the first back-offs
+SETTLE_S = 120  # at most, after the last connection is up: until what gathered while they opened has been sent
 CONNECT_S = 240
 SIGNAL = {"kind": "daily", "mean": 21.5, "amplitude": 1.5, "noise": 0.2}
 
@@ -76,8 +78,8 @@ async def run_fleet(config: FleetConfig, seconds: int) -> dict[str, Any]:
         if running.done():
             running.result()
     up_s, up_cpu_s = wall_s() - began_s, own_cpu_s() - began_cpu_s
-    await asyncio.sleep(SETTLE_S)
-    status.take_late_ms()
+    settled_s = await settle(status, config.devices[0].count)
+    longest = Pauses()
     first, first_s, first_cpu_s = status.totals(), wall_s(), own_cpu_s()
     late_ms = []
     for _ in range(seconds):
@@ -100,8 +102,35 @@ async def run_fleet(config: FleetConfig, seconds: int) -> dict[str, Any]:
         "held_at_the_end": last.held,
         "cpu_share_of_a_core": round(spent_cpu_s / spent_s, 3),
         "cpu_us_per_message": round(spent_cpu_s / max(1, acked) * 1e6),
+        "settled_s": settled_s,
+        "gc_ms_max": round(longest.worst_s * 1000),
         "memory_mb": _peak_mb(),
     }
+
+
+async def settle(status: FleetStatus, devices: int) -> int:
+    """Wait for a second in which nothing was late and little was held; returns how many that took."""
+    for second in range(SETTLE_S):
+        status.take_late_ms()
+        await asyncio.sleep(1.0)
+        if status.take_late_ms() <= BEHIND_MS and status.totals().held < devices * (1 - SHARE_MIN):
+            return second + 1
+    return SETTLE_S
+
+
+class Pauses:
+    """The longest pause that the garbage collector made since this was made."""
+
+    def __init__(self) -> None:
+        self.worst_s = 0.0
+        self._began_s = 0.0
+        gc.callbacks.append(self._told)
+
+    def _told(self, phase: str, _info: dict[str, int]) -> None:
+        if phase == "start":
+            self._began_s = wall_s()
+        else:
+            self.worst_s = max(self.worst_s, wall_s() - self._began_s)
 
 
 def _peak_mb() -> int:

@@ -3,6 +3,7 @@
 Models only, like `firmware_sim.config`; `firmware_sim.build_radio` makes radios of them.
 """
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -64,11 +65,22 @@ class SegmentConfig(_Model):
 
 
 class TraceLinkConfig(_Model):
-    """Does what a recording did, over and over with `loop_s`."""
+    """Does what a recording did, over and over with `loop_s`: `segments`, or a recording's `file`, which the front door
+    reads. `link`: which of the recording's links; without it, its first."""
 
     kind: Literal["trace"]
-    segments: tuple[SegmentConfig, ...]
+    segments: tuple[SegmentConfig, ...] = ()
+    file: Path | None = None
+    link: str | None = None
     loop_s: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if bool(self.segments) == (self.file is not None):
+            raise ValueError("expected either segments or file")
+        if self.link is not None and self.file is None:
+            raise ValueError("expected file beside link")
+        return self
 
 
 LinkConfig = Annotated[

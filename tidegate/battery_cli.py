@@ -81,12 +81,11 @@ def forecast(
 
 
 def _variants(fleet: Path, changes: Sequence[str]) -> "list[Variant]":
-    from firmware_sim.config import FleetConfig
     from firmware_sim.forecast.plan import Variant
     from firmware_sim.forecast.what_if import WhatIfError, what_if
-    from tidegate.config import load
+    from tidegate.fleet_file import load_fleet, with_recordings
 
-    config = load(FleetConfig, "SENSORS", fleet, os.environ)
+    config = with_recordings(load_fleet(fleet, os.environ), str(fleet))
     try:
         return [Variant(AS_IT_IS, config), *(what_if(config, change) for change in changes)]
     except WhatIfError as error:

@@ -148,7 +148,7 @@ class _Loader(Generic[Config]):
 
     def _problem(self, error: ErrorDetails) -> Problem:
         """One pydantic error as one line. `loc` holds keys and list places, and tags of unions, which are no keys."""
-        place, model = _place(self._model, error["loc"])
+        place, model = _place(self._model, error["loc"], ends_in_a_key=error["type"] == "extra_forbidden")
         source = self._source(place)
         key = ".".join(place)
         if error["type"] == "extra_forbidden":
@@ -193,14 +193,21 @@ def _field_at(model: type[BaseModel], key: KeyPath) -> FieldInfo | None:
     return None
 
 
-def _place(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[KeyPath, list[type[BaseModel]]]:
-    """The dotted key of an error, without the tags of unions, and the models that could have held its last part."""
+def _place(
+    model: type[BaseModel], loc: tuple[int | str, ...], *, ends_in_a_key: bool
+) -> tuple[KeyPath, list[type[BaseModel]]]:
+    """The dotted key of an error, without the tags of unions, and the models that could have held its last part.
+
+    `ends_in_a_key`: the last part is a key also where no model knows it, and no tag.
+    """
     place: list[str] = []
     models: list[type[BaseModel]] = [model]
     holders = models
     for index, part in enumerate(loc):
         known = [each.model_fields[str(part)] for each in models if str(part) in each.model_fields]
-        is_tag = isinstance(part, str) and not known and index < len(loc) - 1 and bool(place)
+        is_last = index == len(loc) - 1
+        may_be_tag = not is_last or (not ends_in_a_key and bool(models))
+        is_tag = isinstance(part, str) and not known and may_be_tag and bool(place)
         if is_tag:
             continue
         place.append(str(part))

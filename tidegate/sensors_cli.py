@@ -72,9 +72,9 @@ def run(
 ) -> None:
     """The fleet of simulated devices. Runs until SIGTERM or Ctrl-C, or as long as --for says."""
     from firmware_sim.build import check_fleet
-    from firmware_sim.config import FleetConfig
     from tidegate import logs
-    from tidegate.config import effective, load
+    from tidegate.config import effective
+    from tidegate.fleet_file import load_fleet, with_recordings
     from tidegate.parts import PARTS
     from tidegate.process import named_by_kind, run_until_signal
 
@@ -84,19 +84,20 @@ def run(
     _check_together(speed, for_s, out, truth)
     logs.set_up(log_format, log_level)
     part = PARTS["sensors"]()
-    settings = load(FleetConfig, part.section, config, os.environ)
+    settings = load_fleet(config, os.environ)
     if factor is not None:
         settings = settings.model_copy(update={"speed": factor})
+    fleet_of_devices = with_recordings(settings, str(config or ""))
     if check_config:
         with named_by_kind(part.taken, part.misconfigured, source=str(config or "")):
-            check_fleet(settings)
+            check_fleet(fleet_of_devices)
         typer.echo(json.dumps(effective(settings), indent=2))
         return
     with named_by_kind(part.taken, part.misconfigured, source=str(config or "")):
         if out is not None and for_s is not None:
-            run_until_signal(lambda stop: _run_virtual(settings, for_s, (out, truth), stop))
+            run_until_signal(lambda stop: _run_virtual(fleet_of_devices, for_s, (out, truth), stop))
         else:
-            run_until_signal(lambda stop: _run_real(part, settings, for_s, stop))
+            run_until_signal(lambda stop: _run_real(part, fleet_of_devices, for_s, stop))
 
 
 def parse_duration(text: str) -> int:
