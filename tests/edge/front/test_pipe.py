@@ -12,7 +12,8 @@ import structlog
 from fastapi import APIRouter, Request
 from structlog.testing import capture_logs
 
-from edge.access import Kind, Scope, principal_of
+from edge.access.requires import principal_of
+from edge.access.roles import Kind, Scope
 from edge.dashboard.questions import (
     CHANGED,
     COMMANDS,
