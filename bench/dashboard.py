@@ -1,11 +1,14 @@
 """What an open dashboard costs the gateway, and how it feels: 10,000 devices, 5,000 messages a second, real Chromium.
 
-    python -m bench.dashboard [--devices 10000] [--per-s 5000] [--seconds 10] [--rounds 2] [--json]
+    python -m bench.dashboard [--devices 10000] [--per-s 5000] [--seconds 10] [--rounds 2] [--json] [--cost]
 
 Rounds alternate between no page, the first page and the page of devices (which is scrolled meanwhile); the load keeps
 its rate, so the CPU-seconds of the gateway process are compared for the same number of messages. In the page, a
 PerformanceObserver counts long tasks (over 50 ms), and every `status` event is timed against the gateway clock. At the
 end the first page is loaded cold with the CPU slowed down six times.
+
+`--cost` measures only what pages take of the gateway's process, in CPU milliseconds a second, with a few messages a
+second, so that it is not lost in what intake takes: with the dashboard in its own process, and in the gateway's.
 """
 
 import argparse
@@ -27,6 +30,14 @@ from tidegate.bench.measure import Bench, running
 SLOW = 6  # Chromium's own figure for a cheap phone on a desktop machine
 PAGES = {"now": "/#/", "devices": "/#/devices"}
 SCROLL_EVERY_MS = 500
+FEW_PER_S = 100
+OPEN = {
+    "no page": [],
+    "the first page": ["/#/"],
+    "devices": ["/#/devices"],
+    "devices by missing": ["/#/devices"],
+    "four of devices": ["/#/devices"] * 4,
+}
 _OBSERVE = """
 window.__tasks = []; window.__late = [];
 new PerformanceObserver((list) => { for (const one of list.getEntries()) window.__tasks.push(one.duration); })
@@ -142,6 +153,27 @@ def measure(devices: int, per_s: int, seconds: int, rounds: int) -> dict[str, An
     return {"devices": devices, **merged, **paint}
 
 
+def costs(devices: int, seconds: int) -> dict[str, Any]:
+    """CPU milliseconds a second of the gateway's process: of all that pages need, by where the dashboard runs."""
+    found: dict[str, Any] = {"devices": devices}
+    for own_process in (True, False):
+        with running(None, own_process=own_process) as bench, accepting_cloud(bench.cloud_port), chromium() as browser:
+            load = Load(bench, devices, FEW_PER_S)
+            with load.running(1, per_s=devices):
+                pass
+            place = "own process" if own_process else "gateway's process"
+            base = f"http://127.0.0.1:{bench.api_port}"
+            for name, paths in OPEN.items():
+                pages = [opened(browser, base + path) for path in paths]
+                for page in pages if name.endswith("missing") else ():
+                    page.locator("th.missing button").click()
+                figures = stretch(bench, load, seconds, pages[0] if pages else None)
+                found[f"{place}, {name}"] = {"cpu_ms_per_s": figures["cpu_us_per_message"] * FEW_PER_S / 1000}
+                for page in pages:
+                    page.close()
+    return found
+
+
 def _cost(figures: dict[str, float], without: list[dict[str, float]]) -> dict[str, float]:
     """Against the mean of the stretches before and after it: what a store costs drifts as it fills.
 
@@ -168,14 +200,18 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--cost", action="store_true")
     given = parser.parse_args()
-    result = measure(given.devices, given.per_s, given.seconds, given.rounds)
+    if given.cost:
+        result = costs(given.devices, given.seconds)
+    else:
+        result = measure(given.devices, given.per_s, given.seconds, given.rounds)
     if given.json:
         print(json.dumps(result))
         return
     for part, figures in result.items():
         for name, value in figures.items() if isinstance(figures, dict) else [("", figures)]:
-            print(f"{part:<18} {name:<20} {value:>12,.2f}")
+            print(f"{part:<36} {name:<20} {value:>12,.2f}")
 
 
 if __name__ == "__main__":

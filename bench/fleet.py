@@ -3,8 +3,9 @@
     python -m bench.fleet [--days 365] [--devices 1] [--json]
 
 Each device measures every 15 minutes and sends each reading, over the whole way: sensor, flash frame, SenML, gateway,
-acknowledgement, and a line of JSON. Beside it, for the raw limit of the same run: the same number of battery draws
-without a device about them.
+acknowledgement, and a line of JSON. Beside it, of the same run: how many battery draws a second the model makes without
+a device about them, and how fast the machine counts in a bare Python loop. A figure in such loops is the same on a slow
+machine, a busy one and a fast one.
 """
 
 import argparse
@@ -24,6 +25,7 @@ KINDS = {
     "mains": None,
 }
 RAW_DRAWS = 200_000
+RAW_LOOPS = 5_000_000
 
 
 def fleet(kind: str, devices: int) -> FleetConfig:
@@ -43,15 +45,18 @@ def fleet(kind: str, devices: int) -> FleetConfig:
 
 
 def measure(kind: str, devices: int, days: int) -> dict[str, float]:
-    """Run it; CPU time, not wall time, so that a busy machine does not count."""
+    """Run it; CPU time, not wall time, and the bare loop before and after it."""
+    loop_s = bare_loop_s()
     began_s = time.process_time()
     report = run_virtual(fleet(kind, devices), days * MS_PER_DAY, len)
     spent_s = time.process_time() - began_s
+    loop_s = (loop_s + bare_loop_s()) / 2
     years = devices * days / DAYS_PER_YEAR
     return {
         "readings": report.groups[0].received,
         "cpu_s": round(spent_s, 2),
         "device_years_per_cpu_s": round(years / spent_s, 3),
+        "loops_per_reading": round(spent_s / loop_s / max(1, report.groups[0].received)),
     }
 
 
@@ -64,6 +69,14 @@ def raw_draws_per_s() -> float:
     return RAW_DRAWS / (time.process_time() - began_s)
 
 
+def bare_loop_s() -> float:
+    """CPU seconds of one turn of a loop that adds."""
+    total, began_s = 0, time.process_time()
+    for number in range(RAW_LOOPS):
+        total += number
+    return (time.process_time() - began_s) / RAW_LOOPS
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -72,13 +85,17 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     figures = {kind: measure(kind, given.devices, given.days) for kind in KINDS}
-    raw = round(raw_draws_per_s())
+    raw, loop_ns = round(raw_draws_per_s()), round(bare_loop_s() * 1e9)
     if given.json:
-        print(json.dumps({"kinds": figures, "raw_draws_per_cpu_s": raw}))
+        print(json.dumps({"kinds": figures, "raw_draws_per_cpu_s": raw, "bare_loop_ns": loop_ns}))
         return
     for kind, figure in figures.items():
-        print(f"{kind:8} {figure['readings']} readings in {figure['cpu_s']} CPU s: {figure['device_years_per_cpu_s']}")
-    print(f"raw battery draws a CPU second: {raw}")
+        print(
+            f"{kind:8} {figure['readings']} readings in {figure['cpu_s']} CPU s: "
+            f"{figure['device_years_per_cpu_s']} device-years a CPU second, "
+            f"{figure['loops_per_reading']} bare loops a reading"
+        )
+    print(f"raw battery draws a CPU second: {raw}; a bare loop: {loop_ns} ns")
 
 
 if __name__ == "__main__":

@@ -23,10 +23,11 @@ import structlog
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
-from edge.access import Kind, Principal, Role, Scope, principal_of, requires
 from edge.access.desk import LoggedIn
 from edge.access.errors import AccessError, BadLogin, LockedOut, NotThere, Refused, SetUpClosed
 from edge.access.gate import cookie_name
+from edge.access.requires import principal_of, requires
+from edge.access.roles import Kind, Principal, Role, Scope
 from edge.access.service import AccessService
 from edge.problems import Problem, read_body
 

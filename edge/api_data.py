@@ -1,12 +1,12 @@
 """The part of the HTTP API that touches the data: readings by POST, the quarantine and the ledger.
 
     POST /api/v1/readings?site=S&device=D    SenML with identity, JSON or CBOR; answered only after the commit
-    GET  /api/v1/quarantine[/ID]             what is there; payloads in base64 (?order=newest&before=ID&reason=R)
+    GET  /api/v1/quarantine[/ID]             what is there, in base64 (?order=newest&before=ID&reason=R&fields=id,topic)
     GET  /api/v1/quarantine/reasons          why, and how often
     POST /api/v1/quarantine/retry            {"ids": [1, 2]}
     POST /api/v1/quarantine/purge            {"ids": [1, 2]}, {"reason": "R"} or {"all": true}
     POST /api/v1/destinations/forget         {"name": "archive"}: one that is not configured any more
-    GET  /api/v1/clocks[?after=KEY]          devices, and what is known of their clocks
+    GET  /api/v1/clocks[?after=KEY&limit=N]  devices, and what is known of their clocks
     GET  /api/v1/ledger[?site=S&device=D&open=true]
     POST /api/v1/ledger/resend               {"site": "S", "device": "D", "boot": 3, "ranges": [[0, 9], [12, 12]]}
 
@@ -18,6 +18,7 @@ A shell: it decides nothing.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
+from dataclasses import fields as dataclass_fields
 from http import HTTPStatus
 from typing import Any, Protocol, TypeVar
 
@@ -25,14 +26,16 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from edge.access import Role, Scope, requires
-from edge.desk import Desk, DeviceStanding
+from edge.access.requires import requires
+from edge.access.roles import Role, Scope
+from edge.desk import DEVICES_SHOWN_MAX, Desk, DeviceStanding
 from edge.destinations import UnknownDestination
 from edge.feedback import Downlink
+from edge.field_selection import Fields, wanted_fields
 from edge.ingest import NotUnderstood
 from edge.ledger_report import RANGES_MAX, LedgerReport
 from edge.problems import Problem, read_body
-from edge.quarantine import ID_MAX, LIST_MAX, REASONS_OF, Retried, item_document
+from edge.quarantine import ID_MAX, ITEM_FIELDS, LIST_MAX, REASONS_OF, Retried, item_document
 from edge.store import StoreError
 from sensors.clock import Clock
 from sensors.reading import SEQ_MAX
@@ -57,6 +60,9 @@ class _Ids(msgspec.Struct, forbid_unknown_fields=True):
     ids: list[int] = []
     all: bool = False
     reason: str | None = None
+
+
+CLOCK_FIELDS = tuple(each.name for each in dataclass_fields(DeviceStanding))
 
 
 class _Name(msgspec.Struct, forbid_unknown_fields=True):
@@ -127,7 +133,8 @@ class DataApi:
         else:
             items = await self._in_store(quarantine.items, after_id=after_id, limit=limit)
         count = await self._in_store(self._desk.quarantine.count)
-        return {"count": count, "items": [item_document(item) for item in items]}
+        wanted = wanted_fields(query.get("fields"), ITEM_FIELDS)
+        return {"count": count, "items": [_only(wanted, item_document(item)) for item in items]}
 
     async def _reasons(self, _: Request) -> Answer:
         reasons = await self._in_store(self._desk.quarantine.reasons)
@@ -186,8 +193,10 @@ class DataApi:
         return asdict(resent)
 
     async def _devices(self, request: Request) -> Answer:
-        found: list[DeviceStanding] = await self._in_store(self._desk.devices, _number(request, "after", 0))
-        return {"devices": [asdict(each) for each in found]}
+        limit = min(_number(request, "limit", DEVICES_SHOWN_MAX), DEVICES_SHOWN_MAX)
+        wanted = wanted_fields(request.query_params.get("fields"), CLOCK_FIELDS)
+        found: list[DeviceStanding] = await self._in_store(self._desk.devices, _number(request, "after", 0), limit)
+        return {"devices": [_only(wanted, asdict(each)) for each in found]}
 
     async def _body(self, request: Request, kind: type[Body]) -> Body:
         requires(Role.OPERATOR)(request)
@@ -202,6 +211,10 @@ class DataApi:
         if len(ids.ids) > count_max or not all(0 < each < 2**63 for each in ids.ids):
             raise Problem(HTTPStatus.BAD_REQUEST, f"ids: expected at most {count_max} whole numbers over 0")
         return ids
+
+
+def _only(wanted: Fields, item: dict[str, Any]) -> dict[str, Any]:
+    return item if wanted is None else {name: value for name, value in item.items() if name in wanted}
 
 
 def _answering(handler: Callable[[Request], Awaitable[Answer]]) -> Callable[[Request], Awaitable[Response]]:

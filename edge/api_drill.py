@@ -17,7 +17,8 @@ import structlog
 from fastapi import APIRouter, Depends, HTTPException
 from pydantic import BaseModel, ConfigDict, Field
 
-from edge.access import Principal, Role, requires
+from edge.access.requires import requires
+from edge.access.roles import Principal, Role
 from edge.drill import (
     LATENCY_MS,
     LATENCY_MS_MAX,

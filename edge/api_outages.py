@@ -13,9 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from fastapi import APIRouter, HTTPException, Query, Response
+from fastapi import APIRouter, Depends, HTTPException, Query, Response
 
-from edge.outage_report import LIST_MAX, OutageList, outage_list, recording_bytes
+from edge.field_selection import Fields, Wanted, selected
+from edge.outage_report import LIST_MAX, OutageDocument, OutageList, outage_list, recording_bytes
 from edge.outages.export import NothingRecorded
 from edge.outages.observations import LINKS
 from edge.outages.packing import PackingError, packed
@@ -33,10 +34,14 @@ def outage_router(store_path: Path) -> APIRouter:
     router = APIRouter(prefix="/api/v1/outages")
     one_at_a_time = asyncio.Lock()
 
-    @router.get("")
-    async def outages(limit: Annotated[int, Query(ge=1, le=LIST_MAX)] = LIST_DEFAULT) -> OutageList:
+    @router.get("", response_model=OutageList)
+    async def outages(
+        fields: Annotated[Fields, Depends(Wanted(OutageDocument))],
+        limit: Annotated[int, Query(ge=1, le=LIST_MAX)] = LIST_DEFAULT,
+    ) -> OutageList | Response:
         """The newest outages."""
-        return await _read(lambda: outage_list(read_archive(store_path, LINKS, events=False), limit))
+        found = await _read(lambda: outage_list(read_archive(store_path, LINKS, events=False), limit))
+        return selected(found, "outages", fields)
 
     @router.get("/recording")
     async def recording(

@@ -15,7 +15,8 @@ import structlog
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
-from edge.access import Principal, Role, requires
+from edge.access.requires import requires
+from edge.access.roles import Principal, Role
 from edge.config import EdgeConfig
 from edge.maintenance import MINUTES, MINUTES_MAX, Maintenance
 from edge.masking import effective

@@ -23,7 +23,10 @@ log = structlog.get_logger("gateway")
 
 
 class CertificateWatch:
-    """Over one configuration. `context` is what the API serves TLS with; raises `BadCertificate` on construction."""
+    """Over one configuration. `context` is what the API serves TLS with; raises `BadCertificate` on construction.
+
+    Who serves (`take_up_forever`) and who tells of certificates (`run`) may be two processes.
+    """
 
     def __init__(self, config: EdgeConfig, clock: Clock) -> None:
         self._tls = config.api.tls
@@ -44,9 +47,14 @@ class CertificateWatch:
             await asyncio.to_thread(self.look)
             await asyncio.sleep(EVERY_S)
 
+    async def take_up_forever(self) -> None:
+        """Take up what was replaced until cancelled."""
+        while True:
+            await asyncio.to_thread(self.take_up)
+            await asyncio.sleep(EVERY_S)
+
     def look(self) -> None:
         """Look once."""
-        self._take_up()
         self._seen = look_at(self._files)
         now_ms = self._clock.wall_ms()
         self._said_ms = {one: at_ms for one, at_ms in self._said_ms.items() if one in self._seen}
@@ -68,7 +76,8 @@ class CertificateWatch:
             for one in self._seen
         )
 
-    def _take_up(self) -> None:
+    def take_up(self) -> None:
+        """Serve from now on with what was replaced on the disk."""
         stamp = self._stamp()
         if self._tls is None or self.context is None or stamp in (None, self._served):
             return

@@ -64,6 +64,7 @@ class StoreSettings(Section):
 
     data_dir: Path = Path("tidegate-data")
     commit_rows_max: Annotated[int, Field(ge=1, le=100_000)] = 4096
+    commit_bytes_max: Annotated[int, Field(ge=64 * 1024, le=256 * 1024**2)] = 4 * 1024**2
     commit_wait_ms: Annotated[int, Field(ge=0, le=10_000)] = 5
     disk_bytes_max: Annotated[int, Field(ge=16 * 1024**2, le=2**44)] = DEFAULT_DISK_BYTES_MAX
     free_bytes_min: Annotated[int, Field(ge=0, le=2**44)] = DEFAULT_FREE_BYTES_MIN
@@ -127,7 +128,12 @@ class OutageSettings(Section):
 
 
 class ApiSettings(AccessSettings, TokenSettings):
-    """Where the gateway answers questions about itself, and to whom; its token may ingest and operate."""
+    """Where the gateway answers questions about itself, and to whom; its token may ingest and operate.
+
+    `own_process`: in a process beside the one that takes readings in; false saves its memory, on a very small machine.
+    """
+
+    own_process: bool = True
 
 
 class AlertSettings(Section):

@@ -21,6 +21,7 @@ class LinkForecast:
 
     `catch_up_bytes`: for what waits now. `month_end_bytes`: by the end of the month at its mean rate so far, whatever
     the budget allows; `budget_used_up_s`: until the month's budget is used up, 0 if it is, None if it lasts.
+    `level`: how far it is used: 0 free, 1 backfill waits, 2 raw readings wait, 3 only alerts pass.
     """
 
     catch_up_s: float | None

@@ -15,28 +15,29 @@ from random import Random
 from typing import ParamSpec, TypeVar
 
 import structlog
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
 
-from edge.access.records import FILE_NAME as ACCESS_FILE
-from edge.access.service import AccessService
 from edge.alerts.api import AlertsApi
 from edge.alerts.publisher import AlertPublisher
-from edge.api import serve_api
+from edge.api import make_app
 from edge.api_commands import DownlinkApi
 from edge.api_data import DataApi
 from edge.api_drill import drill_router, drill_status
-from edge.api_outages import outage_router
 from edge.api_settings import maintenance_status, settings_router
 from edge.causes import REFUSED
 from edge.certificate_watch import CertificateWatch
 from edge.config import EdgeConfig
-from edge.dashboard import Dashboard
-from edge.desk import STORE_FILE, Desk
+from edge.dashboard.directory import Directory
+from edge.desk import Desk
 from edge.desk_rules import desk_rules
 from edge.destination_config import FileDestination
 from edge.drill import Drills
 from edge.drilled import DrilledSender, DrillSwitch
 from edge.feedback import Downlink
+from edge.front.back import LocalBack
+from edge.front.process import FrontProcess
+from edge.front.serve import listen, serve_beside
+from edge.front.settings import front_settings
 from edge.home_assistant.discovery import Discovery
 from edge.home_assistant.publisher import Publisher
 from edge.inbox import Inbox
@@ -95,7 +96,7 @@ class Gateway:
         self._drill = DrillSwitch(Drills(self._maintenance, always=config.drill.always), clock)
         self._uplinks = self._all_uplinks()
         self._certificates = CertificateWatch(config, clock)
-        self._inbox: Inbox[MqttConnection, Message] = Inbox()
+        self._inbox: Inbox[MqttConnection, Message] = Inbox(config.store.commit_bytes_max)
         self._connection: MqttConnection | None = None
         self._alerts = AlertPublisher(desk.alerts.book, self._in_store)
         self._version = version("tidegate")  # once: it opens a file, and descriptors may run out
@@ -107,26 +108,18 @@ class Gateway:
 
     async def run(self, ready: Callable[[], None] | None = None) -> None:
         """Run until cancelled."""
+        api = self._config.api
+        server_socket = listen(api.host, api.port)
         await self._recorder.start()
-        access = AccessService(self._config.api, self._config.store.data_dir / ACCESS_FILE, self._clock)
         try:
             async with asyncio.TaskGroup() as group:
-                listening = asyncio.Event()
-                dashboard = Dashboard(self.status, self._in_store, self._desk, self._clock)
                 topics = TopicWatch(self._config.mqtt, self._clock)
-                routers = (
-                    self._data_api().router(),
-                    outage_router(self._config.store.data_dir / STORE_FILE),
-                    topics_router(topics, self._config, self._clock),
-                    settings_router(self._config, self._maintenance, self._clock),
-                    self._drill_api(),
-                    self._alerts_api().router(),
-                    self._downlink_api().router(),
-                )
-                tls = self._certificates.context
-                group.create_task(serve_api(access, self.status, listening.set, dashboard, *routers, context=tls))
-                await listening.wait()
-                group.create_task(dashboard.run())
+                back = LocalBack(self.status, self._in_store, Directory(self._desk), self._own_api(topics))
+                settings = front_settings(self._config, self._desk.history.sizes_s)
+                if api.own_process:
+                    group.create_task(FrontProcess(settings, server_socket, back, self._rng).run())
+                else:
+                    group.create_task(serve_beside(settings, server_socket, back, self._certificates, self._clock))
                 group.create_task(topics.run())
                 group.create_task(self._recorder.run())
                 group.create_task(self._certificates.run())
@@ -144,7 +137,7 @@ class Gateway:
                 await self._connection.close()
             for uplink in self._uplinks:
                 await uplink.close()
-            await access.close()
+            server_socket.close()
             with suppress(StoreError):
                 await self._recorder.flush()
 
@@ -195,6 +188,18 @@ class Gateway:
             for name, sender in senders.items()
         ]  # fmt: skip
 
+    def _own_api(self, topics: TopicWatch) -> FastAPI:
+        """What only this process can answer."""
+        return make_app(
+            self.status,
+            self._data_api().router(),
+            topics_router(topics, self._config, self._clock),
+            settings_router(self._config, self._maintenance, self._clock),
+            self._drill_api(),
+            self._alerts_api().router(),
+            self._downlink_api().router(),
+        )
+
     def _data_api(self) -> DataApi:
         config = self._config
         return DataApi(self._desk, self._in_store, self._clock, config.mqtt.message_bytes_max, self._committed)
@@ -235,7 +240,7 @@ class Gateway:
                 if self._drill.on_devices():
                     backoff.reset()  # so that it is back soon when the drill is over
                     raise ConnectionLost(REFUSED, "drill: the connection is refused")
-                self._connection = await connect(self._config.mqtt, filters, self._inbox.put)
+                self._connection = await connect(self._config.mqtt, filters, self._deliver)
                 connected_s = asyncio.get_running_loop().time()
                 self._recorder.broker_connected(tried_s, self._connection)
                 self._sessions_lost += not self._connection.session_present
@@ -258,10 +263,17 @@ class Gateway:
             )
         log.warning("broker lost", cause=error.cause, error=str(error))
 
+    def _deliver(self, connection: MqttConnection, messages: Sequence[Message]) -> None:
+        self._inbox.put(connection, messages)
+        if self._inbox.is_full:
+            connection.pause()
+
     async def _intake(self) -> None:
         settings = self._config.store
         while True:
             connection, messages = await self._inbox.take(settings.commit_rows_max, settings.commit_wait_ms / 1000)
+            if connection is not None and not self._inbox.is_full:
+                connection.resume()
             downlinks = await self._commit(messages)
             self._wake_uplinks()
             if connection is not None:  # on which they came: one that is gone takes no more, and they come again

@@ -15,16 +15,19 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import urllib3
-from influxdb_client.client.influxdb_client import InfluxDBClient
-from influxdb_client.rest import ApiException
 
 from edge.bounded_http import BoundedPoolManager
 from edge.causes import DNS, PROTOCOL, REFUSED, TIMEOUT, TLS, UNREACHABLE, cause_of
 from edge.destination_config import InfluxTarget
 from edge.exchange import Exchange
 from edge.forward.outcome import Accepted, Failed, Outcome, Paused, Refused, Throttled, TooLarge
+from edge.lean_imports import without_data_science
 from edge.outages.events import Ending
 from sensors.clock import Clock
+
+with without_data_science():
+    from influxdb_client.client.influxdb_client import InfluxDBClient
+    from influxdb_client.rest import ApiException
 
 MESSAGE_CHARS_MAX = 500  # of a server's words, as kept and shown
 GZIP_LEVEL = 1  # line protocol shrinks to a sixth at level 1; level 9 gains a tenth more at five times the CPU

@@ -2,6 +2,8 @@
 
 Promises: recording never holds up a reading: an observation is a few microseconds in the event loop, and storing is at
 most one transaction a second, one a minute when nothing happens. A store that refuses costs a gap, never the gateway.
+A process that did not run (SIGSTOP, a suspended machine, no processor time) has seen nothing: that is a gap as well,
+and the requests that then find their time over say nothing about the link.
 """
 
 import asyncio
@@ -25,6 +27,8 @@ from sensors.clock import Clock
 TICK_S = 1.0
 ALIVE_EVERY_US = 60_000_000
 """What a crash leaves unknown at most, when nothing happened before it; one small fsync a minute."""
+STILL_US = 5_000_000
+"""The event loop is called once a second; so late, it did not run. Shorter pauses are those of a busy machine."""
 TRIM_EVERY_US = 600_000_000
 PROBE_AGAIN_S = 5.0
 """After a probe that failed: a second look decides whether it is an outage, so it should not take a minute."""
@@ -60,20 +64,27 @@ class LinkRecorder:
         self._heard_bytes = 0
         self._written_us = self._trimmed_us = 0
         self._is_trimmed = False
+        self._beat_us = self._still_until_us = 0
+        self._is_devices_unknown = False
 
     async def start(self) -> None:
         """Take up where the last run ended. Raises `StoreError`."""
         resume = await self._in_store(self._desk.outage_log.resume, self._clock.wall_ms())
         self._zero_us = _loop_us() - resume.now_us
         self._recorder = Recorder(self._recorded, resume)
+        self._beat_us = self._now_us()
 
     async def run(self) -> None:
         """Look, tick and store once a second until cancelled."""
-        while True:
-            await asyncio.sleep(TICK_S)
-            self._tick()
-            with suppress(StoreError):  # the store's own users report it and mend it; what is pending waits
-                await self._store()
+        beating = asyncio.create_task(self._beat())
+        try:
+            while True:
+                await asyncio.sleep(TICK_S)
+                self._tick()
+                with suppress(StoreError):  # the store's own users report it and mend it; what is pending waits
+                    await self._store()
+        finally:
+            beating.cancel()
 
     async def flush(self) -> None:
         """Store everything now: the gateway is about to end. Raises `StoreError`."""
@@ -101,10 +112,12 @@ class LinkRecorder:
 
     # -- what the gateway sees
 
-    def tried(self, link: str, started_s: float, outcome: Outcome, exchange: Exchange) -> None:
-        """A request to a destination is over."""
+    def tried(self, link: str, started_s: float, outcome: Outcome, exchange: Exchange) -> bool:
+        """A request to a destination is over; whether that says anything about the link."""
         started_us, now_us = self._us(started_s), self._now_us()
         failure = _uplink_failure(outcome)
+        if self._saw_nothing(started_us, failure):
+            return False
         self._recorder.observe(
             Observation(
                 link,
@@ -120,10 +133,12 @@ class LinkRecorder:
                 exchange.is_drill,
             )
         )
+        return True
 
     def broker_connected(self, started_s: float, connection: MqttConnection) -> None:
         """A connection to the broker stands."""
         self._connection, self._heard_bytes = connection, 0
+        self._look_for_stillness()
         self._recorder.observe(Observation(DEVICES.name, self._us(started_s), self._now_us()))
 
     def broker_lost(self, started_s: float, error: ConnectionLost, *, is_drill: bool = False) -> None:
@@ -132,19 +147,43 @@ class LinkRecorder:
         connection, self._connection = self._connection, None
         if connection is not None:
             started_s, ended = connection.heard_at_s, _ENDINGS.get(error.cause, Ending.FIN)
+        failure = failure_of(error.cause)
+        if self._saw_nothing(self._us(started_s), failure):
+            return
         self._recorder.observe(
-            Observation(
-                DEVICES.name, self._us(started_s), self._now_us(), failure_of(error.cause), ended, is_drill=is_drill
-            )
+            Observation(DEVICES.name, self._us(started_s), self._now_us(), failure, ended, is_drill=is_drill)
         )
 
     # -- time and store
 
+    async def _beat(self) -> None:
+        """By itself, so that a store that takes long is no standstill."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            self._look_for_stillness()
+
+    def _look_for_stillness(self) -> None:
+        now_us = self._now_us()
+        if now_us - self._beat_us > STILL_US:
+            self._recorder.stood_still(self._beat_us, now_us)
+            self._still_until_us = now_us
+            self._is_devices_unknown = self._connection is not None
+        self._beat_us = now_us
+
+    def _saw_nothing(self, started_us: int, failure: Failure | None) -> bool:
+        """Whether an attempt that failed was under way while the process did not run."""
+        self._look_for_stillness()
+        return failure is not None and started_us < self._still_until_us
+
     def _tick(self) -> None:
+        self._look_for_stillness()
         now_us, connection = self._now_us(), self._connection
         if connection is not None and connection.heard_bytes > self._heard_bytes:
             news, self._heard_bytes = connection.heard_bytes - self._heard_bytes, connection.heard_bytes
             rtt_us = round(connection.round_trip_s * _US_PER_S) if connection.round_trip_s is not None else None
+            if self._is_devices_unknown:  # the connection has outlived a standstill
+                self._recorder.observe(Observation(DEVICES.name, self._us(connection.heard_at_s), now_us))
+                self._is_devices_unknown = False
             self._recorder.heard(DEVICES.name, self._us(connection.heard_at_s), now_us, news, rtt_us)
         self._recorder.tick(now_us)
 
@@ -186,9 +225,9 @@ class UplinkWatch:
         """How long the uplink may be idle before it is looked at; None: for ever."""
         return self._recorder.probe_in_s(self._link)
 
-    def uplink_tried(self, started_s: float, outcome: Outcome, exchange: Exchange) -> None:
-        """A request to the destination is over."""
-        self._recorder.tried(self._link, started_s, outcome, exchange)
+    def uplink_tried(self, started_s: float, outcome: Outcome, exchange: Exchange) -> bool:
+        """A request to the destination is over; whether that says anything about the link."""
+        return self._recorder.tried(self._link, started_s, outcome, exchange)
 
 
 def _loop_us() -> int:

@@ -3,8 +3,12 @@
 import asyncio
 from http import HTTPStatus
 
-from fastapi import Request, Response
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from edge.store import StoreError
 
 BODY_SECONDS_MAX = 15.0  # a body that comes slower than this is cut off: nobody may hold a connection for ever
 
@@ -37,6 +41,30 @@ async def answer_problem(request: Request, error: Exception) -> Response:
     """The handler of `Problem` for an application: what a route or its dependency raised becomes the answer."""
     assert isinstance(error, Problem)  # noqa: S101  # what it is registered for
     return problem_document(error.status, error.detail, instance=request.url.path, headers=error.headers)
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Every error that a route or its dependency raises becomes a problem document."""
+    app.add_exception_handler(Problem, answer_problem)
+    app.add_exception_handler(HTTPException, _http_problem)
+    app.add_exception_handler(RequestValidationError, _bad_request_problem)
+    app.add_exception_handler(StoreError, _store_problem)
+
+
+async def _http_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101  # what it is registered for
+    headers = dict(error.headers) if error.headers else None
+    return problem_document(error.status_code, str(error.detail), instance=request.url.path, headers=headers)
+
+
+async def _bad_request_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+    return problem_document(HTTPStatus.UNPROCESSABLE_ENTITY, wrong, instance=request.url.path)
+
+
+async def _store_problem(request: Request, error: Exception) -> Response:
+    return problem_document(HTTPStatus.SERVICE_UNAVAILABLE, str(error), instance=request.url.path)
 
 
 async def read_body(request: Request, bytes_max: int) -> bytes:

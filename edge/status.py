@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from edge.desk import DestinationStanding, Standing
+from edge.forecast import LinkForecast
 from edge.forward.forwarder import Breaker
 from edge.machine import Machine
 
@@ -69,26 +70,6 @@ class LedgerStatus(_Document):
     salvages: int = 0
 
 
-class ForecastStatus(_Document):
-    """What will come of it at the rates of now: see `edge.forecast.LinkForecast`. Costs are in `currency`.
-
-    `level`: how far the month's budget is used: 0 free, 1 backfill waits, 2 raw readings wait, 3 only alerts pass.
-    """
-
-    catch_up_s: float | None
-    catch_up_bytes: int | None
-    catch_up_cost: float | None
-    month_bytes: int
-    month_bytes_max: int | None
-    month_cost: float | None
-    month_end_bytes: int | None
-    month_end_cost: float | None
-    budget_used_up_s: float | None
-    level: int
-    is_open: bool
-    currency: str
-
-
 class DestinationStatus(_Document):
     """One destination. `configured` is false for one that was taken out of the configuration and is not forgotten: its
     readings are held. `link`, `breaker`, `paused`, `failures`, `lanes` are those of a configured one.
@@ -113,7 +94,7 @@ class DestinationStatus(_Document):
     failures: int = 0
     last_error: str | None = None
     lanes: dict[str, int] = {}
-    forecast: ForecastStatus | None = None
+    forecast: LinkForecast | None = None
 
 
 class ForwardStatus(_Document):
@@ -337,7 +318,7 @@ def _destination(name: str, told: DestinationStanding, link: LinkStatus | None) 
         oldest_unsent_ms=told.oldest_unsent_ms,
         drained_per_s=round(told.drained_per_s, 2),
         catch_up_s=round(told.catch_up_s, 1) if told.catch_up_s is not None else None,
-        forecast=None if told.forecast is None else ForecastStatus(**asdict(told.forecast)),
+        forecast=told.forecast,
     )
     if state is None:
         return status

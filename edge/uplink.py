@@ -30,11 +30,14 @@ class InStore(Protocol):
 
 
 class LinkWatch(Protocol):
-    """Who records what the link does. `probe_in_s`: how long it may be idle; None is for ever."""
+    """Who records what the link does. `probe_in_s`: how long it may be idle; None is for ever.
+
+    `uplink_tried` is told of every request that is over, and says whether that says anything about the link.
+    """
 
     @property
     def probe_in_s(self) -> float | None: ...  # noqa: D102
-    def uplink_tried(self, started_s: float, outcome: Outcome, exchange: Exchange) -> None: ...  # noqa: D102
+    def uplink_tried(self, started_s: float, outcome: Outcome, exchange: Exchange) -> bool: ...  # noqa: D102
 
 
 class Uplink:
@@ -106,9 +109,8 @@ class Uplink:
         started_s = asyncio.get_running_loop().time()
         outcome = await request
         self._tried_s = asyncio.get_running_loop().time()
-        if self._watch is not None:
-            self._watch.uplink_tried(started_s, outcome, self._sender.exchange)
-        self._seen(outcome)
+        if self._watch is None or self._watch.uplink_tried(started_s, outcome, self._sender.exchange):
+            self._seen(outcome)
         return outcome
 
     def _seen(self, outcome: Outcome) -> None:

@@ -45,6 +45,7 @@ _STATES: dict[Phase, tuple[str, ...]] = {
 }
 _OFF = frozenset({Phase.OFF, Phase.BROWN_OUT, Phase.DEAD})
 _PEAK_STATE = "transmit_peak"
+_CALM = False, False
 
 
 class Cell(Protocol):
@@ -89,6 +90,12 @@ class Cell(Protocol):
 
     def loaded_voltage_mv(self, current_ma: float) -> float:
         """The voltage at the first instant of a load, without drawing it."""
+
+    def spend(self, state: str, current_ma: float, duration_ms: float) -> bool:
+        """Spend time in a state if it is certain that nothing will happen; see `firmware_sim.power.Battery.spend`."""
+
+    def is_sure_of(self, pulse_ma: float, brownout_mv: float) -> bool:
+        """Whether it is certain that a pulse would not brown the device out."""
 
     def draw(
         self, state: str, current_ma: float, duration_ms: float, temperature_c: float = 20.0, harvest_ma: float = 0.0
@@ -152,6 +159,8 @@ class BatterySupply(Generic[CellT]):
         if duration_ms == 0:  # a state that the board's measured report already holds
             return PowerState.GOOD
         empty, browned_out = self._feed(self._names[phase], self._current_ma[phase], duration_ms)
+        if not (empty or browned_out or phase is Phase.TRANSMIT):
+            return PowerState.GOOD
         if empty and not (phase in _OFF and self._can_recover):
             return self._exhausted()
         if phase not in _OFF and (browned_out or (phase is Phase.TRANSMIT and self._sags_in_pulse())):
@@ -171,9 +180,15 @@ class BatterySupply(Generic[CellT]):
         """The true state of charge."""
         return self.battery.state_of_charge * _PERCENT
 
-    def time_left(self, now_ms: int) -> TimeLeft | None:
-        """What the device's fuel gauge makes of the last two weeks; see `firmware_sim.days_left`."""
-        self._gauge.observe(now_ms, self.battery.charge_lost_mah)
+    def look(self, now_ms: int) -> None:
+        """The fuel gauge's look; see `firmware_sim.days_left`."""
+        if self._gauge.is_due(now_ms):
+            self._gauge.observe(now_ms, self.battery.charge_lost_mah)
+
+    def time_left(self) -> TimeLeft | None:
+        """What the device's fuel gauge makes of the last two weeks."""
+        if not self._gauge.can_tell:
+            return None
         return self._gauge.estimate(self.battery.mah_above_brownout(self._highest_ma))
 
     def true_state(self) -> BatteryTruth:
@@ -237,8 +252,11 @@ class BatterySupply(Generic[CellT]):
 
     def _feed(self, state: str, current_ma: float, duration_ms: float) -> tuple[bool, bool]:
         """Draw from the cell, at the temperature and under the light of each step; (empty, browned out)."""
-        self._highest_ma = max(self._highest_ma, current_ma)
+        if current_ma > self._highest_ma:
+            self._highest_ma = current_ma
         if self._surroundings is None:
+            if self.battery.spend(state, current_ma, duration_ms):
+                return _CALM
             drawn = self.battery.draw(state, current_ma, duration_ms)
             return drawn.empty, drawn.browned_out
         empty = sagged = False
@@ -246,8 +264,10 @@ class BatterySupply(Generic[CellT]):
         while True:
             step_left_ms = self._step_ms - self._at_ms % self._step_ms
             part_ms = min(left_ms, step_left_ms)
-            drawn = self.battery.draw(state, current_ma, part_ms, *self._around(self._surroundings))
-            empty, sagged = empty or drawn.empty, sagged or drawn.browned_out
+            calm = self._at_ms // self._step_ms == self._step and not self._light_w_m2
+            if not (calm and self.battery.spend(state, current_ma, part_ms)):
+                drawn = self.battery.draw(state, current_ma, part_ms, *self._around(self._surroundings))
+                empty, sagged = empty or drawn.empty, sagged or drawn.browned_out
             self._at_ms += part_ms
             left_ms -= part_ms
             if left_ms <= 0:
@@ -270,4 +290,6 @@ class BatterySupply(Generic[CellT]):
         if self._peak_ma is None or self._brownout_mv is None:
             return False
         self._highest_ma = max(self._highest_ma, self._peak_ma)
+        if self.battery.is_sure_of(self._peak_ma, self._brownout_mv):
+            return False
         return self.battery.loaded_voltage_mv(self._peak_ma) < self._brownout_mv

@@ -3,28 +3,31 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
+from typing import Protocol
 
+from firmware_sim.board import Board, FaultTruth, Probe
 from firmware_sim.build_power import ambient_temperature, build_supply
 from firmware_sim.build_radio import Ethers, build_radio, message_limits
-from firmware_sim.build_sensors import build_signal, known_parts, sensor_loads
+from firmware_sim.build_sensors import build_probe, known_parts, sensor_loads
+from firmware_sim.build_signals import Spot
 from firmware_sim.config import DeviceGroup, FleetConfig, SensorConfig
 from firmware_sim.device import Device
 from firmware_sim.device_clock import ClockSpec
 from firmware_sim.device_radio import DeviceRadio
-from firmware_sim.device_spec import DeviceSpec, FirmwareSpec, Measure, Observer
+from firmware_sim.device_spec import DeviceSpec, FirmwareSpec, Observer
 from firmware_sim.flash import NoMedium
 from firmware_sim.outbox import Flash
 from firmware_sim.power import PowerDataError, PowerError
 from firmware_sim.radio.errors import RadioError
 from firmware_sim.sender import SenderSpec
 from firmware_sim.supply import Supply
-from sensors.catalogue import UnknownPartError, UnknownQuantityError, find_part
-from sensors.reading import Reading, Value
+from sensors.catalogue import UnknownPartError, UnknownQuantityError
+from sensors.faults import FaultError
+from sensors.reading import Reading
 from sensors.replay import RecordingError
 from sensors.seeds import derive_seed
 from sensors.signals import SignalError
 from sensors.tables import DataFileError
-from sensors.transducer import Transducer
 
 _MS_PER_S = 1000
 
@@ -35,6 +38,16 @@ class FleetError(ValueError):
     def __init__(self, key: str, problem: str) -> None:
         super().__init__(f"{key}: {problem}")
         self.key = key
+
+
+class GroundTruth(Protocol):
+    """Who hears what really happened: `faults` were at work in the sample."""
+
+    def measured(self, reading: Reading, at_ms: int, faults: tuple[FaultTruth, ...]) -> None:
+        """A device measured and stored this."""
+
+    def missed(self, device: str, at_ms: int, faults: tuple[FaultTruth, ...]) -> None:
+        """A device got nothing out of its sensors, so that there is no reading."""
 
 
 SupplyOf = Callable[[FleetConfig, DeviceGroup, int], Supply]
@@ -48,15 +61,17 @@ def build_fleet(
     first_boot: int,
     started_ms: int = 0,
     supply_of: SupplyOf = build_supply,
+    ground: GroundTruth | None = None,
 ) -> list[Device]:
-    """The devices, switched off. `first_boot`: see `Flash.outbox`; `started_ms`: from when links' traces count.
+    """The devices, switched off. `first_boot`: see `Flash.outbox`; `started_ms`: from when traces and steps count.
 
-    `supply_of` makes each device's supply; a forecast puts a meter there. Raises `FleetError` (unknown part, quantity,
-    cell or board; a recording that cannot be read).
+    `ground` hears, beside the observer, of the faults that were at work. `supply_of` makes each device's supply; a
+    forecast puts a meter there. Raises `FleetError` (unknown part, quantity, cell or board; a recording that cannot be
+    read).
     """
     ethers: Ethers = {}
     return [
-        _device(_Place(config, at, group, n, started_ms, supply_of, ethers), name, flash, observer, first_boot)
+        _device(_Place(config, at, group, n, started_ms, supply_of, ethers, ground), name, flash, observer, first_boot)
         for at, group in enumerate(config.devices)
         for n, name in enumerate(group.device_names())
     ]
@@ -64,11 +79,11 @@ def build_fleet(
 
 def check_fleet(config: FleetConfig) -> None:
     """Find everything that is wrong with a fleet, without running it. Raises `FleetError`."""
-    build_fleet(config, Flash(NoMedium()), _nobody, first_boot=1)
+    build_fleet(config, Flash(NoMedium()), nobody, first_boot=1)
 
 
-def _nobody(_reading: Reading, _at_ms: int) -> None:
-    """Nothing is measured: the fleet is built to be checked."""
+def nobody(_reading: Reading, _at_ms: int) -> None:
+    """Whoever is not told by the device itself: hears and says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +97,7 @@ class _Place:
     started_ms: int
     supply_of: SupplyOf
     ethers: Ethers
+    ground: GroundTruth | None
 
     def key(self, *names: str) -> str:
         """The dotted key of something in its group."""
@@ -92,17 +108,33 @@ def _device(place: _Place, name: str, flash: Flash, observer: Observer, first_bo
     group = place.group
     rng = Random(derive_seed(place.config.seed, name, "device"))  # noqa: S311 - a model's randomness, not a secret's
     outbox = flash.outbox(name, bytes_max=group.outbox.bytes_max, policy=group.outbox.policy, first_boot=first_boot)
-    spec, measure = _spec(place, name, rng), _measure(place, name)
+    spec, board = _spec(place, name, rng), _board(place, name)
     return Device(
         spec,
         outbox,
-        measure,
+        board,
         rng,
         supply=_supply(place),
-        observer=observer,
+        observer=_told(observer, place.ground, board),
+        missed=_missed(name, place.ground, board),
         radio=_radio(place, name),
         temperature_c=ambient_temperature(place.config, group),
     )
+
+
+def _told(observer: Observer, ground: GroundTruth | None, board: Board) -> Observer:
+    if ground is None:
+        return observer
+
+    def told(reading: Reading, at_ms: int) -> None:
+        observer(reading, at_ms)
+        ground.measured(reading, at_ms, board.faults)
+
+    return told
+
+
+def _missed(name: str, ground: GroundTruth | None, board: Board) -> Callable[[int], None] | None:
+    return None if ground is None else lambda at_ms: ground.missed(name, at_ms, board.faults)
 
 
 def _spec(place: _Place, name: str, rng: Random) -> DeviceSpec:
@@ -161,36 +193,39 @@ def _message_limits(place: _Place) -> tuple[int, int]:
         raise FleetError(place.key("radio"), str(error)) from error
 
 
-def _measure(place: _Place, name: str) -> Measure:
-    sensors = [_sensor(place, at, sensor, name) for at, sensor in enumerate(place.group.sensors)]
+def _board(place: _Place, name: str) -> Board:
+    board = Board([_probe(place, at, sensor, name) for at, sensor in enumerate(place.group.sensors)])
     takes_ms = sensor_loads(place.group, known_parts(place.config)).sense_ms(0)
     if takes_ms > _ms(place.group.interval_s):
         problem = f"expected at least {takes_ms / _MS_PER_S:g}, which its slowest part takes, found "
         raise FleetError(place.key("interval_s"), f"{problem}{place.group.interval_s:g}")
-
-    def measure(at_ms: int) -> tuple[Value, ...]:
-        return tuple(sensor(at_ms) for sensor in sensors)
-
-    return measure
+    return board
 
 
-def _sensor(place: _Place, at: int, sensor: SensorConfig, device: str) -> Callable[[int], Value]:
+def _probe(place: _Place, at: int, sensor: SensorConfig, device: str) -> Probe:
+    config, group = place.config, place.group
     key = place.key("sensors", str(at))
-    seed = derive_seed(place.config.seed, device, sensor.value_name)
+    where = group.place or config.place
+    spot = Spot(
+        seed=derive_seed(config.seed, device, sensor.value_name),
+        fleet_seed=config.seed,
+        device=device,
+        n=place.n,
+        place="fleet" if group.place is None else group.name,
+        utc_offset_s=where.utc_offset_s,
+        started_ms=place.started_ms,
+        temperature_c=ambient_temperature(config, group),
+        rooms=config.rooms,
+        tracks=config.tracks,
+    )
     try:
-        signal = build_signal(sensor, seed, place.n, ambient_temperature(place.config, place.group))
-        parts = known_parts(place.config)
-        quantity = None if sensor.part is None else find_part(parts, sensor.part).quantity(sensor.quantity or "")
+        return build_probe(sensor, known_parts(config), spot)
     except (DataFileError, OSError) as error:
         raise FleetError("parts", str(error)) from error
+    except FaultError as error:
+        raise FleetError(f"{key}.faults", str(error)) from error
     except (UnknownPartError, UnknownQuantityError, SignalError, RecordingError) as error:
         raise FleetError(key, str(error)) from error
-    value_name = sensor.value_name
-    if quantity is None:
-        unit = sensor.unit
-        return lambda at_ms: Value(value_name, signal.value(at_ms), unit)
-    transducer, unit = Transducer(quantity, derive_seed(seed, "transducer")), quantity.unit
-    return lambda at_ms: Value(value_name, transducer.measure(at_ms, signal.value(at_ms)), unit)
 
 
 def _ms(seconds: float) -> int:

@@ -1,31 +1,44 @@
-"""From configuration to a device's sensors: the parts it has, what they draw, and the signals in front of them.
+"""From configuration to a device's sensors: the parts it has, what they draw, and its board of probes.
 
-Raises what the catalogue, a signal or a recording refuses; the caller names the key of the configuration.
+Raises what the catalogue, a signal, a fault or a recording refuses; the caller names the key of the configuration.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import cache
-from pathlib import Path
 
-from firmware_sim.config import (
-    AmbientSignal,
-    ConstantSignal,
-    CsvSignal,
-    DailySignal,
-    DeviceGroup,
-    FleetConfig,
-    SensorConfig,
-    WalkSignal,
+from firmware_sim.board import Probe
+from firmware_sim.build_signals import Spot, build_signal
+from firmware_sim.config import DeviceGroup, FleetConfig, SensorConfig
+from firmware_sim.fault_config import (
+    DriftFault,
+    DropoutFault,
+    FaultConfig,
+    OffsetFault,
+    SaturationFault,
+    SpikeFault,
+    StuckFault,
 )
 from firmware_sim.sensor_loads import SensorLoads
 from sensors.catalogue import Part, find_part, load_parts
-from sensors.noise import OrnsteinUhlenbeck, RandomWalk
-from sensors.replay import Recording, Replay, TimeFormat, read_recording
-from sensors.signals import Constant, DailyCycle, Signal, Sum
+from sensors.fault_plans import FaultRate, RandomFaults, Schedule
+from sensors.faults import (
+    Drift,
+    Dropout,
+    Episode,
+    Fault,
+    FaultInjector,
+    FaultPlan,
+    Offset,
+    Saturation,
+    Spike,
+    Stuck,
+    SwappedUnit,
+)
+from sensors.seeds import derive_seed
+from sensors.transducer import Transducer
 
-TEMPERATE_C = 20.0
 _MS_PER_S = 1000
+_FOR_EVER_MS = 2**53  # after any instant that a device lives to see
 
 
 def known_parts(config: FleetConfig) -> Mapping[str, Part]:
@@ -39,53 +52,46 @@ def sensor_loads(group: DeviceGroup, parts: Mapping[str, Part]) -> SensorLoads:
     return SensorLoads.of((find_part(parts, part), quantity or "") for part, quantity in chosen)
 
 
-@dataclass(frozen=True, slots=True)
-class Ambient:
-    """The temperature around a device as a signal."""
-
-    temperature_c: Callable[[int], float] | None
-    offset: float
-
-    def value(self, at_ms: int) -> float:
-        """Return it, Cel; 20 degrees where the place says nothing."""
-        return self.offset + (TEMPERATE_C if self.temperature_c is None else self.temperature_c(at_ms))
-
-
-def build_signal(sensor: SensorConfig, seed: int, n: int, temperature_c: Callable[[int], float] | None) -> Signal:
-    """What the sensor would see. `n`: the device's number in its group; `temperature_c`: what its place says.
-
-    Raises `SignalError`, `RecordingError`.
-    """
-    match sensor.signal:
-        case ConstantSignal() as given:
-            return Constant(given.value)
-        case DailySignal() as given:
-            return Sum(tuple(_daily_parts(given, seed)))
-        case AmbientSignal() as given:
-            return Ambient(temperature_c, given.offset)
-        case WalkSignal() as given:
-            return RandomWalk(seed, given.start, given.step_per_sqrt_s, low=given.low, high=given.high)
-        case CsvSignal() as given:
-            recording = _recording(given.file, given.column, given.time_column, given.time_format, given.utc_offset_s)
-            # It starts at 1970, so that what a device measures at an instant does not depend on when it was started.
-            offset_ms = _ms(given.stagger_s * n)
-            return Replay(recording, 0, offset_ms, given.time_scale, interpolation=given.interpolation)
+def build_probe(sensor: SensorConfig, parts: Mapping[str, Part], spot: Spot) -> Probe:
+    """One sensor. Raises `SignalError`, `RecordingError`, `FaultError`, `UnknownPartError`, `UnknownQuantityError`."""
+    signal = build_signal(sensor.signal, spot)
+    unit, transducer = sensor.unit or "", None
+    if sensor.part is not None:
+        quantity = find_part(parts, sensor.part).quantity(sensor.quantity or "")
+        unit, transducer = quantity.unit, Transducer(quantity, derive_seed(spot.seed, "transducer"))
+    plans = _plans(sensor.faults, unit, spot)
+    return Probe(sensor.value_name, unit, signal, transducer, FaultInjector(plans) if plans else None)
 
 
-def _daily_parts(given: DailySignal, seed: int) -> Iterator[Signal]:
-    yield Constant(given.mean)
-    yield DailyCycle(given.amplitude, given.peak_hour, given.utc_offset_s)
-    if given.noise:
-        yield OrnsteinUhlenbeck(seed, given.noise, given.noise_tau_s)
+def _plans(faults: Sequence[FaultConfig], unit: str, spot: Spot) -> list[FaultPlan]:
+    mine = [(at, given) for at, given in enumerate(faults) if not given.only or spot.n + 1 in given.only]
+    return [_plan(given, _fault(given, unit), derive_seed(spot.seed, "fault", str(at)), spot) for at, given in mine]
 
 
-@cache
-def _recording(file: Path, column: str, time_column: str, time_format: TimeFormat, utc_offset_s: int) -> Recording:
-    return read_recording(file, column, time_column=time_column, time_format=time_format, utc_offset_s=utc_offset_s)
+def _plan(given: FaultConfig, fault: Fault, seed: int, spot: Spot) -> FaultPlan:
+    if given.per_day is not None:
+        return RandomFaults(seed, [FaultRate(fault, given.per_day, given.lasts_s or 0.0)])
+    start_ms = spot.started_ms + round((given.from_s or 0.0) * _MS_PER_S)
+    end_ms = _FOR_EVER_MS if given.lasts_s is None else start_ms + max(1, round(given.lasts_s * _MS_PER_S))
+    return Schedule([Episode(fault, start_ms, end_ms)])
+
+
+def _fault(given: FaultConfig, unit: str) -> Fault:
+    match given:
+        case StuckFault():
+            return Stuck()
+        case DriftFault():
+            return Drift(given.per_hour)
+        case OffsetFault():
+            return Offset(given.by)
+        case SpikeFault():
+            return Spike(given.by)
+        case DropoutFault():
+            return Dropout()
+        case SaturationFault():
+            return Saturation(given.low, given.high)
+        case _:
+            return SwappedUnit(unit)
 
 
 _parts = cache(load_parts)
-
-
-def _ms(seconds: float) -> int:
-    return round(seconds * _MS_PER_S)

@@ -6,17 +6,18 @@ and what was expected.
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from firmware_sim.device_clock import TimeSource
+from firmware_sim.fault_config import FaultConfig
 from firmware_sim.outbox import OUTBOX_BYTES_MIN, FullPolicy
 from firmware_sim.power_config import BatteryConfig, HarvestConfig, PlaceConfig, SpreadConfig
 from firmware_sim.radio_config import RadioConfig
 from firmware_sim.sender import Acknowledge
+from firmware_sim.signal_config import RoomConfig, SignalConfig, TrackConfig
 from sensors.firmware import IMAGE_BYTES_MAX, check_public_key, version_key
-from sensors.replay import Interpolation, TimeFormat
 from sensors.senml import UNIT_BYTES_MAX, VALUES_MAX, Encoding
 from sensors.topics import DEFAULT_ROOT, check_level, check_root
 
@@ -70,73 +71,11 @@ class MqttConfig(_Model):
         return check_root(root)
 
 
-class ConstantSignal(_Model):
-    """Always the same value."""
-
-    kind: Literal["constant"]
-    value: float
-
-
-class DailySignal(_Model):
-    """A daily cosine about `mean`, with slow noise (Ornstein-Uhlenbeck) of standard deviation `noise`."""
-
-    kind: Literal["daily"]
-    mean: float
-    amplitude: float
-    peak_hour: float = Field(default=15.0, ge=0, lt=24)
-    utc_offset_s: int = 0
-    noise: float = Field(default=0.0, ge=0)
-    noise_tau_s: float = Field(default=1800.0, gt=0)
-
-
-class AmbientSignal(_Model):
-    """The temperature around the device, as its `place` has it; `offset` is added (a warm wall, a cold floor)."""
-
-    kind: Literal["ambient"]
-    offset: float = 0.0
-
-
-class WalkSignal(_Model):
-    """A random walk between `low` and `high`."""
-
-    kind: Literal["walk"]
-    start: float
-    step_per_sqrt_s: float = Field(gt=0)
-    low: float
-    high: float
-
-    @model_validator(mode="after")
-    def _bounds(self) -> Self:
-        if not self.low < self.high or not self.low <= self.start <= self.high:
-            raise ValueError(
-                f"expected low <= start <= high and low < high, found {self.low}, {self.start}, {self.high}"
-            )
-        return self
-
-
-class CsvSignal(_Model):
-    """One column of a recording, repeated for ever. `stagger_s` shifts each further device of the group into it."""
-
-    kind: Literal["csv"]
-    file: Path
-    column: str = Field(min_length=1)
-    time_column: str = Field(min_length=1)
-    time_format: TimeFormat = TimeFormat.ISO
-    utc_offset_s: int = 0
-    time_scale: float = Field(default=1.0, gt=0)
-    stagger_s: float = 0.0
-    interpolation: Interpolation = Interpolation.LINEAR
-
-
-SignalConfig = Annotated[
-    ConstantSignal | DailySignal | AmbientSignal | WalkSignal | CsvSignal, Field(discriminator="kind")
-]
-
-
 class SensorConfig(_Model):
     """One measured value: a quantity of a catalogue part, or, without one, the signal itself under `name`, `unit`."""
 
     signal: SignalConfig
+    faults: tuple[FaultConfig, ...] = ()
     part: str | None = None
     quantity: str | None = None
     name: str | None = Field(default=None, min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9\-:._]*$")
@@ -251,6 +190,9 @@ class DeviceGroup(_Model):
             raise ValueError("harvest: expected battery beside it, to be charged")
         if self.radio is not None and self.send.receive_window_s is not None:
             raise ValueError("send.receive_window_s: expected none beside radio, which has receive windows of its own")
+        only = {n for sensor in self.sensors for fault in sensor.faults for n in fault.only}
+        if only and not 1 <= min(only) <= max(only) <= self.count:
+            raise ValueError(f"sensors: faults: only: expected numbers from 1 to {self.count}, found {sorted(only)}")
         unknown = sorted(set(self.delta) - set(names))
         if unknown:
             raise ValueError(f"delta: expected names of sensors ({', '.join(names)}), found {', '.join(unknown)}")
@@ -268,15 +210,18 @@ class FleetConfig(_Model):
     """A fleet. Without `data_dir` the devices' flash lasts as long as the process.
 
     `speed`: device seconds per real second. `drain_s`: how long a clean stop waits for everything to be acknowledged.
+    `measure_s`: in real time, the fleet stops by itself after so much device time; what falls due before is measured.
     `truth_file`: NDJSON of every reading that was measured. `virtual_start`: when time starts in virtual time (at speed
     `max`); in real time it starts now. `cells`, `boards`, `parts`: files of your own, beside the catalogues (see
-    docs/models-power.md, docs/sensors.md). `place`: where groups without a `place` of their own stand.
+    docs/models-power.md, docs/sensors.md). `place`: where groups without a `place` of their own stand. `rooms`,
+    `tracks`: what signals of several sensors share.
     """
 
     site: str = "site"
     seed: int = Field(default=1, ge=0, le=2**63 - 1)
     speed: float = Field(default=1.0, gt=0, le=SPEED_MAX)
     drain_s: float = Field(default=0.0, ge=0)
+    measure_s: float | None = Field(default=None, gt=0)
     data_dir: Path | None = None
     truth_file: Path | None = None
     virtual_start: AwareDatetime = VIRTUAL_START
@@ -285,6 +230,8 @@ class FleetConfig(_Model):
     parts: Path | None = None
     place: PlaceConfig = PlaceConfig()
     spread: SpreadConfig = SpreadConfig()
+    rooms: tuple[RoomConfig, ...] = ()
+    tracks: tuple[TrackConfig, ...] = ()
     mqtt: MqttConfig = MqttConfig()
     devices: tuple[DeviceGroup, ...]
 
@@ -305,6 +252,10 @@ class FleetConfig(_Model):
         names = [name for group in self.devices for name in group.device_names()]
         if len(names) > DEVICES_MAX:
             raise ValueError(f"devices: expected at most {DEVICES_MAX}, found {len(names)}")
+        for what, given in (("rooms", self.rooms), ("tracks", self.tracks)):
+            called = [each.name for each in given]
+            if len(set(called)) != len(called):
+                raise ValueError(f"{what}: expected each name once, found {', '.join(called)}")
         twice = {name for name in names if names.count(name) > 1} if len(set(names)) != len(names) else set()
         if twice:
             raise ValueError(f"devices: expected each name once, found {', '.join(sorted(twice)[:5])} more than once")

@@ -33,17 +33,38 @@ class FuelGauge:
 
     def __init__(self) -> None:
         self._looks: deque[tuple[int, float]] = deque()
+        self._next_look_ms = -math.inf
+        self._drain: tuple[float, float] | None = None
+
+    def is_due(self, now_ms: int) -> bool:
+        """Whether the next look is due."""
+        return now_ms >= self._next_look_ms
+
+    @property
+    def can_tell(self) -> bool:
+        """Whether `estimate` will say anything."""
+        return self._drain is not None
 
     def observe(self, now_ms: int, used_mah: float) -> None:
         """Take a look if one is due. `used_mah`: what has left the cell since some fixed moment."""
-        if self._looks and now_ms - self._looks[-1][0] < LOOK_EVERY_MS:
+        if not self.is_due(now_ms):
             return
+        self._next_look_ms = now_ms + LOOK_EVERY_MS
         self._looks.append((now_ms, used_mah))
         while now_ms - self._looks[0][0] > HISTORY_MS:
             self._looks.popleft()
+        self._drain = self._seen_drain()
 
     def estimate(self, left_mah: float) -> TimeLeft | None:
         """How long `left_mah` lasts; None before the first day is over, and where the battery does not get emptier."""
+        if self._drain is None:
+            return None
+        mean, doubt = self._drain
+        middle_s = left_mah / mean / MS_PER_S
+        return TimeLeft(middle_s, middle_s / (1 + doubt), middle_s / (1 - doubt))
+
+    def _seen_drain(self) -> tuple[float, float] | None:
+        """Mean drain in mAh a ms, and the share by which it is in doubt; only a new look changes them."""
         if len(self._looks) < 3 or self._looks[-1][0] - self._looks[0][0] < HISTORY_MIN_MS:
             return None
         looks = list(self._looks)
@@ -52,6 +73,4 @@ class FuelGauge:
         if mean <= 0:
             return None
         spread = math.sqrt(sum((used / span - mean) ** 2 for span, used in steps) / (len(steps) - 1))
-        doubt = min(BAND_MAX, math.hypot(CELL_KNOWN_TO, BAND_Z * spread / (mean * math.sqrt(len(steps)))))
-        middle_s = left_mah / mean / MS_PER_S
-        return TimeLeft(middle_s, middle_s / (1 + doubt), middle_s / (1 - doubt))
+        return mean, min(BAND_MAX, math.hypot(CELL_KNOWN_TO, BAND_Z * spread / (mean * math.sqrt(len(steps)))))

@@ -17,29 +17,25 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from random import Random
 
-import msgspec
-
+from firmware_sim.battery_report import battery_values
+from firmware_sim.delta import has_changed
 from firmware_sim.device_clock import DeviceClock
 from firmware_sim.device_radio import DeviceRadio
 from firmware_sim.device_spec import Counters, DeviceSpec, Measure, Observer, Publish
+from firmware_sim.express import Express, as_received
 from firmware_sim.orders import Orders, Wish
-from firmware_sim.outbox import Outbox, OutboxFullError, Record
-from firmware_sim.phases import Event, Phase, next_phase
+from firmware_sim.outbox import Outbox, OutboxFullError
+from firmware_sim.phases import AT_REST, RESTING, UNPOWERED, Event, Phase, next_phase
+from firmware_sim.records import as_measured, as_sent, encode_body
 from firmware_sim.sender import BACKOFF_BASE_MS, BACKOFF_CAP_MS, Acknowledge, Pack, Sender
 from firmware_sim.supply import PowerState, Supply
 from sensors.messages import RANGES_MAX, LostRange, MessageError, State, decode_ack, decode_resend, encode
 from sensors.reading import Reading, Value
-from sensors.senml import RELATIVE_BELOW_S
 from sensors.senml import encode as encode_senml
 from sensors.topics import Kind
 
 MAILBOX_MAX = 64  # messages that wait for a sleeping device; a broker's queue for one client is larger
-_AGE_MS_MAX = (RELATIVE_BELOW_S - 1) * 1000
 _MV_PER_V = 1000
-
-_UNPOWERED = frozenset({Phase.OFF, Phase.BROWN_OUT, Phase.DEAD})
-_RESTING = frozenset({Phase.RECEIVE, Phase.SLEEP})
-_AT_REST = _RESTING | {Phase.OFF, Phase.BROWN_OUT}
 
 
 class Device:
@@ -56,7 +52,9 @@ class Device:
         observer: Observer,
         radio: DeviceRadio | None = None,
         temperature_c: Callable[[int], float] | None = None,
+        missed: Callable[[int], None] | None = None,
     ) -> None:
+        """`missed` hears of samples in which no sensor said anything: nothing is stored then."""
         self.spec = spec
         self.outbox = outbox
         self.counters = Counters()
@@ -68,6 +66,7 @@ class Device:
         # A radio's exchange includes joining: there is nothing more to connect.
         self._timings = supply.timings() if radio is None else replace(supply.timings(), connect_ms=0)
         self._observer = observer
+        self._missed = missed
         self._clock = DeviceClock(spec.clock, rng, temperature_c)
         self._sender = Sender(outbox, spec.sender, rng)
         self._mailbox: deque[tuple[Kind, bytes, int]] = deque(maxlen=MAILBOX_MAX)
@@ -86,11 +85,12 @@ class Device:
         self._fresh = 0
         self._state_due = False
         self._last_stored: tuple[int, tuple[Value, ...]] | None = None
+        self.express: Express | None = None  # a gateway in this memory; only a fleet in virtual time has one
 
     @property
     def powered(self) -> bool:
         """Whether the board runs; a radio without power drops its connection."""
-        return self.phase not in _UNPOWERED
+        return self.phase not in UNPOWERED
 
     @property
     def level_percent(self) -> float | None:
@@ -100,7 +100,7 @@ class Device:
     @property
     def next_wake_ms(self) -> int | None:
         """When `step` has something to do; None if nothing will happen by itself."""
-        if self.phase in _UNPOWERED:
+        if self.phase in UNPOWERED:
             return self._power_due_ms
         due_ms = self._sample_due_ms
         for at_ms in (self._listen_until_ms, self._contact_due_ms(), self._reset_due_ms):
@@ -171,8 +171,7 @@ class Device:
     def held_readings(self) -> Iterator[Reading]:
         """What the flash holds, as it was measured."""
         for record in self.outbox.records():
-            synced, values = _body_decoder.decode(record.body)
-            yield Reading(self.spec.name, record.boot, record.seq, record.at_ms, values, synced)
+            yield as_measured(self.spec.name, record)
 
     def farewell(self) -> Publish:
         """The last word before a clean disconnect, which keeps the last will from being said."""
@@ -214,8 +213,14 @@ class Device:
         self._enter(Event.MEASURED)
         if not self._spend(self._timings.process_ms, at_ms):
             return []
-        if not self._report_now and not self._changed(values, at_ms):
+        if not values:
+            self.counters.missed += 1
+            if self._missed is not None:
+                self._missed(at_ms)
+        elif not self._report_now and not self._changed(values, at_ms):
             self.counters.suppressed += 1
+        elif self.express is not None and self._is_calm(at_ms) and self._send_express(self.express, values, at_ms):
+            return []
         else:
             self._store(values, at_ms)
         has_reason = self._fresh >= self.spec.batch or self._state_due or self._report_now
@@ -228,24 +233,17 @@ class Device:
 
     def _schedule_sample(self) -> None:
         """The next slot of an even grid, so that jitter does not add up to drift."""
-        level = self.supply.level_percent()
-        low = level is not None and level < self.spec.low_battery_percent
-        interval_ms = self._orders.interval_ms * (self.spec.low_battery_stretch if low else 1)
+        interval_ms, low_percent = self._orders.interval_ms, self.spec.low_battery_percent
+        if low_percent and (level := self.supply.level_percent()) is not None and level < low_percent:
+            interval_ms *= self.spec.low_battery_stretch
         self._slot_ms += self._clock.wait_ms(interval_ms, self._slot_ms)
         self._sample_due_ms = self._slot_ms + self._rng.randint(0, self.spec.jitter_ms) if self._sampling else None
 
     def _battery_values(self, at_ms: int) -> tuple[Value, ...]:
-        voltage_v, level = self.supply.voltage_v(), self.supply.level_percent()
-        if voltage_v is None or level is None:
-            return ()
-        left = self.supply.time_left(at_ms)
+        self.supply.look(at_ms)
         if self.outbox.next_seq % self.spec.battery_every:
             return ()
-        known = Value("battery_voltage", round(voltage_v, 3), "V"), Value("battery_level", round(level, 1), "%EL")
-        if left is None:
-            return known
-        spans_s = {"battery_left": left.middle_s, "battery_left_low": left.low_s, "battery_left_high": left.high_s}
-        return known + tuple(Value(name, round(span_s), "EL") for name, span_s in spans_s.items())
+        return battery_values(self.supply)
 
     def _changed(self, values: tuple[Value, ...], at_ms: int) -> bool:
         """Send-on-delta: whether a value left the band about what was last stored, or the heartbeat is due."""
@@ -254,21 +252,13 @@ class Device:
         stored_ms, stored = self._last_stored
         if self.spec.heartbeat_ms is not None and at_ms - stored_ms >= self.spec.heartbeat_ms:
             return True
-        before = {value.name: value.value for value in stored}
-        for value in values:
-            band, last = self.spec.delta.get(value.name), before.get(value.name)
-            if band is not None and not (_is_number(value.value) and _is_number(last)):
-                if value.value != last:
-                    return True
-            elif band is not None and abs(float(value.value) - float(last or 0)) >= band:
-                return True
-        return False
+        return has_changed(self.spec.delta, stored, values)
 
     def _store(self, values: tuple[Value, ...], at_ms: int) -> None:
         taken_at_ms, synced = self._clock.read(at_ms)
         lost = self.outbox.lost
         try:
-            record = self.outbox.append(taken_at_ms, _body_encoder.encode((synced, values)))
+            record = self.outbox.append(taken_at_ms, encode_body(values, synced=synced))
         except OutboxFullError:
             self.counters.refused += 1
             return
@@ -277,6 +267,46 @@ class Device:
         self._fresh += 1
         self.counters.sampled += 1
         self._observer(Reading(self.spec.name, record.boot, record.seq, taken_at_ms, values, synced), at_ms)
+
+    def _is_calm(self, at_ms: int) -> bool:
+        """Whether the next reading will be sent alone, at once, and there is nothing else to say or to hear."""
+        return (
+            self.spec.batch <= 1
+            and self._linked
+            and at_ms >= self._not_before_ms
+            and not (self._state_due or self._mailbox or self.outbox or self.outbox.lost)
+            and self._sender.idle
+            and not self._orders.has_words(at_ms)
+        )
+
+    def _send_express(self, express: Express, values: tuple[Value, ...], at_ms: int) -> bool:
+        """The short way (`firmware_sim.express`); False, and nothing is done, where a reading needs the long one."""
+        taken_at_ms, synced = self._clock.read(at_ms)
+        boot, seq = self.outbox.boot, self.outbox.next_seq
+        reading = Reading(self.spec.name, boot, seq, taken_at_ms, values, synced)
+        received = as_received(reading)
+        body = encode_body(values, synced=synced)
+        if received is None or not express.expects(boot, seq) or not self.outbox.fits(len(body)):
+            return False
+        self._report_now = False
+        self._enter(Event.CONTACT)
+        if not self._spend(self._timings.connect_ms, at_ms):
+            self._store(values, at_ms)
+            return True
+        self._attempt = self._fresh = self._not_before_ms = 0
+        self._enter(Event.LINKED)
+        self._clock.contact(at_ms)
+        if not self._spend(self._timings.transmit_ms, at_ms):
+            self._store(values, at_ms)
+            return True
+        self._sender.passed(self.outbox.pass_on(taken_at_ms, len(body)))
+        self._last_stored = at_ms, values
+        self.counters.pass_on()
+        self._observer(reading, at_ms)
+        self._enter(Event.SENT)
+        self._open_window()
+        express.take(received, at_ms)
+        return True
 
     # --- the radio ---
 
@@ -307,7 +337,7 @@ class Device:
 
     def _transmit(self, now_ms: int) -> list[Publish]:
         """Send what the window allows, then listen."""
-        if self.phase in _RESTING:
+        if self.phase in RESTING:
             has_reason = self._state_due or self._sender.unsent() or self._orders.has_words(now_ms)
             if not has_reason or self._held_back(now_ms):
                 return []
@@ -324,12 +354,13 @@ class Device:
                 return []  # the pulse pulled the voltage down: nothing left the antenna whole
             out[at] = sent
         self._enter(Event.SENT)
-        window_ms = self.spec.receive_window_ms
-        if window_ms is None or not self._sampling:
-            self._listen_until_ms = None
-        else:
-            self._listen_until_ms = self._busy_until_ms + window_ms
+        self._open_window()
         return out
+
+    def _open_window(self) -> None:
+        window_ms = self.spec.receive_window_ms
+        closes = window_ms is not None and self._sampling
+        self._listen_until_ms = self._busy_until_ms + (window_ms or 0) if closes else None
 
     def _held_back(self, now_ms: int) -> bool:
         """Whether the radio's duty cycle forbids a message now; the first sample after it has another try."""
@@ -353,24 +384,12 @@ class Device:
         return message._replace(air=air)
 
     def _publish(self, pack: Pack, now_ms: int) -> Publish:
-        readings = [self._reading(record, now_ms) for record in pack.records]
-        payload = encode_senml(readings, sent_at_ms=self._clock.timeline_ms(now_ms), encoding=self.spec.encoding)
+        sent_at_ms, correction_ms = self._clock.timeline_ms(now_ms), self.outbox.clock_correction_ms
+        readings = [as_sent(self.spec.name, record, correction_ms(record.boot), sent_at_ms) for record in pack.records]
+        payload = encode_senml(readings, sent_at_ms=sent_at_ms, encoding=self.spec.encoding)
         self.counters.sent += len(readings)
         self.counters.resent += pack.resent
         return Publish(Kind.READING, payload, token=pack.token, readings=len(readings))
-
-    def _reading(self, record: Record, now_ms: int) -> Reading:
-        """The reading as it is sent: an unsynced time becomes wall time as soon as its boot's correction is known."""
-        synced, values = _body_decoder.decode(record.body)
-        at_ms = record.at_ms
-        if not synced:
-            correction_ms = self.outbox.clock_correction_ms(record.boot)
-            if correction_ms is not None:
-                at_ms, synced = at_ms + correction_ms, True
-            else:  # an age that a restart or a worn clock made absurd is still a reading
-                sent_at_ms = self._clock.timeline_ms(now_ms)
-                at_ms = min(max(at_ms, sent_at_ms - _AGE_MS_MAX), sent_at_ms)
-        return Reading(self.spec.name, record.boot, record.seq, at_ms, values, synced)
 
     def _read_mail(self, kind: Kind, payload: bytes, now_ms: int, arrived_ms: int) -> list[Publish]:
         try:
@@ -434,7 +453,7 @@ class Device:
 
     def _rest(self, now_ms: int) -> None:
         """Sleep, or listen where the device always does or its receive window is still open."""
-        if self.phase in _RESTING and not self._end_rest(None, now_ms):
+        if self.phase in RESTING and not self._end_rest(None, now_ms):
             return
         if self._listen_until_ms is not None and self._listen_until_ms <= now_ms:
             self._listen_until_ms = None
@@ -451,16 +470,18 @@ class Device:
 
     def _spend(self, duration_ms: int, now_ms: int) -> bool:
         """Book `duration_ms` in this state after all that was booked before; False if the supply gave way."""
-        from_ms = now_ms - duration_ms if self.phase in _AT_REST else now_ms
-        from_ms = max(from_ms, self._busy_until_ms)
-        self._busy_until_ms = from_ms + duration_ms
-        if self._radio is not None and self.phase in _RESTING:
-            return self._survives(self.supply.draw_radio(self._radio.rest(from_ms, self._busy_until_ms), resting=True))
-        return self._survives(self.supply.draw(self.phase, duration_ms, self._busy_until_ms))
+        phase = self.phase
+        from_ms = now_ms - duration_ms if phase in AT_REST else now_ms
+        if from_ms < self._busy_until_ms:
+            from_ms = self._busy_until_ms
+        self._busy_until_ms = until_ms = from_ms + duration_ms
+        if self._radio is not None and phase in RESTING:
+            return self._survives(self.supply.draw_radio(self._radio.rest(from_ms, until_ms), resting=True))
+        return self._survives(self.supply.draw(phase, duration_ms, until_ms))
 
     def _work(self, phase: Phase, duration_ms: int, now_ms: int) -> bool:
         """Book something that is done beside the state; False if the supply gave way."""
-        if self.phase in _RESTING and not self._end_rest(None, now_ms):
+        if self.phase in RESTING and not self._end_rest(None, now_ms):
             return False
         self._busy_until_ms = max(now_ms, self._busy_until_ms) + duration_ms
         return self._survives(self.supply.draw(phase, duration_ms, self._busy_until_ms))
@@ -477,11 +498,3 @@ class Device:
             self._enter(Event.SAG)
             self._power_due_ms = self._busy_until_ms + self._timings.brown_out_ms
         return False
-
-
-_body_encoder = msgspec.msgpack.Encoder()
-_body_decoder = msgspec.msgpack.Decoder(tuple[bool, tuple[Value, ...]])
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -24,15 +24,16 @@ from pathlib import Path
 from random import Random
 
 from firmware_sim.battery_file import Snapshots, load_batteries, save_batteries
-from firmware_sim.build import build_fleet
+from firmware_sim.build import build_fleet, nobody
 from firmware_sim.config import FleetConfig
 from firmware_sim.device_spec import Publish
 from firmware_sim.flash import FileMedium, MemoryMedium
 from firmware_sim.flights import Flights
 from firmware_sim.links import Links
+from firmware_sim.open_files import make_room
 from firmware_sim.outbox import Flash
 from firmware_sim.status import FleetReport, FleetStatus
-from firmware_sim.truth import TruthFile
+from firmware_sim.truth import FleetTruth, TruthFile
 from sensors.clock import Clock
 from sensors.reading import Reading
 from sensors.seeds import derive_seed
@@ -73,10 +74,12 @@ async def serve(
         flash = Flash(_open_medium(config, stack))
         truth = TruthFile(config.truth_file)
         stack.callback(truth.close)
-        fleet = _Fleet(config, clock, flash, truth)
+        if config.mqtt.connections == "per-device":
+            make_room(sum(group.count for group in config.devices))
         shown = status or FleetStatus()
+        fleet = _Fleet(config, clock, flash, truth, shown)
         shown.attach(fleet.devices, fleet.links)
-        return await fleet.run(ready, stop or asyncio.Event(), shown)
+        return await fleet.run(ready, stop or asyncio.Event())
 
 
 def _open_medium(config: FleetConfig, stack: contextlib.ExitStack) -> FileMedium | MemoryMedium:
@@ -96,16 +99,21 @@ def _open_medium(config: FleetConfig, stack: contextlib.ExitStack) -> FileMedium
 class _Fleet:
     """One run. Time inside is device time: it starts at the wall clock and runs `speed` times as fast."""
 
-    def __init__(self, config: FleetConfig, clock: Clock, flash: Flash, truth: TruthFile) -> None:
+    def __init__(self, config: FleetConfig, clock: Clock, flash: Flash, truth: TruthFile, status: FleetStatus) -> None:
         self._config = config
         self._clock = clock
         self._flash = flash
         self._truth = truth
+        self._status = status
         self._epoch_ms = clock.wall_ms()
         self._started_ms = clock.monotonic_ms()
         first_boot = self._epoch_ms // _MS_PER_S  # seconds since 1970: no earlier life of the device had as many boots
-        self.devices = build_fleet(config, flash, self._measured, first_boot=first_boot, started_ms=self._epoch_ms)
+        ground = FleetTruth(truth)
+        self.devices = build_fleet(
+            config, flash, nobody, first_boot=first_boot, started_ms=self._epoch_ms, ground=ground
+        )
         self._by_name = {device.spec.name: device for device in self.devices}
+        ground.attach({name: device.supply for name, device in self._by_name.items()})
         self._battery_file = None if config.data_dir is None else config.data_dir / _BATTERY_FILE
         self._put_in_batteries()
         self._save_batteries_at_ms = self._epoch_ms + SAVE_BATTERIES_EVERY_MS
@@ -118,9 +126,7 @@ class _Fleet:
         self._flights = Flights()
         self._wake = asyncio.Event()
         self._committing: asyncio.Future[None] | None = None
-
-    def _measured(self, reading: Reading, at_ms: int) -> None:
-        self._truth.observe(reading, at_ms, self._by_name[reading.device].supply.true_state())
+        self._end_ms: int | None = None
 
     def _put_in_batteries(self) -> None:
         """The ones of the last run, where a device still has the same."""
@@ -144,20 +150,24 @@ class _Fleet:
         """Device time."""
         return self._epoch_ms + round((self._clock.monotonic_ms() - self._started_ms) * self._config.speed)
 
-    async def run(self, ready: Callable[[], None] | None, stop: asyncio.Event, status: FleetStatus) -> FleetReport:
+    async def run(self, ready: Callable[[], None] | None, stop: asyncio.Event) -> FleetReport:
         """Until stopped; see `serve`."""
         self._truth.complete(self._held_readings())
         stopping = asyncio.create_task(stop.wait(), name="fleet stop")
         stopping.add_done_callback(lambda _: self._wake.set())
         try:
             async with self.links.running():
+                started_ms = self.now_ms()
+                if self._config.measure_s is not None:
+                    self._end_ms = started_ms + round(self._config.measure_s * _MS_PER_S)
                 for n, device in enumerate(self.devices):
-                    self._take(n, device.start(self.now_ms()))
+                    self._take(n, device.start(started_ms))
                 await self._publish_turn()
                 if ready is not None:
                     ready()
-                while not stopping.done():
-                    await self._turn()
+                while not stopping.done() and (left_s := self._left_s()) != 0:
+                    await self._turn(left_s)
+                self._end_ms = None
                 await self._drain()
                 await self._say_farewell()
         finally:
@@ -168,7 +178,13 @@ class _Fleet:
             self._truth.flush()
             if self._battery_file is not None:
                 save_batteries(self._battery_file, self._battery_states())
-        return status.report()
+        return self._status.report()
+
+    def _left_s(self) -> float | None:
+        """Real time until the devices measure no more; None: nobody said when."""
+        if self._end_ms is None:
+            return None
+        return max(0.0, (self._end_ms - self.now_ms()) / (_MS_PER_S * self._config.speed))
 
     async def _drain(self) -> None:
         """Measure no more, and wait for what is held to be acknowledged."""
@@ -191,7 +207,9 @@ class _Fleet:
     async def _turn(self, limit_s: float | None = None) -> None:
         """Wait until something is due or arrives, and do all of it."""
         await self._wait(limit_s)
-        now_ms = self.now_ms()
+        now_ms = self.now_ms() if self._end_ms is None else min(self.now_ms(), self._end_ms - 1)
+        if self._heap:
+            self._status.note_late((now_ms - self._heap[0][0]) / self._config.speed)
         while self._heap and self._heap[0][0] <= now_ms:
             at_ms, n = heapq.heappop(self._heap)
             if self._scheduled[n] == at_ms:

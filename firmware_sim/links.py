@@ -36,6 +36,7 @@ class Links:
         self._on_message = on_message
         self._endpoint = _endpoint(config)
         self._shared = config.mqtt.connections == "shared"
+        self._topics: dict[tuple[int, Kind], str] = {}  # checked and put together once
         count = 1 if self._shared else len(names)
         self._connections = [self._connection(n, Random(rng.random())) for n in range(count)]  # noqa: S311 - jitter
         self._powered = [False] * len(names)
@@ -126,7 +127,11 @@ class Links:
         return self._connections[0 if self._shared else n]
 
     def _topic(self, n: int, kind: Kind) -> str:
-        return build_topic(self._config.site, self._names[n], kind, self._config.mqtt.topic_root)
+        topic = self._topics.get((n, kind))
+        if topic is None:
+            topic = build_topic(self._config.site, self._names[n], kind, self._config.mqtt.topic_root)
+            self._topics[n, kind] = topic
+        return topic
 
 
 def _bind(on_answer: Callable[[int, int, bool], None], n: int, token: int) -> Callable[[bool], None]:

@@ -26,9 +26,16 @@ class Phase(StrEnum):
     BROWN_OUT = "brown-out"
     DEAD = "dead"
 
+    __hash__ = str.__hash__  # an enumeration's own hashes in Python, at every step of every device
+
 
 BESIDE = frozenset({Phase.DOWNLINK, Phase.FLASH})
 """What is booked while the firmware stays in the state that it is in: no states of the table."""
+
+UNPOWERED = frozenset({Phase.OFF, Phase.BROWN_OUT, Phase.DEAD})
+RESTING = frozenset({Phase.RECEIVE, Phase.SLEEP})
+AT_REST = RESTING | {Phase.OFF, Phase.BROWN_OUT}
+"""What lasts until something else begins; the others last as long as their work takes."""
 
 
 class Event(StrEnum):
@@ -47,6 +54,8 @@ class Event(StrEnum):
     RESET = "reset"  # watchdog, or a command
     SAG = "sag"  # the voltage fell under the brown-out threshold
     EXHAUSTED = "exhausted"
+
+    __hash__ = str.__hash__
 
 
 class IllegalStepError(RuntimeError):

@@ -88,6 +88,17 @@ class Sender:
         """When sending has to be looked at again without anything arriving; None for never."""
         return self._resume_at_ms if self._resume_at_ms is not None else self.ack_deadline_ms
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is on the way, asked for, or waited for."""
+        return not (self._flights or self._asked) and self._resume_at_ms is None and self.ack_deadline_ms is None
+
+    def passed(self, key: Key) -> None:
+        """A record went the short way: it was sent, and is acknowledged."""
+        self._token += 1
+        self._cursor = self._highest = key
+        self._attempt = 0
+
     def unsent(self) -> bool:
         """Whether there is something that `pump` would send, were the window open."""
         return bool(self._asked or self._outbox.after(self._cursor, 1))

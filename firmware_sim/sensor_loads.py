@@ -14,14 +14,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from firmware_sim.phases import Phase
+from firmware_sim.phases import UNPOWERED, Phase
 from firmware_sim.power.ledger import LedgerLine
 from firmware_sim.power.units import UC_PER_MAH
 from sensors.catalogue import Part
 
 MS_PER_S = 1000
-UNPOWERED = frozenset({Phase.OFF.value, Phase.BROWN_OUT.value, Phase.DEAD.value})
-"""In these the parts have no supply either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +79,7 @@ class SensorLoads:
 
     def split(self, account: str, charge: float, duration_ms: float, *, per_ma_ms: float = 1.0) -> dict[str, float]:
         """Say whose an account's charge is; what comes back sums to it. `per_ma_ms`: of its unit, in one mA ms."""
-        if account in UNPOWERED:
+        if account in UNPOWERED:  # no supply for the parts either
             return {account: charge}
         state, *measuring = account.split("+")
         span = duration_ms * per_ma_ms

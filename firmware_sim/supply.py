@@ -63,7 +63,10 @@ class Supply(Protocol):
     def level_percent(self) -> float | None:
         """The state of charge, 0 to 100, or None for a mains supply."""
 
-    def time_left(self, now_ms: int) -> TimeLeft | None:
+    def look(self, now_ms: int) -> None:
+        """Let the device's fuel gauge have a look at the battery; it knows itself whether one is due."""
+
+    def time_left(self) -> TimeLeft | None:
         """How long the battery will last by the device's own gauge; None where it cannot tell."""
 
     def true_state(self) -> BatteryTruth | None:
@@ -105,7 +108,10 @@ class MainsSupply:
         """None: there is no battery."""
         return None
 
-    def time_left(self, now_ms: int) -> TimeLeft | None:  # noqa: ARG002 - at any time
+    def look(self, now_ms: int) -> None:
+        """There is nothing to look at."""
+
+    def time_left(self) -> TimeLeft | None:
         """None: there is no battery."""
         return None
 

@@ -2,7 +2,7 @@
 
 Devices and what is on the air are driven by a heap of instants. What devices publish goes to a gateway in memory, which
 acknowledges as the real one does (`firmware_sim.virtual_gateway`); each reading that arrives there is one line of the
-output:
+output (or one row of Parquet, see `firmware_sim.readings_files`):
 
     {"device":"room-1","boot":1,"seq":17,"taken_at_ms":1767226740000,"synced":true,"received_at_ms":1767226740012,
      "values":[["temperature",23.7,"Cel"]]}
@@ -22,21 +22,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from heapq import heappop, heappush
+from itertools import repeat
 
-import msgspec
-
-from firmware_sim.build import SupplyOf, build_fleet
+from firmware_sim.build import SupplyOf, build_fleet, nobody
 from firmware_sim.build_power import build_supply
-from firmware_sim.config import FleetConfig
+from firmware_sim.config import DeviceGroup, FleetConfig
 from firmware_sim.device import Device
 from firmware_sim.device_radio import Air
 from firmware_sim.device_spec import Publish
 from firmware_sim.flash import NoMedium
 from firmware_sim.outbox import Flash
 from firmware_sim.phases import Phase
+from firmware_sim.readings_files import JsonLines, ReadingLine, ReadingsFile
 from firmware_sim.sender import Acknowledge
+from firmware_sim.truth import FleetTruth, TruthFile
 from firmware_sim.virtual_gateway import DeviceInbox
-from sensors.reading import Reading, Value
+from sensors.reading import Reading
 
 _Event = Callable[[int], list[Publish]]
 
@@ -44,18 +45,6 @@ FIRST_BOOT = 1
 STEPS_OF_TURN = 1024  # device steps between two writes, and two looks at `stopped`: some 50 ms
 _PERCENT_DIGITS = 3
 _DRAIN_DIGITS = 6
-
-
-class ReadingLine(msgspec.Struct, frozen=True, gc=False):
-    """One line of the output."""
-
-    device: str
-    boot: int
-    seq: int
-    taken_at_ms: int
-    synced: bool
-    received_at_ms: int
-    values: tuple[Value, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,33 +86,65 @@ def run_virtual(
     stopped: Callable[[], bool] = lambda: False,
     supply_of: SupplyOf = build_supply,
 ) -> VirtualReport:
-    """Run the fleet for `for_ms` of its own time; `write` gets whole lines. Raises `FleetError`, and what it raises."""
-    return _VirtualFleet(config.model_copy(update={"speed": 1.0}), write, supply_of).run(for_ms, stopped)
+    """`run_virtual_into` lines of JSON; `write` gets whole lines."""
+    return run_virtual_into(config, for_ms, JsonLines(write), stopped, supply_of)
+
+
+def run_virtual_into(
+    config: FleetConfig,
+    for_ms: int,
+    out: ReadingsFile,
+    stopped: Callable[[], bool] = lambda: False,
+    supply_of: SupplyOf = build_supply,
+    truth: TruthFile | None = None,
+) -> VirtualReport:
+    """Run the fleet for `for_ms` of its own time; `out` is complete then, `truth` gets what was measured.
+
+    Raises `FleetError`, and the files' errors.
+    """
+    report = _VirtualFleet(config.model_copy(update={"speed": 1.0}), out, supply_of, truth).run(for_ms, stopped)
+    out.close()
+    return report
 
 
 class _VirtualFleet:
     """One run."""
 
     def __init__(
-        self, config: FleetConfig, write: Callable[[bytes], object], supply_of: SupplyOf = build_supply
+        self,
+        config: FleetConfig,
+        out: ReadingsFile,
+        supply_of: SupplyOf = build_supply,
+        truth: TruthFile | None = None,
     ) -> None:
         self._config = config
-        self._write = write
+        self._out = out
+        self._truth = truth
+        ground = None if truth is None else FleetTruth(truth)
         self._start_ms = round(config.virtual_start.timestamp() * 1000)
         self._flash = Flash(NoMedium())
-        self._encode = msgspec.json.Encoder().encode
-        self._lines: list[bytes] = []
         # (when, device, 0 for an event or 1 for an alarm, number, event): events of an instant come before its alarms.
         self._heap: list[tuple[int, int, int, int, _Event | None]] = []
         self._events = 0
         self.devices = build_fleet(
-            config, self._flash, _nobody, first_boot=FIRST_BOOT, started_ms=self._start_ms, supply_of=supply_of
+            config,
+            self._flash,
+            nobody,
+            first_boot=FIRST_BOOT,
+            started_ms=self._start_ms,
+            supply_of=supply_of,
+            ground=ground,
         )
+        if ground is not None:
+            ground.attach({device.spec.name: device.supply for device in self.devices})
         self._alarms: list[int | None] = [None] * len(self.devices)
         self._inboxes = [
             DeviceInbox(device.spec.name, self._take, answers=device.spec.sender.acknowledge is Acknowledge.GATEWAY)
             for device in self.devices
         ]
+        for device, inbox, group in zip(self.devices, self._inboxes, _groups_of(config), strict=True):
+            if group.radio is None and device.spec.sender.acknowledge is Acknowledge.GATEWAY:
+                device.express = inbox
 
     def run(self, for_ms: int, stopped: Callable[[], bool]) -> VirtualReport:
         """Until the time is over, nothing will ever happen again, or `stopped` says so."""
@@ -201,20 +222,25 @@ class _VirtualFleet:
         line = ReadingLine(
             reading.device, reading.boot, reading.seq, reading.taken_at_ms, reading.synced, now_ms, reading.values
         )
-        self._lines.append(self._encode(line))
+        self._out.take(line)
 
     def _flush(self) -> None:
         self._flash.commit()
-        if self._lines:
-            self._lines.append(b"")
-            self._write(b"\n".join(self._lines))
-            self._lines.clear()
+        self._out.flush()
+        if self._truth is not None:
+            self._truth.flush()
 
     def _groups(self) -> Iterator[GroupReport]:
         n = 0
         for group in self._config.devices:
             yield _group_report(group.name, self.devices[n : n + group.count], self._inboxes[n : n + group.count])
             n += group.count
+
+
+def _groups_of(config: FleetConfig) -> Iterator[DeviceGroup]:
+    """The group of each device."""
+    for group in config.devices:
+        yield from repeat(group, group.count)
 
 
 def _group_report(name: str, devices: list[Device], inboxes: list[DeviceInbox]) -> GroupReport:
@@ -246,7 +272,3 @@ def _drain_mah(devices: list[Device]) -> dict[str, float]:
         for name, line in device.supply.energy().items():
             sums[name] = sums.get(name, 0.0) + line.charge_mah
     return {name: round(mah, _DRAIN_DIGITS) for name, mah in sorted(sums.items(), key=lambda item: -item[1])}
-
-
-def _nobody(_reading: Reading, _at_ms: int) -> None:
-    """The output is what the gateway got, not what was measured."""

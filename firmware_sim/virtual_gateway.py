@@ -68,6 +68,17 @@ class DeviceInbox:
                 self.duplicates += 1
         return self._answers(touched)
 
+    def expects(self, boot: int, seq: int) -> bool:
+        """Whether this is the next reading of that boot, and no earlier one is missing; see `firmware_sim.express`."""
+        seen = self._boots.get(boot)
+        return seq == 0 if seen is None else seq == seen.floor + 1 and not seen.above
+
+    def take(self, reading: Reading, now_ms: int) -> None:
+        """Take a reading that is expected."""
+        self._boots.setdefault(reading.boot, _Boot()).floor = reading.seq
+        self.received += 1
+        self._take(reading, now_ms)
+
     def holds(self, boot: int, seq: int) -> bool:
         """Whether this reading is here (or was given up as lost)."""
         seen = self._boots.get(boot)

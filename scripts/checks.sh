@@ -9,10 +9,13 @@ step() {
     "$@" || die "$what: failed, see above ($*)"
 }
 
+check_types() {
+    step "types (mypy --strict)" .venv/bin/python -m mypy
+}
+
 check_sources() {
     step "style (ruff check)" .venv/bin/python -m ruff check .
     step "format (ruff format)" .venv/bin/python -m ruff format --check .
-    step "types (mypy --strict)" .venv/bin/python -m mypy
     step "who may import whom (import-linter)" .venv/bin/lint-imports
 }
 

@@ -42,8 +42,10 @@ create_environment() {
 install_locked() {
     say "installing the locked packages of $1 (the first time takes a minute or two)"
     # The lock file is whole; --no-deps also keeps older pips from looking for `coverage[toml]` beside the locked `coverage`.
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --require-hashes -r "$1" ||
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --no-compile --require-hashes -r "$1" ||
         die "pip could not install $1; look at its message above (no network? no room?), then run this again"
+    # pip compiles on one core. What does not compile is not for this Python, and says so when it is imported.
+    .venv/bin/python -W ignore -m compileall -q -q -j 0 .venv/lib || true
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --no-build-isolation -e . ||
         die "pip could not install Tidegate itself from $PWD; look at its message above"
 }

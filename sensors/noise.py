@@ -4,6 +4,9 @@ Both are Gaussian processes, so the value in the middle of two known ones has a 
 A value is found by halving: start from two far nodes, draw the middle, keep the half that holds the instant, and so on
 down to the grain. Every node has its own number in the seed's stream, so the answer depends on nothing but seed and
 time, and the nodes have exactly the published joint distribution. Between two neighbouring nodes it is linear.
+
+A signal is asked about one instant after the other, and the wide halves of two such instants are the same: they are
+remembered from one answer to the next (`_Halves`). That makes answers faster and never different.
 """
 
 import math
@@ -14,6 +17,27 @@ from sensors.signals import MS_PER_S, SignalError, require_not_negative, require
 
 _ROOT_SPACING_TAUS = 16  # nodes this far apart are taken as independent: their true correlation is exp(-16), 1e-7
 _HALVINGS = 11  # 16 to 32 taus over 2**11: nodes at most tau/64 apart, where linear loses under 1 % of the variance
+
+
+class _Halves:
+    """The halves, widest first, that held the last instant, as (left, right, value left, value right).
+
+    Those narrower than the last step are not kept: the next instant will hardly fall into them.
+    """
+
+    __slots__ = ("last", "spans")
+
+    def __init__(self) -> None:
+        self.spans: list[tuple[int, int, float, float]] = []
+        self.last = 0
+
+    def around(self, at: int) -> int:
+        """Forget those that do not hold `at`; return the width from which on keeping pays."""
+        spans = self.spans
+        while spans and not spans[-1][0] <= at < spans[-1][1]:
+            spans.pop()
+        step, self.last = abs(at - self.last), at
+        return step
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +56,7 @@ class OrnsteinUhlenbeck:
     mean: float = 0.0
     _root_ms: int = field(init=False, repr=False)
     _bridges: tuple[tuple[float, float], ...] = field(init=False, repr=False)
+    _halves: _Halves = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         require_not_negative(self, sigma=self.sigma)
@@ -42,6 +67,7 @@ class OrnsteinUhlenbeck:
         object.__setattr__(self, "_root_ms", root_ms)
         halvings = min(_HALVINGS, root_ms.bit_length() - 1)
         object.__setattr__(self, "_bridges", tuple(_bridge((root_ms >> n) / tau_ms) for n in range(1, halvings + 1)))
+        object.__setattr__(self, "_halves", _Halves())
 
     @property
     def grain_ms(self) -> int:
@@ -50,16 +76,23 @@ class OrnsteinUhlenbeck:
 
     def value(self, at_ms: int) -> float:
         """Return the noise at `at_ms`."""
-        width = self._root_ms
-        left_ms = at_ms // width * width
-        left, right = normal(self.seed, left_ms), normal(self.seed, left_ms + width)
-        for pull, spread in self._bridges:
+        seed, keep_ms, spans = self.seed, self._halves.around(at_ms), self._halves.spans
+        if not spans:
+            left_ms = at_ms // self._root_ms * self._root_ms
+            right_ms = left_ms + self._root_ms
+            spans.append((left_ms, right_ms, normal(seed, left_ms), normal(seed, right_ms)))
+        left_ms, right_ms, left, right = spans[-1]
+        width = right_ms - left_ms
+        for pull, spread in self._bridges[len(spans) - 1 :]:
             width >>= 1
-            middle = pull * (left + right) + spread * normal(self.seed, left_ms + width)
-            if at_ms < left_ms + width:
+            middle_ms = left_ms + width
+            middle = pull * (left + right) + spread * normal(seed, middle_ms)
+            if at_ms < middle_ms:
                 right = middle
             else:
-                left, left_ms = middle, left_ms + width
+                left, left_ms = middle, middle_ms
+            if width >= keep_ms:
+                spans.append((left_ms, left_ms + width, left, right))
         return self.mean + self.sigma * (left + (right - left) * ((at_ms - left_ms) / width))
 
 
@@ -84,6 +117,7 @@ class RandomWalk:
     low: float = -math.inf
     high: float = math.inf
     grain_s: float = 1.0
+    _halves: _Halves = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         require_not_negative(self, step_per_sqrt_s=self.step_per_sqrt_s)
@@ -92,6 +126,7 @@ class RandomWalk:
             raise SignalError("RandomWalk", "high", "both bounds or none, low below high", (self.low, self.high))
         if not self.low <= self.start <= self.high:
             raise SignalError("RandomWalk", "start", f"a number from {self.low} to {self.high}", self.start)
+        object.__setattr__(self, "_halves", _Halves())
 
     def value(self, at_ms: int) -> float:
         """Return where the walk is at `at_ms`."""
@@ -101,20 +136,32 @@ class RandomWalk:
 
     def _unit_walk(self, grains: float) -> float:
         """Return standard Brownian motion after `grains` units of time."""
-        node = int(grains)
+        node, seed = int(grains), self.seed
+        keep, spans = self._halves.around(node), self._halves.spans
+        if not spans:
+            spans.append(self._outer_span(node))
+        left_node, right_node, left, right = spans[-1]
+        half = right_node - left_node
+        while half > 1:  # halve inwards
+            half >>= 1
+            middle_node = left_node + half
+            middle = (left + right) / 2 + math.sqrt(half / 2) * normal(seed, middle_node)
+            if node < middle_node:
+                right_node, right = middle_node, middle
+            else:
+                left_node, left = middle_node, middle
+            if half >= keep:
+                spans.append((left_node, right_node, left, right))
+        return left + (right - left) * (grains - left_node)
+
+    def _outer_span(self, node: int) -> tuple[int, int, float, float]:
+        """Double outwards until the node is inside; every span's width is a power of two."""
         left_node, left = 0, 0.0
         right_node, right = 1, normal(self.seed, 1)
-        while right_node <= node:  # double outwards until the instant is inside
+        while right_node <= node:
             left_node, left = right_node, right
             right_node, right = 2 * right_node, right + math.sqrt(right_node) * normal(self.seed, 2 * right_node)
-        while right_node - left_node > 1:  # and halve inwards
-            half = (right_node - left_node) // 2
-            middle = (left + right) / 2 + math.sqrt(half / 2) * normal(self.seed, left_node + half)
-            if node < left_node + half:
-                right_node, right = left_node + half, middle
-            else:
-                left_node, left = left_node + half, middle
-        return left + (right - left) * (grains - left_node)
+        return left_node, right_node, left, right
 
     def _reflected(self, free: float) -> float:
         """Return the free walk folded into the bounds: the law of Brownian motion reflected at both."""

@@ -27,6 +27,8 @@ class Kind(StrEnum):
     FW_ASK = "fw/ask"
     FW_CHUNK = "fw/chunk"
 
+    __hash__ = str.__hash__  # an enumeration's own hashes in Python; this is asked for at every message
+
 
 FROM_DEVICES = (Kind.READING, Kind.STATE, Kind.ALERT, Kind.CMD_ACK, Kind.FW_ASK)
 """What devices say: what a gateway subscribes to."""

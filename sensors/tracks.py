@@ -74,14 +74,23 @@ class Track:
 
     def position(self, at_ms: int) -> tuple[float, float]:
         """Return latitude and longitude in degrees at `at_ms`."""
+        start, end, part = self._leg(at_ms)
+        return (start.lat, start.lon) if part == 0 else _between(start, end, part)
+
+    def is_moving(self, at_ms: int) -> bool:
+        """Whether the vehicle drives at `at_ms`."""
+        return at_ms >= self.start_ms and 0 < self._leg(at_ms)[2] < 1
+
+    def _leg(self, at_ms: int) -> tuple[Waypoint, Waypoint, float]:
+        """Return the leg at `at_ms`, and how much of it lies behind (0 to 1)."""
         clock_ms: float = max(at_ms - self.start_ms, 0)
         clock_ms = clock_ms % self._round_ms if self.loop else min(clock_ms, self._round_ms)
         number = bisect_right(self._legs, clock_ms, key=lambda leg: leg[0]) - 1
         _, leaves_ms, start, end = self._legs[number]
         arrives_ms = self._legs[number + 1][0] if number + 1 < len(self._legs) else self._round_ms
         if clock_ms <= leaves_ms or arrives_ms <= leaves_ms:
-            return start.lat, start.lon
-        return _between(start, end, min((clock_ms - leaves_ms) / (arrives_ms - leaves_ms), 1.0))
+            return start, end, 0.0
+        return start, end, min((clock_ms - leaves_ms) / (arrives_ms - leaves_ms), 1.0)
 
     @property
     def latitude(self) -> Signal:
@@ -92,6 +101,19 @@ class Track:
     def longitude(self) -> Signal:
         """Longitude in degrees (unit lon)."""
         return _TrackAxis(self, 1)
+
+    @property
+    def speed(self) -> Signal:
+        """Speed over ground in m/s: `speed_m_s` while it drives, else 0."""
+        return _TrackSpeed(self)
+
+
+@dataclass(frozen=True, slots=True)
+class _TrackSpeed:
+    track: Track
+
+    def value(self, at_ms: int) -> float:
+        return self.track.speed_m_s if self.track.is_moving(at_ms) else 0.0
 
 
 @dataclass(frozen=True, slots=True)

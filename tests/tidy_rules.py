@@ -86,6 +86,8 @@ SHELL_MODULES: Final = (
     "edge/dashboard/charts.py",
     "edge/dashboard/routes.py",
     "edge/drilled.py",
+    "edge/field_selection.py",
+    "edge/front/",
     "edge/dashboard/service.py",
     "edge/dashboard/web.py",
     "edge/gateway.py",
@@ -118,6 +120,7 @@ SHELL_MODULES: Final = (
     "tidegate/outage/",
     "tidegate/parts.py",
     "tidegate/process.py",
+    "tidegate/replay_processes/engine.py",
     "tidegate/sensors_cli.py",
 )
 

@@ -51,7 +51,7 @@ class ConfigError(FrontDoorError):
         super().__init__("\n".join(str(problem) for problem in problems))
 
 
-EXTRAS = {"numpy": "forecast", "matplotlib": "forecast", "ray": "ray"}
+EXTRAS = {"numpy": "forecast", "matplotlib": "forecast", "ray": "ray", "pyarrow": "parquet"}
 """Packages that not every installation has, by the extra that brings them: a gateway on a small board needs none."""
 
 

@@ -42,7 +42,13 @@ def sensors() -> Part:
 
     async def start(config: FleetConfig, stop: asyncio.Event) -> None:
         report = await serve(config, SystemClock(), _ready("sensors"), stop)
-        log.info("fleet is switched off", devices=len(report.devices), held=report.held, lost=report.lost)
+        log.info(
+            "fleet is switched off",
+            devices=len(report.devices),
+            held=report.held,
+            lost=report.lost,
+            late_ms_max=round(report.late_ms_max),
+        )
 
     return Part("SENSORS", FleetConfig, start, taken=(FleetBusyError,), misconfigured=(FleetError,))
 

@@ -12,11 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlite_utils import Database
-from sqlite_utils.migrations import Migrations
-
 from edge.access.errors import AccessTooNew, AccessUnusable, NotThere, Refused
 from edge.access.roles import Role, Scope
+from edge.lean_imports import Database, Migrations
 from edge.store.schema import StoreTooNew, migrate
 
 FILE_NAME = "access.sqlite"

@@ -1,6 +1,6 @@
 """The part of the HTTP API for alerts.
 
-    GET  /api/v1/alerts?state=open&severity=critical&device=KEY&before=ID&limit=100
+    GET  /api/v1/alerts?state=open&severity=critical&device=KEY&before=ID&limit=100&fields=id,message
     POST /api/v1/alerts/{id}/acknowledge        {"by": "Ada"}
 
 Promises: an acknowledgement takes an operator, is answered after its commit, and the first one stays; errors are
@@ -12,12 +12,13 @@ from http import HTTPStatus
 from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
-from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from edge.access.requires import requires
 from edge.access.roles import Role
 from edge.alerts.book import BY_MAX, LIST_MAX, AlertBook, Listed
+from edge.field_selection import Fields, Wanted, selected
 from edge.problems import Problem, read_body
 from edge.store.alerts import AlertRow
 from sensors.alerts import Severity
@@ -86,18 +87,20 @@ class AlertsApi:
         """The routes, to be mounted."""
         router = APIRouter(prefix="/api/v1/alerts")
 
-        @router.get("")
+        @router.get("", response_model=AlertPage)
         async def alerts(
+            fields: Annotated[Fields, Depends(Wanted(AlertDocument))],
             state: State = "open",
             severity: Severity | None = None,
             device: Annotated[int | None, Query(ge=0, le=ID_MAX)] = None,
             before: Annotated[int, Query(ge=1, le=ID_MAX)] = ID_MAX,
             limit: Annotated[int, Query(ge=1, le=LIST_MAX)] = 100,
             order: Literal["newest", "worst"] = "newest",
-        ) -> AlertPage:
+        ) -> AlertPage | Response:
             """Alerts, the newest first; or the worst of the active ones first (one page only)."""
             wanted = Listed(state, severity, device, before, limit)
-            return await self._in_store(alert_page, self._book, wanted, worst_first=order == "worst")  # type: ignore[no-any-return]
+            page: AlertPage = await self._in_store(alert_page, self._book, wanted, worst_first=order == "worst")
+            return selected(page, "items", fields)
 
         @router.post("/{alert_id}/acknowledge", response_model=AlertDocument)
         async def acknowledge(alert_id: int, request: Request) -> Response | AlertDocument:

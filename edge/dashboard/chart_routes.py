@@ -1,6 +1,6 @@
 """The routes of one device's charts: `/api/v1/devices/{key}/series` and `/battery`."""
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, HTTPException
 from pydantic import Field
@@ -12,6 +12,7 @@ from edge.history.series import POINTS_MAX, Series, ValueNames
 TIME_MS_MAX = 4_102_444_800_000  # the year 2100
 KEY_MAX = 2**53  # what JSON can say exactly
 VALUE_CHARS_MAX = 64
+Found = TypeVar("Found")
 Time = Annotated[int, Field(ge=0, le=TIME_MS_MAX)]
 
 
@@ -37,24 +38,23 @@ def make_chart_router(charts: Charts) -> APIRouter:
         except KeyError:
             kept = ", ".join(map(str, charts.resolutions_s)) or "none"
             raise HTTPException(422, f"resolution: expected auto, raw, or one that is kept ({kept})") from None
-        if found is None:
-            raise HTTPException(404, f"no device has the key {key}")
-        return found
+        return known(found, key)
 
     @router.get("/api/v1/devices/{key}/values")
     async def values(key: Annotated[int, Field(ge=1, le=KEY_MAX)]) -> ValueNames:
         """The numbers of a device of which there is a history."""
-        found = await charts.values(key)
-        if found is None:
-            raise HTTPException(404, f"no device has the key {key}")
-        return found
+        return known(await charts.values(key), key)
 
     @router.get("/api/v1/devices/{key}/battery")
     async def battery(key: Annotated[int, Field(ge=1, le=KEY_MAX)]) -> BatteryHistory:
         """A device's battery over the last ninety days, and how long it will last."""
-        found = await charts.battery(key)
-        if found is None:
-            raise HTTPException(404, f"no device has the key {key}")
-        return found
+        return known(await charts.battery(key), key)
 
     return router
+
+
+def known(found: Found | None, key: int) -> Found:
+    """What was found of a device. Raises `HTTPException` for nothing."""
+    if found is None:
+        raise HTTPException(404, f"no device has the key {key}")
+    return found

@@ -1,13 +1,12 @@
 """The devices as rows and pages, read from the desk: names, latest values, and the ledger's sums.
 
-Promises: reads only, in steps (`KEYS_PER_STEP`) small enough that no ingest commit waits long behind one; what is
-answered is bounded (`RANGES_MAX`, `BOOTS_MAX`). The methods live in the store's thread; `select` is pure.
+Promises: reads only, in steps (`keys_per_step`) small enough that no ingest commit waits long behind one; what is
+answered is bounded (`RANGES_MAX`, `BOOTS_MAX`). Lives in the store's thread; its methods are the questions of
+`edge.dashboard.questions`.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterable
 
 from edge.commands.documents import device_commands
 from edge.dashboard.documents import (
@@ -23,68 +22,32 @@ from edge.dashboard.documents import (
     Readings,
     StoreDetail,
 )
+from edge.dashboard.entries import Entry, Sums
+from edge.dashboard.raw_log import raw_point
 from edge.dashboard.retention import retention
 from edge.desk import Desk
 from edge.device_reports import DeviceReport
-from edge.history.battery import DaysLeft
+from edge.history.series import Point
 from edge.intervals import Intervals
 from edge.latest import DeviceLatest, Recent
-from edge.ledger import DELIVERED, QUARANTINED, Account, entry_of, is_settled, split_entry
+from edge.ledger import DELIVERED, EXPIRED, QUARANTINED, SUPPRESSED, THINNED, Account, entry_of, is_settled, split_entry
 
 READERS = ("forward/", "sieve/", "live/", "windows/", "rules/", "ledger/received", "log/head")
 """Cursors of the log of readings; others count something else (rollups, months, a clock)."""
-KEYS_PER_STEP = 100  # devices of one look at the ledger: 3 ms of the store's thread on a small machine
+KEYS_PER_STEP = 1000  # devices of one look at what is in memory: 3 ms of the store's thread on a small machine
+SUMS_PER_STEP = 100  # the same of one look at the ledger
 CHANGED_MAX = 100  # rows of one live event; of a fleet that says more, a page asks for the rows that it shows
 RANGES_MAX = 200  # of one ledger entry: more than a strip of a wall screen can tell apart
 BOOTS_MAX = 20
 
 LINK_VALUES = ("rssi", "rssi_dbm", "link_quality", "linkquality", "lqi", "snr", "snr_db")
 
-LEDGER_SORTS = frozenset({"received", "missing", "lost", "held"})
-SORTS = LEDGER_SORTS | {"device", "site", "seen", "battery"}
-
-
-class Sums(NamedTuple):
-    """The ledger of one device, summed up over its boots."""
-
-    received: int = 0
-    missing: int = 0
-    lost: int = 0
-    held: int = 0
-    quarantined: int = 0
-
-
-class Entry(NamedTuple):
-    """What a device is found and sorted by."""
-
-    key: int
-    site: str
-    device: str
-    seen_ms: int | None
-    battery: tuple[int, float] | None
-    """(0, percent) or (1, volts): a level and a voltage do not compare."""
-    sums: Sums | None
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """Which devices, in what order. `sort` is one of `SORTS`."""
-
-    text: str = ""
-    site: str | None = None
-    sort: str = "device"
-    descending: bool = False
-    offset: int = 0
-    limit: int = 100
-
 
 class Directory:
     """Reads a desk."""
 
-    def __init__(self, desk: Desk, days_left: Callable[[int], DaysLeft | None] = lambda _: None) -> None:
-        """`days_left`: what is known already of a device's battery; it is asked for every row."""
+    def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._days_left = days_left
 
     def count(self) -> int:
         """Devices ever heard; their keys are 1 to this."""
@@ -92,7 +55,7 @@ class Directory:
 
     def entries(self, first_key: int, with_sums: bool) -> list[Entry]:
         """The entries of one step of keys. Raises `StoreError`."""
-        last_key = min(first_key + KEYS_PER_STEP - 1, self.count())
+        last_key = min(first_key + keys_per_step(with_sums) - 1, self.count())
         return [self._entry(key, with_sums) for key in range(first_key, last_key + 1)]
 
     def rows(self, keys: Iterable[int]) -> list[DeviceRow]:
@@ -138,12 +101,31 @@ class Directory:
         return json.dumps(device_commands(self._desk.downlinks.commands, site, device, now_ms))
 
     def commands_version(self) -> int:
-        """Grows with every change of a command; may be read from any thread."""
+        """Grows with every change of a command."""
         return self._desk.downlinks.commands.version
 
     def version(self) -> int:
         """The version now."""
         return self._desk.latest.version
+
+    def names(self, key: int) -> list[tuple[str, str | None]]:
+        """(name, unit) of every number that a device sent since the start."""
+        latest = self._desk.latest.get(key)
+        return [] if latest is None else list(latest.columns)
+
+    def ring(self, key: int, name: str, unit: str | None) -> list[tuple[Point, tuple[int, int]]]:
+        """The recent readings of one value, each with its boot and seq. `unit` None: any."""
+        latest = self._desk.latest.get(key)
+        if latest is None:
+            return []
+        at = next((at for (known, its), at in latest.columns.items() if known == name and unit in (None, its)), None)
+        if at is None:
+            return []
+        return [
+            (raw_point(each.taken_at_ms, each.received_at_ms, number), (each.boot, each.seq))
+            for each in latest.ring
+            if at < len(each.numbers) and (number := each.numbers[at]) is not None
+        ]
 
     def store(self, at_ms: int) -> StoreDetail:
         """The store. Raises `StoreError`."""
@@ -192,7 +174,7 @@ class Directory:
             values=_values(latest),
             battery_v=volts,
             battery_percent=percent,
-            days_left=self._days_left(key),
+            days_left=None,  # the dashboard knows it, from the history's file
             link=_link(latest),
             clock_offset_ms=self._desk.clock_offset_ms(key),
             firmware=None if report is None else report.firmware,
@@ -201,43 +183,14 @@ class Directory:
         )
 
 
+def keys_per_step(with_sums: bool) -> int:
+    """How many devices are looked at in one step."""
+    return SUMS_PER_STEP if with_sums else KEYS_PER_STEP
+
+
 def _update(report: DeviceReport) -> str:
     share = f" {report.update_done} of {report.update_chunks}" if report.update_chunks else ""
     return f"{report.update_version} {report.update_phase}{share}"
-
-
-def select(entries: Sequence[Entry], query: Query) -> tuple[int, list[int]]:
-    """How many entries match, and the keys of the page asked for. What has no value stands last either way."""
-    text = query.text.casefold()
-    found = [
-        entry
-        for entry in entries
-        if (query.site is None or entry.site == query.site)
-        and (not text or text in entry.device.casefold() or text in entry.site.casefold())
-    ]
-    known, unknown = [], []
-    for entry in found:
-        value = _sort_value(entry, query.sort)
-        if value is None:
-            unknown.append(entry.key)
-        else:
-            known.append((value, entry.key))
-    known.sort(reverse=query.descending)
-    ordered = [key for _, key in known] + unknown
-    return len(found), ordered[query.offset : query.offset + query.limit]
-
-
-def _sort_value(entry: Entry, sort: str) -> tuple[str, str] | tuple[int, float] | None:
-    if sort == "device":
-        return entry.device.casefold(), entry.site
-    if sort == "site":
-        return entry.site.casefold(), entry.device
-    if sort == "battery":
-        return entry.battery
-    number = entry.seen_ms
-    if sort in LEDGER_SORTS and entry.sums is not None:
-        number = getattr(entry.sums, sort)
-    return None if number is None else (number, entry.key)
 
 
 def _settled(account: Account, destination: str) -> Intervals:
@@ -268,9 +221,23 @@ def _boot(boot: int, account: Account, destination: str) -> BootLedger:
         delivered=_ranges(account.entries.get(f"{DELIVERED}/{destination}", Intervals())),
         held=_ranges(account.received.minus(_settled(account, destination))),
         quarantined=_ranges(account.entries.get(entry_of(QUARANTINED, destination), Intervals())),
+        thinned=_ranges(_of_kind(account, THINNED, destination)),
+        expired=_ranges(_of_kind(account, EXPIRED, destination)),
+        suppressed=_ranges(_of_kind(account, SUPPRESSED, destination)),
         lost=_ranges(account.lost()),
         missing=_ranges(Intervals(account.missing())),
     )
+
+
+def _of_kind(account: Account, kind: str, destination: str) -> Intervals:
+    """The seqs of one of a destination's own entries, whatever the reason."""
+    found = Intervals()
+    for name, seqs in account.entries.items():
+        if is_settled(name):
+            entry, whose = split_entry(name)
+            if whose == destination and entry.partition("/")[0] == kind:
+                found.update(seqs)
+    return found
 
 
 def _ranges(seqs: Intervals) -> Ranges:

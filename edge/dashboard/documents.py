@@ -118,13 +118,20 @@ class Ranges(_Document):
 
 
 class BootLedger(_Document):
-    """What became of every seq of one boot: the five are disjoint."""
+    """What became of every seq of one boot: they are disjoint.
+
+    Of what was received: delivered, held, quarantined; given up by a policy, thinned or expired; not to be sent,
+    suppressed.
+    """
 
     boot: int
     last_seq: int | None
     delivered: Ranges
     held: Ranges
     quarantined: Ranges
+    thinned: Ranges
+    expired: Ranges
+    suppressed: Ranges
     lost: Ranges
     missing: Ranges
 

@@ -3,15 +3,16 @@
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Header, HTTPException, Response
+from fastapi import APIRouter, Depends, Header, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import Field
 
-from edge.dashboard.chart_routes import make_chart_router
-from edge.dashboard.directory import Query
-from edge.dashboard.documents import DeviceDetail, DevicePage, History, Now, StoreDetail
+from edge.dashboard.chart_routes import KEY_MAX, known, make_chart_router
+from edge.dashboard.documents import DeviceDetail, DevicePage, DeviceRow, History, Now, StoreDetail
+from edge.dashboard.entries import Query
 from edge.dashboard.metrics import CONTENT_TYPE, metrics_text
 from edge.dashboard.service import Dashboard
+from edge.field_selection import Fields, Wanted, selected
 
 LIVE_PATH = "/api/v1/live"
 LIMIT_MAX = 250  # rows of one answer
@@ -38,24 +39,23 @@ def make_router(dashboard: Dashboard) -> APIRouter:
         """The last fifteen minutes, a sample a second."""
         return dashboard.history()
 
-    @router.get("/api/v1/devices")
+    @router.get("/api/v1/devices", response_model=DevicePage)
     async def devices(
+        fields: Annotated[Fields, Depends(Wanted(DeviceRow))],
         q: Annotated[str, Field(max_length=TEXT_MAX)] = "",
         site: Annotated[str | None, Field(max_length=TEXT_MAX)] = None,
         sort: Sort = "device",
         offset: Annotated[int, Field(ge=0, le=OFFSET_MAX)] = 0,
         limit: Annotated[int, Field(ge=1, le=LIMIT_MAX)] = 100,
-    ) -> DevicePage:
+    ) -> DevicePage | Response:
         """Devices whose name or site holds `q`, sorted (`-` before: highest first), some at a time."""
-        return await dashboard.devices(Query(q, site, sort.removeprefix("-"), sort.startswith("-"), offset, limit))
+        query = Query(q, site, sort.removeprefix("-"), sort.startswith("-"), offset, limit)
+        return selected(await dashboard.devices(query), "items", fields)
 
     @router.get("/api/v1/devices/{key}")
-    async def device(key: int) -> DeviceDetail:
+    async def device(key: Annotated[int, Field(ge=1, le=KEY_MAX)]) -> DeviceDetail:
         """One device: its latest values, recent readings, and the ledger of its newest boots."""
-        found = await dashboard.device(key)
-        if found is None:
-            raise HTTPException(404, f"no device has the key {key}")
-        return found
+        return known(await dashboard.device(key), key)
 
     @router.get("/api/v1/store")
     async def store() -> StoreDetail:
@@ -80,7 +80,7 @@ def _add_live(router: APIRouter, dashboard: Dashboard) -> None:
     @router.get(LIVE_PATH, response_class=EventSourceResponse, dependencies=[Depends(slot)])
     async def live(
         devices: bool = False,
-        device: int | None = None,
+        device: Annotated[int | None, Field(ge=1, le=KEY_MAX)] = None,
         last_event_id: Annotated[str | None, Header()] = None,
     ) -> AsyncIterator[ServerSentEvent]:
         """Server-sent events: `status` once a second; `devices`, rows that changed; `device`, one device's news."""

@@ -1,25 +1,51 @@
 """The dashboard's running part: looks at the gateway once a second, and feeds what is open.
 
 Promises: one look a second however many pages are open; at most `STREAMS_MAX` streams, each fed at its own pace (a slow
-reader skips looks, nothing queues up); `close` ends every stream at once, so that none holds up a shutdown. Everything
-that touches the store runs in the store's thread in short steps, sorting and searching in another.
+reader skips looks, nothing queues up), and what several of them ask at one look is asked once; `close` ends every
+stream at once, so that none holds up a shutdown. It asks the gateway by `edge.dashboard.questions` alone, in short
+steps, so that it may run in a process of its own; sorting and searching are done in a thread.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from fastapi import HTTPException
 from fastapi.sse import ServerSentEvent
 
-from edge.dashboard.charts import Charts
-from edge.dashboard.directory import KEYS_PER_STEP, LEDGER_SORTS, Directory, Entry, Query, select
-from edge.dashboard.documents import DeviceDetail, DevicePage, History, Now, StoreDetail
+from edge.dashboard.charts import ChartFiles, Charts
+from edge.dashboard.directory import keys_per_step
+from edge.dashboard.documents import (
+    DeviceDetail,
+    DevicePage,
+    DeviceRow,
+    DevicesChanged,
+    DeviceUpdate,
+    History,
+    Now,
+    StoreDetail,
+)
+from edge.dashboard.entries import LEDGER_SORTS, Entry, Query, select
 from edge.dashboard.history import STEP_MS, Recorder
-from edge.dashboard.in_store import InStore
+from edge.dashboard.questions import (
+    CHANGED,
+    COMMANDS,
+    COMMANDS_VERSION,
+    COUNT,
+    DEVICE,
+    ENTRIES,
+    ROWS,
+    STATUS,
+    STORE,
+    UPDATE,
+    VERSION,
+    Argument,
+    Asked,
+    Question,
+)
 from edge.dashboard.verdict import verdict
-from edge.desk import Desk
 from edge.status import GatewayStatus
 from edge.store import StoreError
 from sensors.clock import Clock
@@ -32,17 +58,15 @@ SUMS_KEPT_MS = (
 VERSION_DIGITS_MAX = 18  # of a version that a browser gives back: one a microsecond for 30,000 years
 RETRY_MS = 2_000  # how soon a browser comes back after a stream ended
 
+Answer = TypeVar("Answer")
+
 
 class Dashboard:
-    """What the routes ask. Make it and `run` it in the gateway's event loop."""
+    """What the routes ask. Make it and `run` it in the event loop that serves the routes."""
 
-    def __init__(
-        self, status: Callable[[], Awaitable[GatewayStatus]], in_store: InStore, desk: Desk, clock: Clock
-    ) -> None:
-        self._status = status
-        self._in_store = in_store
-        self.charts = Charts(desk, in_store, clock)
-        self._directory = Directory(desk, self.charts.days_left)
+    def __init__(self, asked: Asked, files: ChartFiles, clock: Clock) -> None:
+        self._asked = asked
+        self.charts = Charts(asked, files, clock)
         self._clock = clock
         self._recorder = Recorder()
         self._looked = asyncio.Condition()
@@ -52,13 +76,14 @@ class Dashboard:
         self._closing = False
         self._entries: dict[bool, tuple[int, list[Entry]]] = {}
         self._reading_entries = asyncio.Lock()
+        self._of_this_look: dict[tuple[str, tuple[Argument, ...]], asyncio.Task[Any]] = {}
         self.streams = 0
 
     async def run(self) -> None:
         """Look once a second until cancelled."""
         while True:
             try:
-                status = await self._status()
+                status = await self.status()
             except StoreError as error:
                 self._recorder.note_nothing(self._clock.wall_ms())
                 self._now, self._trouble = None, str(error)
@@ -76,17 +101,18 @@ class Dashboard:
     async def _tell(self) -> None:
         async with self._looked:
             self._look += 1
+            self._of_this_look.clear()
             self._looked.notify_all()
 
     # -- questions
 
     async def status(self) -> GatewayStatus:
         """The status now. Raises `StoreError`."""
-        return await self._status()
+        return await self._asked.ask(STATUS)
 
     async def now(self) -> Now:
         """The status now, and what to make of it. Raises `StoreError`."""
-        status = await self._status()
+        status = await self.status()
         return Now(verdict=verdict(status), status=status)
 
     def history(self) -> History:
@@ -98,19 +124,20 @@ class Dashboard:
         entries = await self._all_entries(query.sort in LEDGER_SORTS)
         total, keys = await asyncio.to_thread(select, entries, query)
         sites = dict(sorted(Counter(entry.site for entry in entries).items()))
-        await self.charts.look_at_batteries(keys)
-        return DevicePage(
-            total=total, offset=query.offset, site_counts=sites, items=await self._in_store(self._directory.rows, keys)
-        )
+        rows = await self._with_days(await self._asked.ask(ROWS, keys))
+        return DevicePage(total=total, offset=query.offset, site_counts=sites, items=rows)
 
     async def device(self, key: int) -> DeviceDetail | None:
         """One device, or None. Raises `StoreError`."""
-        await self.charts.look_at_batteries([key])
-        return await self._in_store(self._directory.device, key)
+        found = await self._asked.ask(DEVICE, key)
+        if found is None:
+            return None
+        (row,) = await self._with_days([found.row])
+        return found.model_copy(update={"row": row})
 
     async def store(self) -> StoreDetail:
         """The store. Raises `StoreError`."""
-        return await self._in_store(self._directory.store, self._clock.wall_ms())
+        return await self._asked.ask(STORE, self._clock.wall_ms())
 
     async def _all_entries(self, with_sums: bool) -> list[Entry]:
         async with self._reading_entries:
@@ -119,11 +146,26 @@ class Dashboard:
             if kept is not None and self._clock.monotonic_ms() - kept[0] < kept_ms:
                 return kept[1]
             entries: list[Entry] = []
-            count = await self._in_store(self._directory.count)
-            for first_key in range(1, count + 1, KEYS_PER_STEP):
-                entries += await self._in_store(self._directory.entries, first_key, with_sums)
+            count = await self._asked.ask(COUNT)
+            for first_key in range(1, count + 1, keys_per_step(with_sums)):
+                entries += await self._asked.ask(ENTRIES, first_key, with_sums)
             self._entries[with_sums] = (self._clock.monotonic_ms(), entries)
             return entries
+
+    async def _with_days(self, rows: Iterable[DeviceRow]) -> list[DeviceRow]:
+        """The rows with how long their batteries will last, which the history's file knows."""
+        given = list(rows)
+        await self.charts.look_at_batteries([row.key for row in given])
+        return [row.model_copy(update={"days_left": self.charts.days_left(row.key)}) for row in given]
+
+    async def _ask_once(self, question: Question[Answer], *arguments: Argument) -> Answer:
+        """The answer, which every stream that asks the same at this look is given. Raises `StoreError`."""
+        asked = question.name, arguments
+        task = self._of_this_look.get(asked)
+        if task is None:
+            task = self._of_this_look[asked] = asyncio.ensure_future(self._asked.ask(question, *arguments))
+        answer: Answer = await asyncio.shield(task)
+        return answer
 
     # -- streams
 
@@ -162,14 +204,13 @@ class Dashboard:
             yield ServerSentEvent(event="status", raw_data=now.model_dump_json(), retry=RETRY_MS)
             try:
                 version, events = await self._changes(devices, key, since)
+                told, commands = await self._commands(key, told)
             except StoreError as error:
                 yield ServerSentEvent(event="trouble", data={"message": str(error)})
                 continue
             since = version
-            if key is not None and told != (newest := self._directory.commands_version()):
-                told = newest
-                document = await self._in_store(self._directory.commands, key, self._clock.monotonic_ms())
-                yield ServerSentEvent(event="commands", raw_data=document)
+            if commands is not None:
+                yield ServerSentEvent(event="commands", raw_data=commands)
             event_id = f"{now.status.started_ms}-{version}"
             for name, document in events:
                 yield ServerSentEvent(event=name, raw_data=document, id=event_id)
@@ -186,17 +227,29 @@ class Dashboard:
         started, _, version = (last_event_id or "").partition("-")
         if started == str(now.status.started_ms) and version.isdecimal() and len(version) <= VERSION_DIGITS_MAX:
             return int(version)
-        return await self._in_store(self._directory.version)
+        return await self._ask_once(VERSION)
+
+    async def _commands(self, key: int | None, told: int) -> tuple[int, str | None]:
+        """The version of the commands now, and those of the device if it is not the one that was told."""
+        if key is None:
+            return told, None
+        newest = await self._ask_once(COMMANDS_VERSION)
+        if newest == told:
+            return told, None
+        return newest, await self._ask_once(COMMANDS, key, self._clock.monotonic_ms())
 
     async def _changes(self, devices: bool, key: int | None, since: int) -> tuple[int, list[tuple[str, str]]]:
         events: list[tuple[str, str]] = []
         version = since
         if devices:
-            version, changed = await self._in_store(self._directory.changed, since)
+            version, changed = await self._ask_once(CHANGED, since)
             if changed.rows or changed.truncated:
-                events.append(("devices", changed.model_dump_json()))
+                rows = await self._with_days(changed.rows)
+                told = DevicesChanged(rows=rows, truncated=changed.truncated)
+                events.append(("devices", told.model_dump_json()))
         if key is not None:
-            version, update = await self._in_store(self._directory.update, key, since)
+            version, update = await self._ask_once(UPDATE, key, since)
             if update is not None:
-                events.append(("device", update.model_dump_json()))
+                (row,) = await self._with_days([update.row])
+                events.append(("device", DeviceUpdate(row=row, readings=update.readings).model_dump_json()))
         return version, events

@@ -5,23 +5,19 @@ nothing inline; every error is a problem document (RFC 9457, `application/proble
 is, but for the live stream.
 """
 
-from http import HTTPStatus
 from pathlib import Path
 
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edge.dashboard.routes import LIVE_PATH, make_router
 from edge.dashboard.service import Dashboard
 from edge.http_surroundings import Tagged
-from edge.problems import problem_document
-from edge.store import StoreError
+from edge.problems import add_problem_handlers
 
 STATIC = Path(__file__).parent / "static"
 API_DOCS = Path(__file__).parent / "api_docs"
@@ -56,9 +52,7 @@ def install(app: FastAPI, dashboard: Dashboard) -> None:
 
     app.mount("/docs", StaticFiles(directory=API_DOCS))
     app.mount("/static", StaticFiles(directory=STATIC))
-    app.add_exception_handler(HTTPException, _http_problem)
-    app.add_exception_handler(RequestValidationError, _bad_request_problem)
-    app.add_exception_handler(StoreError, _store_problem)
+    add_problem_handlers(app)
     app.add_middleware(Tagged)
     app.add_middleware(GZipMiddleware, minimum_size=GZIP_FROM_BYTES, compresslevel=GZIP_LEVEL)
     app.add_middleware(_Surroundings)
@@ -91,19 +85,3 @@ class _Surroundings:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
-
-
-async def _http_problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101  # what it is registered for
-    headers = dict(error.headers) if error.headers else None
-    return problem_document(error.status_code, str(error.detail), instance=request.url.path, headers=headers)
-
-
-async def _bad_request_problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101
-    wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-    return problem_document(HTTPStatus.UNPROCESSABLE_ENTITY, wrong, instance=request.url.path)
-
-
-async def _store_problem(request: Request, error: Exception) -> Response:
-    return problem_document(HTTPStatus.SERVICE_UNAVAILABLE, str(error), instance=request.url.path)

@@ -69,6 +69,8 @@ class MqttConnection(asyncio.Protocol):
         self.heard_bytes = 0
         self.round_trip_s: float | None = None
         self._pinged_at_s: float | None = None
+        self._ping_at_s = loop.time()
+        self._is_paused = False
 
     # -- for the gateway
 
@@ -102,6 +104,19 @@ class MqttConnection(asyncio.Protocol):
         self._transport.write(packet)
         return True
 
+    def pause(self) -> None:
+        """Read no further: what the broker sends stays in its hands. Harmless while paused already."""
+        if self._transport is not None and not self._lost.done():
+            self._is_paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._is_paused and self._transport is not None and not self._lost.done():
+            self._is_paused = False
+            self._heard_at_s = self._loop.time()  # the silence was ours
+            self._transport.resume_reading()
+
     @property
     def heard_at_s(self) -> float:
         """When the broker was last heard, on the event loop's clock."""
@@ -131,6 +146,7 @@ class MqttConnection(asyncio.Protocol):
         refused = await self._suback
         if refused:
             raise ConnectionLost(REFUSED, f"the broker refuses the subscription: {', '.join(refused)}")
+        self._ping_at_s = self._loop.time()
         self._ping()
 
     # -- for the event loop
@@ -182,13 +198,15 @@ class MqttConnection(asyncio.Protocol):
     def _ping(self) -> None:
         if self._transport is None or self._lost.done():
             return
-        keepalive_s = self._settings.keepalive_s
-        if self._loop.time() - self._heard_at_s > SILENCE_KEEPALIVES * keepalive_s:
+        keepalive_s, now_s = self._settings.keepalive_s, self._loop.time()
+        late_s = now_s - self._ping_at_s  # nothing was read in this time: a process that does not run hears nobody
+        if not self._is_paused and now_s - late_s - self._heard_at_s > SILENCE_KEEPALIVES * keepalive_s:
             self._end(TIMEOUT, f"the broker has been silent for {SILENCE_KEEPALIVES * keepalive_s:.0f} s")
             return
         self._transport.write(PINGREQ_PACKET)
-        self._pinged_at_s = self._loop.time()
-        self._loop.call_later(keepalive_s / PINGS_PER_KEEPALIVE, self._ping)
+        self._pinged_at_s = now_s
+        self._ping_at_s = now_s + keepalive_s / PINGS_PER_KEEPALIVE
+        self._loop.call_at(self._ping_at_s, self._ping)
 
     def _end(self, cause: str, message: str) -> None:
         if self._lost.done():

@@ -2,6 +2,7 @@
 
     observe, heard, backlog     what was seen, as it is seen
     tick                        time goes on: samples that are due, failures that are too old to count
+    stood_still                 time went on, and the gateway did not see it
     pending, written            what is to be stored, and that it was
 
 Promises: the events that come out, in order and with an `end` behind them, are a valid `Recording`, for any sequence
@@ -114,6 +115,7 @@ class Recorder:
         self._events: list[AnyEvent] = []
         self._changed: dict[tuple[str, int], RecordedOutage] = {}
         self._off_since_us: int | None = None
+        self._emitted_us = 0
         self._start_over()
         if resume.alive_us is not None:
             self._gap(resume.alive_us)
@@ -172,6 +174,13 @@ class Recorder:
             sample = self._samplers[link.name].sample(now_us)
             if sample is not None:
                 self._emit(sample)
+
+    def stood_still(self, since_us: int, now_us: int) -> None:
+        """The gateway's process did not run from `since_us` on: nobody saw what its links did, so it is a gap."""
+        now_us = self._advance(now_us)
+        if self._off_since_us is None:
+            self._start_over()
+            self._gap(max(min(since_us, now_us), self._emitted_us))
 
     def _advance(self, now_us: int) -> int:
         self._now_us = max(self._now_us, now_us)
@@ -239,6 +248,7 @@ class Recorder:
 
     def _emit(self, event: AnyEvent) -> None:
         self._events.append(event)
+        self._emitted_us = self._now_us
         if len(self._events) >= PENDING_MAX and self._off_since_us is None:
             self._off_since_us = self._now_us
 

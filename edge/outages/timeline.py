@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import cached_property
 from itertools import chain
 
-from edge.outages.events import AnyEvent, Cause, End, Gap, Sample, Series, Status, Transition
+from edge.outages.events import AnyEvent, Cause, Close, End, Gap, Sample, Series, Status, Transition, UnknownWrite
 
 _RTT_HALVES = 2
 """Without a one-way measurement the latency is taken as half the round trip: the link is assumed symmetric."""
@@ -120,6 +120,16 @@ class LinkTimeline:
     @cached_property
     def _starts_us(self) -> list[int]:
         return [segment.start_us for segment in self._segments]
+
+    @property
+    def closes(self) -> tuple[Close, ...]:
+        """How single connections ended, in order."""
+        return tuple(event for event in self._mine if isinstance(event, Close))
+
+    @property
+    def unknown_writes(self) -> tuple[UnknownWrite, ...]:
+        """Writes whose outcome nobody knows, in the order in which they were given up."""
+        return tuple(event for event in self._mine if isinstance(event, UnknownWrite))
 
     def at(self, monotonic_us: int) -> LinkState:
         """The state at an instant; `UNKNOWN` outside the recording."""

@@ -10,8 +10,7 @@ import sqlite3
 from functools import cache
 from pathlib import Path
 
-from sqlite_utils import Database
-
+from edge.lean_imports import Database
 from edge.store.schema import migrate
 
 CHECK_BYTES_MAX = 64 * 1024 * 1024  # about 0.2 s from a cold SD card's page cache, 0.1 s from memory

@@ -16,8 +16,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlite_utils import Database
-
+from edge.lean_imports import Database
 from edge.store.files import sync_path
 from edge.store.rebuild import Rebuild
 from edge.store.schema import StoreTooNew, migrate

@@ -4,10 +4,8 @@ Promises: every migration runs in one transaction together with the note that it
 schema or the new one; a file written by a newer Tidegate is refused and left as it is.
 """
 
-from sqlite_utils import Database
-from sqlite_utils.migrations import Migrations
-
 from edge.intervals import Intervals
+from edge.lean_imports import Database, Migrations
 
 migrations = Migrations("tidegate.store")
 

@@ -13,8 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from sqlite_utils import Database
-
+from edge.lean_imports import Database
 from edge.store.ballast import Ballast
 from edge.store.check import Damaged, check_content, check_files, is_corruption, is_damage
 from edge.store.errors import StoreCorrupt, StoreFailed, StoreFull, StoreUnusable

@@ -10,10 +10,11 @@ as hexadecimal digits where not, and never more than the sample that the table k
 import asyncio
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, Depends, HTTPException, Query, Response
 from pydantic import BaseModel, ConfigDict
 
 from edge.config import EdgeConfig
+from edge.field_selection import Fields, Wanted, selected
 from edge.mapping.explain import Explanation, explain
 from edge.topics.suggest import suggest
 from edge.topics.table import TopicRow
@@ -22,6 +23,7 @@ from sensors.clock import Clock
 from sensors.topics import TO_DEVICES, TopicError, parse_topic
 
 LIMIT_MAX = 500  # each is explained anew: some 20 ms, beside the event loop
+OFFSET_MAX = 1_000_000
 Q_CHARS_MAX = 128
 GATEWAY = "gateway"
 PREVIEW_CHARS = 120  # of a row; the whole sample is with the one topic
@@ -50,7 +52,7 @@ class TopicDocument(_Document):
 
 
 class TopicsDocument(_Document):
-    """The first ones by name of `total` that hold the text that was asked for. `beyond`: messages of topics for which
+    """Some of the `total` that hold the text that was asked for. `beyond`: messages of topics for which
     the gateway has no room; `pausing`: the broker is so busy that one second of five is listened to."""
 
     listened_ms: int
@@ -81,17 +83,21 @@ def topics_router(watch: TopicWatch, config: EdgeConfig, clock: Clock) -> APIRou
             return Explanation(row.topic, GATEWAY)
         return explain(config.mapping, config.mqtt.topic_root, row.topic, row.sample, clock.wall_ms())
 
-    @router.get("")
+    @router.get("", response_model=TopicsDocument)
     async def topics(
+        fields: Annotated[Fields, Depends(Wanted(TopicDocument))],
         q: Annotated[str, Query(max_length=Q_CHARS_MAX)] = "",
+        offset: Annotated[int, Query(ge=0, le=OFFSET_MAX)] = 0,
         limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = LIMIT_MAX,
-    ) -> TopicsDocument:
-        """Topics that were seen and hold `q`, by name."""
+    ) -> TopicsDocument | Response:
+        """Topics that were seen and hold `q`, by name, some at a time."""
         watch.ask()
         found = [row for row in watch.table if q.lower() in row.topic.lower()]
         listened_ms = watch.listened_ms
-        shown = await asyncio.to_thread(lambda: [_document(row, told(row), listened_ms) for row in found[:limit]])
-        return TopicsDocument(
+        shown = await asyncio.to_thread(
+            lambda: [_document(row, told(row), listened_ms) for row in found[offset : offset + limit]]
+        )
+        document = TopicsDocument(
             listened_ms=listened_ms,
             pausing=watch.pausing,
             problem=watch.problem,
@@ -99,6 +105,7 @@ def topics_router(watch: TopicWatch, config: EdgeConfig, clock: Clock) -> APIRou
             total=len(found),
             topics=tuple(shown),
         )
+        return selected(document, "topics", fields)
 
     @router.get("/one")
     async def one(topic: Annotated[str, Query(min_length=1, max_length=TOPIC_CHARS_MAX)]) -> ExplainedTopic:

@@ -98,6 +98,15 @@ class LoadMeter:
         self._note_peak(current_ma)
         return NO_SAG_MV
 
+    def spend(self, state: str, current_ma: float, duration_ms: float) -> bool:
+        """Draw it: nothing ever happens."""
+        self.draw(state, current_ma, duration_ms)
+        return True
+
+    def is_sure_of(self, pulse_ma: float, brownout_mv: float) -> bool:  # noqa: ARG002 - to be noted, it is asked for
+        """Never: a pulse must be looked at, and is then noted."""
+        return False
+
     def draw(
         self,
         state: str,

@@ -21,11 +21,14 @@ from typing import Any, NamedTuple
 from firmware_sim.power.cells import REFERENCE_C, CellSpec, cell
 from firmware_sim.power.errors import PowerValueError
 from firmware_sim.power.ledger import Account, EnergyLedger
-from firmware_sim.power.models import BatteryModel, is_empty, state_of_charge
-from firmware_sim.power.roots import falling_root
+from firmware_sim.power.models import BatteryModel, PeukertModel, is_empty, state_of_charge
+from firmware_sim.power.reserve import Reserve
+from firmware_sim.power.sure import SHARE_MARGIN, SureBound
 from firmware_sim.power.units import MS_PER_YEAR, NJ_PER_J, UC_PER_MAH
 
 END_OF_LIFE_FADE = 0.2  # a cell counts as worn out at 80 % of its capacity
+SPENT_MS_MAX = 86_400_000  # of one draw that is booked later: the ageing of a longer one is not small
+PENDING_MAX = 64  # draws that are booked together
 WINDOW_MIN = 1e-3  # a cell aged or frozen to nothing keeps this share, so that its voltage stays defined
 
 
@@ -65,7 +68,7 @@ class Battery:
         `series_resistance_ohm`: contacts, wires, protection. Raises UnknownPartError, PowerValueError.
         """
         self.spec = cell(spec) if isinstance(spec, str) else spec
-        self.model: BatteryModel = self.spec.build_model(model, state_of_charge)
+        self._model: BatteryModel = self.spec.build_model(model, state_of_charge)
         self.brownout_mv = self.spec.brownout_mv if brownout_mv is None else brownout_mv
         if not series_resistance_ohm >= 0:
             raise PowerValueError("series_resistance_ohm", "0 or more", series_resistance_ohm)
@@ -75,41 +78,75 @@ class Battery:
         self._cell_ohm, self._series = self.spec.resistance_ohm, self.spec.series
         self._cutoff_share, self._usable_share = self.spec.cutoff_share, 1 - self.spec.cutoff_share
         self._ages, self._response_ms = self.spec.ageing is not None, self.spec.response_ms
-        self.ledger = EnergyLedger()
-        self.cycles = 0.0
-        self.aged_years = 0.0
-        self._initial_uc = self.model.stored_uc
+        self._ledger = EnergyLedger()
+        self._cycles = 0.0
+        self._aged_years = 0.0
+        self._initial_uc = self._model.stored_uc
         self._cell_loss = Account()
         self._filtered_ma = 0.0
         self._open_mv = 0.0
-        self._reserve, self._reserve_of = 0.0, (math.nan, 0.0, 0.0)
+        self._reserve = Reserve()
+        # What was spent and is not yet booked, and how much more is certain, for loads up to the bound's.
+        self._pending: list[tuple[str, float, float]] = []
+        self._bound, self._credit_uc = SureBound(self.spec, self.brownout_mv, series_resistance_ohm), 0.0
+        self._trusting = not isinstance(self._model, PeukertModel)  # its drain is not its load
         self._set_temperature(REFERENCE_C)
 
     # --- reading -------------------------------------------------------------------------------------------------
 
     @property
+    def model(self) -> BatteryModel:
+        """The charge in the cell."""
+        self._catch_up()
+        return self._model
+
+    @property
+    def ledger(self) -> EnergyLedger:
+        """Where it went."""
+        self._catch_up()
+        return self._ledger
+
+    @property
+    def cycles(self) -> float:
+        """Full cycles so far."""
+        return self._cycles
+
+    @property
+    def aged_years(self) -> float:
+        """Age, in years at 20 degrees; only rechargeables count it."""
+        self._catch_up()
+        return self._aged_years
+
+    @property
     def state_of_charge(self) -> float:
         """Usable share of what the cell can give when full, at its present temperature and age; 0 to 1."""
-        share = (state_of_charge(self.model) - self._floor) / self._window
-        return min(1.0, max(0.0, share))
+        self._catch_up()
+        share = (state_of_charge(self._model) - self._floor) / self._window
+        return share if 0.0 <= share <= 1.0 else min(1.0, max(0.0, share))
 
     @property
     def is_empty(self) -> bool:
         """Whether the cell can carry no load now (rest, warmth or charge may change that)."""
-        return is_empty(self.model, self._floor)
+        self._catch_up()
+        return is_empty(self._model, self._floor)
 
     @property
     def open_circuit_mv(self) -> float:
         """Voltage at rest, at the last temperature."""
+        self._catch_up()
         return self._open_mv
 
     @property
     def health(self) -> float:
         """Share of the capacity that age has left."""
+        self._catch_up()
+        return self._health()
+
+    def _health(self) -> float:
         ageing = self.spec.ageing
         if ageing is None:
             return 1.0
-        return max(0.0, 1.0 - ageing.fade_per_cycle * self.cycles - ageing.fade_per_year * self.aged_years)
+        return max(0.0, 1.0 - ageing.fade_per_cycle * self._cycles - ageing.fade_per_year * self._aged_years)
 
     @property
     def remaining_mah(self) -> float:
@@ -117,10 +154,8 @@ class Battery:
         return self.state_of_charge * self._window * self.spec.capacity_mah
 
     def mah_above_brownout(self, pulse_ma: float) -> float:
-        """Return the charge left until a pulse of so much current browns the device out, as warm and old as it is now.
-
-        The voltage under the pulse falls with the charge, so the place on the curve is found by bisection.
-        """
+        """Return the charge left until a pulse of so much browns the device out, as warm and old as it is now."""
+        self._catch_up()
 
         def spare_mv(gone: float) -> float:
             share = 1 - gone * self._usable_share
@@ -129,26 +164,24 @@ class Battery:
 
         if spare_mv(0.0) <= 0:
             return 0.0
-        # Sixty looks at the curve, which only warmth, age and another pulse move: a device asks at every report.
-        asked = pulse_ma, self._temperature_mv, self._resistance_scale
-        if asked != self._reserve_of:
-            self._reserve = 1 - falling_root(spare_mv, 0.0, 1.0) if spare_mv(1.0) < 0 else 0.0
-            self._reserve_of = asked
-        reserve = self._reserve
-        return max(0.0, self.state_of_charge - reserve) * self._window * self.spec.capacity_mah
+        gone = self._reserve.gone(spare_mv, pulse_ma, self._temperature_mv, self._resistance_scale)
+        return max(0.0, self.state_of_charge - (1 - gone)) * self._window * self.spec.capacity_mah
 
     @property
     def charge_lost_mah(self) -> float:
         """What has left the cell since it was put in; negative after more harvest than use."""
-        return (self._initial_uc - self.model.stored_uc) / UC_PER_MAH
+        self._catch_up()
+        return (self._initial_uc - self._model.stored_uc) / UC_PER_MAH
 
     @property
     def energy_lost_j(self) -> float:
         """The same as energy, at the cell's open-circuit voltage."""
+        self._catch_up()
         return self._cell_loss.energy_nj / NJ_PER_J
 
     def loaded_voltage_mv(self, current_ma: float, temperature_c: float | None = None) -> float:
         """Return the terminal voltage at the first instant of a load, without drawing it."""
+        self._catch_up()
         if temperature_c is not None and temperature_c != self._temperature_c:
             self._set_temperature(temperature_c)
         ohm, polar_ohm = self._ohms(self._share())
@@ -157,10 +190,11 @@ class Battery:
     def imbalance(self) -> tuple[float, float]:
         """Return by how much ledger and cell differ: charge as a share of capacity, energy of the full cell's
         energy."""
-        charge_uc, energy_nj = self.ledger.balance()
-        full_nj = self.model.capacity_uc * self.spec.curve.open_circuit_mv(1.0) * self.spec.series
+        self._catch_up()
+        charge_uc, energy_nj = self._ledger.balance()
+        full_nj = self._model.capacity_uc * self.spec.curve.open_circuit_mv(1.0) * self.spec.series
         return (
-            (self._initial_uc - self.model.stored_uc - charge_uc) / self.model.capacity_uc,
+            (self._initial_uc - self._model.stored_uc - charge_uc) / self._model.capacity_uc,
             (self._cell_loss.energy_nj - energy_nj) / full_nj,
         )
 
@@ -184,17 +218,19 @@ class Battery:
             raise PowerValueError(
                 "current_ma, duration_ms, harvest_ma", "0 or more, finite", (current_ma, duration_ms, harvest_ma)
             )
+        self._catch_up()
+        self._credit_uc = 0.0
         if temperature_c != self._temperature_c:
             self._set_temperature(temperature_c)
         if harvest_ma > current_ma + self._leak_ma:
             return self._charge(state, current_ma, duration_ms, harvest_ma)
         leak_ma = self._leak_ma
         net_ma = current_ma + leak_ma - harvest_ma
-        sustained_ms = carried_ms = self.model.draw(net_ma, duration_ms, self._floor)
+        sustained_ms = carried_ms = self._model.draw(net_ma, duration_ms, self._floor)
         if carried_ms < duration_ms and current_ma == 0:
-            self.model.draw(0.0, duration_ms - carried_ms)  # an empty cell still rests, and cannot leak
+            self._model.draw(0.0, duration_ms - carried_ms)  # an empty cell still rests, and cannot leak
             sustained_ms = duration_ms
-        rate_ma = self.model.drain_ma(net_ma) - net_ma
+        rate_ma = self._model.drain_ma(net_ma) - net_ma
         end_mv, browned_out, empty = self._settle(
             state,
             current_ma * carried_ms,
@@ -220,14 +256,14 @@ class Battery:
         intake_ma = min(surplus_ma * charging.efficiency, charging.current_max_ma)
         if not charging.temperature_min_c <= self._temperature_c <= charging.temperature_max_c:
             intake_ma = 0.0
-        accepted_uc = self.model.charge(intake_ma, duration_ms)
+        accepted_uc = self._model.charge(intake_ma, duration_ms)
         lost_uc = accepted_uc / charging.efficiency - accepted_uc
         load_uc, leak_uc = current_ma * duration_ms, self._leak_ma * duration_ms
         used_uc = load_uc + leak_uc + accepted_uc
-        self.cycles += accepted_uc / self.model.capacity_uc
+        self._cycles += accepted_uc / self._model.capacity_uc
         terminal_ma = (load_uc - used_uc) / duration_ms if duration_ms else 0.0
         result = self._settle(state, load_uc, leak_uc, 0.0, used_uc, terminal_ma, duration_ms)
-        cell_accounts = self.ledger.cell
+        cell_accounts = self._ledger.cell
         cell_accounts["charge_loss"].add(lost_uc, lost_uc * result[0], duration_ms)
         spilled_uc = harvest_ma * duration_ms - used_uc - lost_uc
         cell_accounts["spilled"].add(spilled_uc, spilled_uc * result[0], duration_ms)
@@ -248,7 +284,7 @@ class Battery:
         filtered_before_ma = self._filtered_ma
         mean_filtered_ma = self._filter(terminal_ma, span_ms)
         if self._ages:
-            self.aged_years += span_ms / MS_PER_YEAR * self._ageing_speed
+            self._aged_years += span_ms / MS_PER_YEAR * self._ageing_speed
             self._set_floor()
         share = self._share()
         self._open_mv = open_mv = self._series * (self._cell_open_mv(share) + self._temperature_mv)
@@ -258,11 +294,11 @@ class Battery:
         ohmic_mv = terminal_ma * ohm
         mean_sag_mv = ohmic_mv + mean_filtered_ma * polar_ohm
         mean_mv = mean_open_mv - mean_sag_mv
-        account = self.ledger.states.get(state)
+        account = self._ledger.states.get(state)
         if account is None:
-            account = self.ledger.states[state] = Account()
+            account = self._ledger.states[state] = Account()
         account.add(load_uc, load_uc * mean_mv, span_ms)
-        accounts = self.ledger.cell
+        accounts = self._ledger.cell
         accounts["self_discharge"].add(leak_uc, leak_uc * mean_open_mv, span_ms)
         accounts["heat"].add(0.0, (load_uc - harvest_uc) * mean_sag_mv, span_ms)
         if rate_uc:
@@ -274,7 +310,88 @@ class Battery:
         end_mv = max(0.0, open_mv - ohmic_mv - self._filtered_ma * polar_ohm)
         start_mv = open_before_mv - ohmic_mv - filtered_before_ma * polar_ohm
         browned_out = start_mv < self.brownout_mv or end_mv < self.brownout_mv
-        return end_mv, browned_out, is_empty(self.model, self._floor)
+        return end_mv, browned_out, is_empty(self._model, self._floor)
+
+    # --- drawing where nothing can happen ---------------------------------------------------------------------
+
+    def spend(self, state: str, current_ma: float, duration_ms: float) -> bool:
+        """Draw at the last temperature, without harvest, if it is certain that the cell carries it above the brown-out.
+
+        False: it is not certain, and nothing was drawn. What was spent is booked together, at the next look at the
+        battery; between two looks the voltage at rest is taken to run straight over the charge.
+        """
+        lost_uc = (current_ma + self._leak_ma) * duration_ms
+        known = 0.0 <= current_ma <= self._bound.load_ma and 0.0 <= duration_ms <= SPENT_MS_MAX
+        if not (known and lost_uc < self._credit_uc) and not self._is_sure(current_ma, duration_ms):
+            return False
+        self._credit_uc -= lost_uc
+        self._pending.append((state, current_ma, duration_ms))
+        if len(self._pending) >= PENDING_MAX:
+            self._catch_up()
+        return True
+
+    def is_sure_of(self, pulse_ma: float, brownout_mv: float) -> bool:
+        """Whether it is certain that a pulse of so much would leave the voltage above so much."""
+        if brownout_mv > self.brownout_mv:
+            return False
+        return (pulse_ma <= self._bound.load_ma and self._credit_uc > 0) or self._is_sure(pulse_ma, 0.0)
+
+    def _is_sure(self, current_ma: float, duration_ms: float) -> bool:
+        """Whether the cell can carry a load for so long and stay above the brown-out; renews the credit."""
+        if not (self._trusting and 0 <= current_ma < math.inf and 0 <= duration_ms <= SPENT_MS_MAX):
+            return False
+        self._catch_up()
+        load_ma = max(current_ma, self._filtered_ma)
+        sure_share = self._bound.share(load_ma, self._resistance_scale, self._temperature_mv)
+        above = max(SHARE_MARGIN, (sure_share - self._cutoff_share) / self._usable_share)
+        needed = self._floor + above * self._window
+        self._credit_uc = (self._model.assured_uc - needed * self._model.capacity_uc) / self._model.fall_max
+        return (current_ma + self._leak_ma) * duration_ms < self._credit_uc
+
+    def _catch_up(self) -> None:
+        """Book what was spent."""
+        pending = self._pending
+        if not pending:
+            return
+        leak_ma, advance = self._leak_ma, self._model.advance
+        ages, ageing_speed = self._ages, self._ageing_speed
+        span_ms = drawn_uc = 0.0
+        for _, current_ma, duration_ms in pending:
+            advance(current_ma + leak_ma, duration_ms)
+            span_ms += duration_ms
+            drawn_uc += current_ma * duration_ms
+            if ages:
+                self._aged_years += duration_ms / MS_PER_YEAR * ageing_speed
+        if ages:
+            self._set_floor()
+            self._credit_uc = 0.0
+        share, open_mv = self._share(), self._open_mv
+        self._open_mv = self._open_at(share)
+        ohm, polar_ohm = self._ohms(share)
+        lost_uc = drawn_uc + leak_ma * span_ms
+        mv_per_uc = (self._open_mv - open_mv) / lost_uc if lost_uc else 0.0
+        heat_nj = cell_nj = load_nj = gone_uc = 0.0
+        states, lagging = self._ledger.states, self._response_ms > 0
+        for state, current_ma, duration_ms in pending:
+            load_uc = current_ma * duration_ms
+            both_uc = load_uc + leak_ma * duration_ms
+            mean_mv = open_mv + mv_per_uc * (gone_uc + both_uc / 2)
+            gone_uc += both_uc
+            sag_mv = current_ma * ohm
+            if lagging:
+                sag_mv += self._filter(current_ma, duration_ms) * polar_ohm
+            account = states.get(state)
+            if account is None:
+                account = states[state] = Account()
+            account.add(load_uc, load_uc * (mean_mv - sag_mv), duration_ms)
+            load_nj += load_uc * mean_mv
+            heat_nj += load_uc * sag_mv
+            cell_nj += both_uc * mean_mv
+        pending.clear()
+        accounts = self._ledger.cell
+        accounts["self_discharge"].add(leak_ma * span_ms, cell_nj - load_nj, span_ms)
+        accounts["heat"].add(0.0, heat_nj, span_ms)
+        self._cell_loss.add(lost_uc, cell_nj, span_ms)
 
     # --- voltage, temperature, age -------------------------------------------------------------------------------
 
@@ -290,7 +407,7 @@ class Battery:
 
     def _share(self) -> float:
         """Return where the cell stands on its voltage curve."""
-        above = (self.model.available_fraction - self._floor) / self._window
+        above = (self._model.available_fraction - self._floor) / self._window
         return self._cutoff_share + above * self._usable_share
 
     def _open_at(self, share: float) -> float:
@@ -307,7 +424,7 @@ class Battery:
             raise PowerValueError("temperature_c", "-100 to 200", temperature_c)
         spec = self.spec
         warmer_k = temperature_c - REFERENCE_C
-        self._temperature_c = temperature_c
+        self._temperature_c, self._credit_uc = temperature_c, 0.0
         self._leak_ma = spec.leak_ma(temperature_c)
         self._temperature_mv = spec.temperature_mv_per_k * warmer_k
         self._capacity_factor = spec.capacity_factor(temperature_c)
@@ -318,7 +435,7 @@ class Battery:
 
     def _set_floor(self) -> None:
         """Work out which share of the charge is out of reach, and how far the resistance has grown."""
-        health, ageing = self.health, self.spec.ageing
+        health, ageing = self._health(), self.spec.ageing
         self._window = max(WINDOW_MIN, self._usable_share * health * self._capacity_factor)
         self._floor = 1 - self._window
         growth = ageing.resistance_growth * (1 - health) / END_OF_LIFE_FADE if ageing is not None else 0.0
@@ -328,31 +445,34 @@ class Battery:
 
     def snapshot(self) -> dict[str, Any]:
         """Return the changing part, of plain numbers, ready for JSON; cell and device stay the constructor's."""
+        self._catch_up()
         return {
             "cell": self.spec.name,
-            "kind": type(self.model).__name__,
+            "kind": type(self._model).__name__,
             "capacity_mah": self.spec.capacity_mah,
-            "model": self.model.snapshot(),
-            "ledger": self.ledger.snapshot(),
+            "model": self._model.snapshot(),
+            "ledger": self._ledger.snapshot(),
             "cell_loss": self._cell_loss.snapshot(),
             "initial_uc": self._initial_uc,
             "filtered_ma": self._filtered_ma,
-            "cycles": self.cycles,
-            "aged_years": self.aged_years,
+            "cycles": self._cycles,
+            "aged_years": self._aged_years,
             "temperature_c": self._temperature_c,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up a snapshot of a battery built in the same way. Raises PowerValueError when it is of another cell."""
-        built = {"cell": self.spec.name, "kind": type(self.model).__name__, "capacity_mah": self.spec.capacity_mah}
+        built = {"cell": self.spec.name, "kind": type(self._model).__name__, "capacity_mah": self.spec.capacity_mah}
         for key, expected in built.items():
             if state.get(key) != expected:
                 raise PowerValueError(f"snapshot.{key}", str(expected), state.get(key))
-        self.model.restore(state["model"])
-        self.ledger = EnergyLedger.restored(state["ledger"])
+        self._pending.clear()
+        self._credit_uc = 0.0
+        self._model.restore(state["model"])
+        self._ledger = EnergyLedger.restored(state["ledger"])
         self._cell_loss = Account.restored(state["cell_loss"])
         self._initial_uc = float(state["initial_uc"])
         self._filtered_ma = float(state["filtered_ma"])
-        self.cycles = float(state["cycles"])
-        self.aged_years = float(state["aged_years"])
+        self._cycles = float(state["cycles"])
+        self._aged_years = float(state["aged_years"])
         self._set_temperature(float(state["temperature_c"]))

@@ -40,6 +40,17 @@ class BatteryModel(Protocol):
         """Carry `current_ma` >= 0 for `duration_ms`, or until `available_fraction` meets `floor`; return the ms
         carried."""
 
+    @property
+    def fall_max(self) -> float:
+        """By how much `assured_uc` falls at most for each uC that is drawn, however fast."""
+
+    @property
+    def assured_uc(self) -> float:
+        """What the load can feel at the least, now and after any rest: `available_fraction` is not below it."""
+
+    def advance(self, current_ma: float, duration_ms: float) -> None:
+        """Carry a load of which it is known that it can be carried."""
+
     def charge(self, current_ma: float, duration_ms: float) -> float:
         """Offer `current_ma` >= 0 for all of `duration_ms`; return the charge that went in, uC (less when full)."""
 
@@ -79,6 +90,7 @@ class IdealModel:
     """A bucket: every coulomb comes out, whatever the current."""
 
     __slots__ = ("capacity_uc", "stored_uc")
+    fall_max = 1.0
 
     def __init__(self, capacity_mah: float, state_of_charge: float = 1.0) -> None:
         self.capacity_uc = checked("capacity_mah", capacity_mah, 0.0) * UC_PER_MAH
@@ -105,6 +117,15 @@ class IdealModel:
             return 0.0
         self.stored_uc -= spare_uc
         return spare_uc / drain_ma
+
+    @property
+    def assured_uc(self) -> float:
+        """All that is stored."""
+        return self.stored_uc
+
+    def advance(self, current_ma: float, duration_ms: float) -> None:
+        """Carry a load of which it is known that it can be carried."""
+        self.stored_uc -= self.drain_ma(current_ma) * duration_ms
 
     def charge(self, current_ma: float, duration_ms: float) -> float:
         """Take charge up to capacity; see BatteryModel."""

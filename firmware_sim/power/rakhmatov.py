@@ -50,7 +50,18 @@ class RakhmatovModel:
             for u, rate in zip(self._unavailable, self._rates, strict=True)
         ]
 
-    def _advance(self, current_ma: float, duration_ms: float) -> None:
+    @property
+    def fall_max(self) -> float:
+        """The charge itself, and twice that for each term: as if nothing of it ever came back."""
+        return 1.0 + 2 * TERMS
+
+    @property
+    def assured_uc(self) -> float:
+        """What is stored, without what the terms withhold; what they give after a charge is not counted."""
+        return self.stored_uc - sum(max(0.0, term) for term in self._unavailable)
+
+    def advance(self, current_ma: float, duration_ms: float) -> None:
+        """Carry a load of which it is known that it can be carried (negative: a charge)."""
         self._unavailable = self._terms_at(current_ma, duration_ms)
         self.stored_uc -= current_ma * duration_ms
 
@@ -63,9 +74,9 @@ class RakhmatovModel:
         if current_ma > 0:
             died_ms = self._first_crossing_ms(current_ma, duration_ms, self.stored_uc - floor * self.capacity_uc)
             if died_ms is not None:
-                self._advance(current_ma, died_ms)
+                self.advance(current_ma, died_ms)
                 return died_ms
-        self._advance(current_ma, duration_ms)
+        self.advance(current_ma, duration_ms)
         return duration_ms
 
     def _first_crossing_ms(self, current_ma: float, duration_ms: float, spare_uc: float) -> float | None:
@@ -96,8 +107,8 @@ class RakhmatovModel:
         """Take charge until all that was drawn is back; see BatteryModel."""
         accepted_uc = max(0.0, min(current_ma * duration_ms, self.capacity_uc - self.stored_uc))
         taking_ms = accepted_uc / current_ma if current_ma > 0 else 0.0
-        self._advance(-current_ma, taking_ms)
-        self._advance(0.0, duration_ms - taking_ms)
+        self.advance(-current_ma, taking_ms)
+        self.advance(0.0, duration_ms - taking_ms)
         return accepted_uc
 
     def snapshot(self) -> ModelState:

@@ -25,6 +25,11 @@ class Table:
             (self._ys[i + 1] - self._ys[i]) / (self._xs[i + 1] - self._xs[i]) for i in range(len(points) - 1)
         ]
 
+    @property
+    def corners(self) -> tuple[float, ...]:
+        """Where it bends: between two of them it is straight."""
+        return tuple(self._xs)
+
     def __call__(self, x: float) -> float:
         """Return y at x."""
         i = bisect_right(self._xs, x) - 1
@@ -41,6 +46,10 @@ class Table:
 
 class VoltageCurve(Protocol):
     """What a cell shows at rest, and what a current that flows for longer adds to its resistance."""
+
+    @property
+    def corners(self) -> tuple[float, ...]:
+        """States of charge between which the curve is straight; none where it only rises with the charge."""
 
     def open_circuit_mv(self, state_of_charge: float) -> float:
         """Return the resting voltage at 20 degrees Celsius."""
@@ -59,6 +68,11 @@ class TableCurve:
 
     def __init__(self, points: Sequence[tuple[float, float]]) -> None:
         self._table = Table(points)
+
+    @property
+    def corners(self) -> tuple[float, ...]:
+        """The table's own."""
+        return self._table.corners
 
     def open_circuit_mv(self, state_of_charge: float) -> float:
         """Return the table's value."""
@@ -123,11 +137,17 @@ class ShepherdCurve:
         charges = (rated_ah * ratio, nominal_ah * ratio, exponential_ah * ratio)
         return ShepherdCurve(full_v, nominal_v, exponential_v, *charges, ohm / ratio, current_a * ratio)
 
+    @property
+    def corners(self) -> tuple[float, ...]:
+        """None: it only rises with the charge, and its polarisation only falls."""
+        return ()
+
     def open_circuit_mv(self, state_of_charge: float) -> float:
         """Return E0 - K Q/(Q-q) q + A exp(-B q), in mV and not below 0."""
         gone_ah = self._q_ah * (1 - state_of_charge)
-        fall_v = self._k / max(state_of_charge, EMPTY_SHARE_MIN) * gone_ah
-        return max(0.0, 1000 * (self._e0 - fall_v + self._a * math.exp(-self._b * gone_ah)))
+        share = max(EMPTY_SHARE_MIN, state_of_charge)
+        open_mv = 1000 * (self._e0 - self._k / share * gone_ah + self._a * math.exp(-self._b * gone_ah))
+        return max(0.0, open_mv)
 
     def polarisation_ohm(self, state_of_charge: float) -> float:
         """Return K Q/(Q-q)."""

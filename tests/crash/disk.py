@@ -1,7 +1,7 @@
 """Builds the shim (tests/crash/power_loss/shim.c) and drives it; what it does stands at its top.
 
 The code that works on the watched disk runs in a process that was started with the shim (`run_under_shim`); it calls
-`begin`, `fail` and `count`. `recover` builds, from a shadow, the folder that a power cut would have left.
+`begin`, `fail`, `count` and `telling`. `recover` builds, from a shadow, the folder that a power cut would have left.
 """
 
 import ctypes
@@ -13,6 +13,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -82,13 +84,24 @@ def begin(folder: Path, shadow: Path | None = None) -> None:
 
 
 def fail(k: int, error: int, *, sticky: bool = False) -> None:
-    """The k-th operation from now fails with this errno (0: the process dies there); k = 0: nothing fails."""
+    """The k-th operation from now fails with this errno; k = 0: nothing fails."""
     _shim().shim_fail(ctypes.c_long(k), error, int(sticky))
 
 
 def count() -> int:
     """Operations since the last `fail`."""
     return int(_shim().shim_count())
+
+
+@contextmanager
+def telling(heard: Callable[[], None]) -> Iterator[None]:
+    """Call `heard` before each operation. It may read the watched files; what it raises is printed and no more."""
+    function = ctypes.CFUNCTYPE(None)(heard)
+    _shim().shim_tell(function)
+    try:
+        yield
+    finally:
+        _shim().shim_tell(None)
 
 
 # -- after the power cut

@@ -3,7 +3,8 @@
     python -m tests.crash.kill_loop --kills 200 [--seed 1] [--dir FOLDER]
 
 The moments: any; before and after the commit's fsync (slowed by strace); inside a commit's and inside a checkpoint's
-writes (strace delivers the SIGKILL on entering the k-th of them); inside a request to the cloud, before its answer
+writes (strace delivers the SIGKILL on entering the k-th of them); inside the writes of a start that migrates the store
+of an earlier version; inside a request to the cloud, before its answer
 arrives, and right after. After every kill the store is opened as it was left: every reading that the gateway has
 acknowledged to its device must be in it. At the end every reading that the broker ever took must be in the cloud
 exactly once with its values, and the ledger must say so. Prints a table; exit code 0 only if all of that holds.
@@ -13,6 +14,7 @@ import argparse
 import json
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -27,6 +29,7 @@ from typing import TextIO
 
 from edge.desk import DESTINATION, STORE_FILE
 from edge.ledger import DELIVERED, RECEIVED
+from edge.store.lock import Left, StoreLock
 from tests.crash.load import BOOT, Load
 from tests.crash.relay import Moment, StrikingRelay
 from tests.edge.kit import open_desk
@@ -37,6 +40,13 @@ PROGRESS_MAX_READINGS = 400  # a life lasts until the gateway acknowledged up to
 MOMENT_MAX_S = 0.3
 LIFE_MAX_S = 5.0  # a moment that does not come within this (no checkpoint was due) is replaced by "any"
 FSYNC_SLOWED_US = 20_000
+MIGRATION_WRITES = 40  # what `UNDO_MIGRATIONS` takes to do again, at least
+UNDO_MIGRATIONS = """
+DROP TABLE IF EXISTS ledger_untold;
+DROP INDEX IF EXISTS quarantine_source;
+DELETE FROM _sqlite_migrations
+WHERE name IN ('m0009_quarantine_by_destination', 'm0012_ledger_untold', 'm0012_quarantine_by_source');
+"""
 BROKER = "autosave_on_changes false"
 """The broker is not killed here, and saving its whole queue for every message makes it the slowest part by far."""
 
@@ -50,17 +60,18 @@ ALERT_RULES = [
 
 
 class Kind(StrEnum):
-    """When a life ends."""
+    """When a life ends. A short run takes the first ones."""
 
     ANY = "any moment"
     BEFORE_FSYNC = "before the commit's fsync"
     AFTER_FSYNC = "after the commit's fsync"
     COMMIT_WRITE = "inside a commit's writes"
     CHECKPOINT_WRITE = "inside a checkpoint's writes"
-    CHECKPOINT_FSYNC = "at a checkpoint's fsync"
+    MIGRATION = "inside a migration's writes"
     REQUEST = "inside a request to the cloud"
     ANSWER = "before the cloud's answer arrives"
     ANSWERED = "after the cloud's answer"
+    CHECKPOINT_FSYNC = "at a checkpoint's fsync"
 
 
 _BY_STRACE = {
@@ -69,6 +80,7 @@ _BY_STRACE = {
     Kind.COMMIT_WRITE: ("-wal", "pwrite64:signal=KILL:when={k}", 600),
     Kind.CHECKPOINT_WRITE: ("", "pwrite64:signal=KILL:when={k}", 60),
     Kind.CHECKPOINT_FSYNC: ("", "fdatasync:signal=KILL:when={k}", 2),
+    Kind.MIGRATION: ("-wal", "pwrite64:signal=KILL:when={k}", MIGRATION_WRITES),
 }
 """Which file of the store, what strace does to it, and the highest k (None: the kill comes from here)."""
 
@@ -151,6 +163,8 @@ class KillLoop:
         if kind in _BY_STRACE or not gateway.is_alive:
             if gateway.is_alive:
                 gateway.kill()
+            if kind is Kind.MIGRATION:
+                self._make_the_store_older()
             gateway.wrapper = self._strace(kind) if kind in _BY_STRACE else []
             gateway.launch()
             gateway.wait_for_or_end("broker connected")
@@ -172,6 +186,14 @@ class KillLoop:
         self._result.kills[kind] += 1
         self._result.missed[kind] += dies_by_itself and not died
         self._look_into_the_store(acked)
+
+    def _make_the_store_older(self) -> None:
+        """As a version before some migrations leaves it when it ends well."""
+        with closing(sqlite3.connect(self._store)) as db:
+            db.executescript(UNDO_MIGRATIONS)
+        lock = StoreLock(self._store)
+        lock.mark(Left.CLOSED)
+        lock.release()
 
     def _dies(self, within_s: float) -> bool:
         try:

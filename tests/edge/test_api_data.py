@@ -200,6 +200,8 @@ def test_the_quarantine_is_listed_shown_retried_and_purged(api: Api, desk: Desk)
     assert (listed["count"], [item["id"] for item in listed["items"]]) == (3, [2])
     item = api.ask("GET", "/api/v1/quarantine/1").json()
     assert (item["topic"], item["payload_base64"], item["payload_text"]) == ("x", "/wA=", None)
+    assert api.ask("GET", "/api/v1/quarantine?fields=id&limit=1").json()["items"] == [{"id": 1}]
+    assert "payload_base64" in refused(api.ask("GET", "/api/v1/quarantine?fields=payload"), 422)
     refused(api.ask("GET", "/api/v1/quarantine/99"), 404)
     refused(api.ask("GET", "/api/v1/quarantine/x"), 400)
     refused(api.ask("GET", "/api/v1/quarantine?limit=-1"), 400)

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from edge.access import Role
+from edge.access.roles import Role
 from edge.api import make_app
 from edge.api_drill import drill_router
 from edge.drill import Drills

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from edge.access import Role
+from edge.access.roles import Role
 from edge.api import make_app
 from edge.api_settings import settings_router
 from edge.config import ApiSettings, EdgeConfig, InfluxSettings, MqttSettings

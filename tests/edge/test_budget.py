@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from edge.alerts.alerts import AlertRules
 from edge.budget import ADMIT_SHARE, Budget, OnFull, StoreLimits
 from edge.config import EdgeConfig
 from edge.desk import DESTINATION, Desk
@@ -13,6 +14,7 @@ from edge.forward.outcome import Accepted, Failed, Outcome, Refused
 from edge.store import Store, StoreFull
 from edge.store.store import KEPT_PAGES
 from edge.windows import WindowRules
+from tests.edge.alerts.kit import WARM, rule
 from tests.edge.kit import T0_MS, message, open_desk, reading
 
 CAP_BYTES = 800_000
@@ -110,6 +112,22 @@ def test_rollups_of_readings_that_were_thinned_are_sent_all_the_same(tmp_path: P
     assert isinstance(plan, Batch)
     assert plan.others
     assert desk.ledger.balance(DESTINATION).thinned == 60
+    desk.close()
+
+
+def test_an_alert_outlives_the_readings_that_give_way_and_goes_first(tmp_path: Path) -> None:
+    limits = StoreLimits(CAP_BYTES, 0, None, OnFull.DROP_OLDEST)
+    desk = open_desk(tmp_path, windows=WINDOWS, budget=limits, alerts=AlertRules((rule(**WARM),)))
+    first = 0
+    while not entry(desk, "expired/size"):
+        take(desk, first)  # their values rise: the first of them raise the alert
+        first += PACK
+        desk.alerts._looked_ms = None  # it looks every so often; here, no time goes by
+        tidy(desk)
+    assert entry(desk, "expired/size")[0] >= (0, PACK), "what raised it is gone"
+    plan = desk.next_batch(0)
+    assert isinstance(plan, Batch)
+    assert plan.body.startswith(b"alert,")
     desk.close()
 
 

@@ -88,12 +88,12 @@ def test_a_replaced_certificate_is_taken_up_and_half_a_replacement_is_not(
     new = certificate(tmp_path / "new", days=365)
     new.cert_file.replace(tmp_path / "cert.pem")
     with capture_logs() as logs:
-        watch.look()
+        watch.take_up()
         assert [each["event"] for each in logs] == ["the new certificate cannot be used: the old one stays"]
         assert _shown(watch.context) == ssl.PEM_cert_to_DER_cert(old.decode())
         new.key_file.replace(tmp_path / "key.pem")
-        watch.look()
-        watch.look()
+        watch.take_up()
+        watch.take_up()
     assert [each["event"] for each in logs[1:]] == ["new certificate taken up"]
     assert _shown(watch.context) == ssl.PEM_cert_to_DER_cert((tmp_path / "cert.pem").read_text())
 

@@ -2,6 +2,7 @@
 faults. Each is named after its number there."""
 
 import asyncio
+import ssl
 import threading
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from edge.budget import StoreLimits
 from edge.config import InfluxSettings
 from edge.desk import DESTINATION, Desk
 from edge.forward.forwarder import Batch, Wait
-from edge.forward.outcome import Accepted, Failed
+from edge.forward.outcome import Accepted, Failed, Outcome
 from edge.influx import InfluxSender
 from edge.ingest import Message
 from edge.store import StoreFull
@@ -22,8 +23,13 @@ from sensors.senml import encode
 from sensors.topics import Kind, build_topic
 from tests.edge.kit import SITE, T0_MS, message, open_desk, reading
 from tests.edge.mapping.kit import THERMOMETER, rules
+from tests.edge.test_http_server import certificate
 
 FLOOD = 10_000
+MINUTE_MS = 60_000
+WEEK_MS = 7 * 24 * 60 * MINUTE_MS
+WEEK_STEPS = 84
+DEVICES = [f"d{number}" for number in range(5)]
 
 
 def tidy(desk: Desk, now_ms: int = 0) -> None:
@@ -93,6 +99,63 @@ def test_f25_a_name_that_cannot_be_resolved_leaks_no_thread() -> None:
         return counts
 
     assert len(asyncio.run(run())) == 1
+
+
+def test_f26_a_cloud_that_is_away_for_a_week_gets_everything_in_order(tmp_path: Path) -> None:
+    desk, now_ms, tries = open_desk(tmp_path, batch_rows=500), 0, 0
+    for seq in range(WEEK_STEPS):
+        now_ms += WEEK_MS // WEEK_STEPS
+        desk.take_in([message(reading(seq, device=name)) for name in DEVICES], now_ms, T0_MS + now_ms)
+        plan = desk.next_batch(now_ms)
+        if isinstance(plan, Batch):
+            desk.settle(plan, Failed("refused", "nobody is there"), now_ms, T0_MS + now_ms)
+            tries += 1
+        tidy(desk, now_ms)
+    assert tries > WEEK_STEPS // 2, "it never gave up"
+    assert desk.ledger.balance(DESTINATION).held == WEEK_STEPS * len(DEVICES)
+    now_ms += MINUTE_MS  # the longest wait between two tries
+    seen: dict[str, list[int]] = {name: [] for name in DEVICES}
+    while isinstance(plan := desk.next_batch(now_ms), Batch):
+        for line in plan.body.decode().splitlines():
+            seen[line.partition("device=")[2].partition(",")[0]].append(
+                int(line.partition("seq=")[2].partition("i")[0])
+            )
+        desk.settle(plan, Accepted(), now_ms, T0_MS + now_ms)
+        now_ms += MINUTE_MS
+    assert seen == {name: list(range(WEEK_STEPS)) for name in DEVICES}
+    desk.close()
+
+
+@pytest.mark.parametrize("wrong", ["unknown authority", "expired", "another name"])
+def test_f32_a_cloud_whose_certificate_is_wrong_hears_neither_token_nor_reading(tmp_path: Path, wrong: str) -> None:
+    shown = certificate(tmp_path, days=-1 if wrong == "expired" else 90)
+    trusted = shown.cert_file
+    if wrong == "unknown authority":
+        (other := tmp_path / "other").mkdir()
+        trusted = certificate(other).cert_file
+    host = "localhost" if wrong == "another name" else "127.0.0.1"
+    heard: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read())
+        writer.close()
+
+    async def run() -> Outcome:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(shown.cert_file, shown.key_file)
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+        url = f"https://{host}:{server.sockets[0].getsockname()[1]}"
+        sender = InfluxSender(InfluxSettings(url=url, token=SecretStr("x"), ca_file=trusted), SystemClock())
+        async with server:
+            try:
+                return await sender.send(b"m x=1 1\n")
+            finally:
+                await sender.aclose()
+
+    outcome = asyncio.run(run())
+    assert isinstance(outcome, Failed), outcome
+    assert outcome.cause == "tls", outcome
+    assert heard == []
 
 
 def test_f39_a_boot_that_is_used_again_is_known_by_its_seqs_and_a_gap_is_reported(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from edge.gateway import serve
 from edge.influx import InfluxSender
 from edge.link_recorder import PROBE_AGAIN_S, LinkRecorder, UplinkWatch
 from edge.mqtt import ConnectionLost
-from edge.outages.events import Cause, Close, Ending, Status, Transition, UnknownWrite
+from edge.outages.events import Cause, Close, Ending, Gap, Status, Transition, UnknownWrite
 from edge.outages.export import to_recording
 from edge.outages.observations import DEVICES, LINKS, UPLINK
 from edge.outages.recording import Recording, decode_recording, read_recording, write_recording
@@ -32,6 +32,7 @@ from edge.tcp_info import data_segments
 from sensors.clock import SystemClock
 from tests.edge.kit import open_desk
 from tests.edge.test_influx import LINES, answer, server
+from tests.edge.test_uplink import TimelessLoop
 from tidegate.outage.cli import app as outage_app
 
 STALL_S = 0.2
@@ -69,6 +70,12 @@ def first(recorder: LinkRecorder) -> UplinkWatch:
     watch = recorder.watch()
     assert watch is not None
     return watch
+
+
+def live(recorder: LinkRecorder, for_us: int) -> None:
+    """As if so much time had gone by, in which the process ran."""
+    recorder._zero_us -= for_us
+    recorder._beat_us += for_us
 
 
 def exported(data_dir: Path) -> Recording:
@@ -225,7 +232,7 @@ def test_a_broker_that_has_been_silent_for_long_was_away_since_it_was_last_heard
     async def run() -> None:
         with desk_in(tmp_path) as desk:
             recorder = await recorder_on(desk)
-            recorder._zero_us -= 100_000_000  # as after 100 s
+            live(recorder, 100_000_000)
             now_s = asyncio.get_running_loop().time()
             connection: Any = FakeConnection(now_s)
             recorder.broker_connected(now_s, connection)
@@ -295,7 +302,7 @@ def test_what_did_not_travel_has_no_round_trip(tmp_path: Path) -> None:
         with desk_in(tmp_path) as desk:
             recorder = await recorder_on(desk)
             first(recorder).uplink_tried(asyncio.get_running_loop().time() - 1, Accepted(), exchange)
-            recorder._zero_us -= 100_000_000  # a sample is due
+            live(recorder, 100_000_000)  # a sample is due
             recorder._tick()
             return recorder.status()[0].rtt_us
 
@@ -368,7 +375,7 @@ def test_a_running_gateway_probes_an_idle_uplink_and_answers_for_its_outages(tmp
                     {"name": "lab", "kind": "influx", "url": f"http://127.0.0.1:{free_port()}"},
                     {"name": "disk", "kind": "file", "folder": tmp_path / "lines"},
                 ],
-                "api": {"port": api_port},
+                "api": {"port": api_port, "own_process": False},
             }
         )
         running = asyncio.create_task(serve(config, SystemClock()))
@@ -435,3 +442,55 @@ def test_the_api_lists_outages_and_gives_the_recording(tmp_path: Path) -> None:
     assert (no_days.status_code, none.status_code) == (422, 422)
     path.unlink()
     assert [answer.status_code for answer in asked(path, "", "/recording")] == [503, 503]
+
+
+TIMED_OUT = Failed("timeout", "no answer")
+
+
+def lived(data_dir: Path, life: Callable[[LinkRecorder, TimelessLoop], None]) -> tuple[list[str], int]:
+    """The transitions of all links, and the number of gaps, of a life on a clock that `life` moves."""
+    loop = TimelessLoop()
+
+    async def run() -> None:
+        with desk_in(data_dir) as desk:
+            recorder = await recorder_on(desk)
+            life(recorder, loop)
+            await recorder.flush()
+
+    try:
+        loop.run_until_complete(run())
+    finally:
+        loop.close()
+    events = exported(data_dir).events
+    changes = [f"{event.link} {event.status}" for event in events if isinstance(event, Transition)]
+    return changes, sum(isinstance(event, Gap) for event in events)
+
+
+def test_f34_a_request_that_was_under_way_while_the_process_stood_still_is_no_outage(tmp_path: Path) -> None:
+    def life(recorder: LinkRecorder, loop: TimelessLoop) -> None:
+        watch = first(recorder)
+        connection = FakeConnection(loop.now_s)
+        recorder.broker_connected(loop.now_s, connection)  # type: ignore[arg-type]  # all that is read of it
+        assert watch.uplink_tried(loop.now_s, Accepted(), Exchange())
+        started_s = loop.now_s
+        loop.now_s += 30
+        assert not watch.uplink_tried(started_s, TIMED_OUT, Exchange())
+        connection.heard_at_s, connection.heard_bytes = loop.now_s, 100
+        assert watch.uplink_tried(loop.now_s, Accepted(), Exchange())
+
+    changes, gaps = lived(tmp_path, life)
+    assert gaps == 1
+    assert changes == ["devices up", "uplink up", "uplink up", "devices up"]
+
+
+def test_a_request_that_times_out_while_the_process_runs_is_an_outage(tmp_path: Path) -> None:
+    def life(recorder: LinkRecorder, loop: TimelessLoop) -> None:
+        watch = first(recorder)
+        assert watch.uplink_tried(loop.now_s, Accepted(), Exchange())
+        started_s = loop.now_s
+        for _ in range(30):
+            loop.now_s += 1
+            recorder._look_for_stillness()
+        assert watch.uplink_tried(started_s, TIMED_OUT, Exchange())
+
+    assert lived(tmp_path, life) == (["uplink up", "uplink down"], 0)

@@ -379,3 +379,75 @@ def test_any_bytes_are_packets_or_a_framing_error(data: bytes) -> None:
             parse_publish(first, body, has_properties=True)
     except FramingError:
         return
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_paused_connection_reads_nothing_and_its_own_silence_is_not_the_brokers(
+    version: MqttVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edge.mqtt import connection as module
+
+    monkeypatch.setattr(module, "PINGS_PER_KEEPALIVE", 100)
+    monkeypatch.setattr(module, "SILENCE_KEEPALIVES", 0.05)
+    paused, pinged = asyncio.Event(), asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.establish()
+        await paused.wait()
+        peer.publish(b"t", b"x", 7)
+        for _ in range(10):  # twice as long as a broker may be silent
+            await peer.read_kind(12)
+        pinged.set()
+        await peer.reader.read()
+
+    async def test(settings: MqttSettings) -> None:
+        taken = Taken()
+        connection = await connect(settings, ["t"], taken)
+        connection.pause()
+        paused.set()
+        await pinged.wait()
+        assert taken.messages == []
+        connection.resume()
+        await taken.wait(1)
+        assert (await connection.lost()).cause == "timeout", "read again, it is watched again"
+
+    run(version, script, test)
+
+
+class SkippingLoop(asyncio.SelectorEventLoop):
+    """A loop whose process can seem to have stood still: timers fire late, and nothing was read meanwhile."""
+
+    skipped_s = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.skipped_s
+
+
+def test_f34_a_process_that_stood_still_does_not_take_that_for_the_brokers_silence() -> None:
+    skipped = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.establish()
+        await peer.read_kind(12)
+        await skipped.wait()
+        await peer.read_kind(12)
+        peer.publish(b"t", b"x", 7)
+        await peer.reader.read()
+
+    async def test(settings: MqttSettings, loop: SkippingLoop) -> None:
+        taken = Taken()
+        connection = await connect(settings, ["t"], taken)
+        loop.skipped_s += 3 * settings.keepalive_s
+        skipped.set()
+        await taken.wait(1)
+        assert not connection._lost.done()
+        await connection.close()
+
+    async def both() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, SkippingLoop)
+        async with broker(MqttVersion.V5, script) as settings:
+            await test(settings, loop)
+
+    with asyncio.Runner(loop_factory=SkippingLoop) as runner:
+        runner.run(both())

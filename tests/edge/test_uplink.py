@@ -58,8 +58,9 @@ class Watch:
     def __init__(self, probe_in_s: float | None) -> None:
         self.probe_in_s, self.tried = probe_in_s, 0
 
-    def uplink_tried(self, started_s: float, outcome: Outcome, exchange: Exchange) -> None:
+    def uplink_tried(self, started_s: float, outcome: Outcome, exchange: Exchange) -> bool:
         self.tried += 1
+        return True
 
 
 async def at_once(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -27,7 +27,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     path = tmp_path / "batteries.json"
     assert load_batteries(path) == {}
     worn = supply(state_of_charge=0.5)
-    worn.battery.cycles, worn.battery.aged_years = 300.0, 2.0
+    worn.restore(worn.snapshot() | {"cycles": 300.0, "aged_years": 2.0})
     worn.draw(Phase.PROCESS, HOUR_MS, HOUR_MS)
     save_batteries(path, {"d": worn.snapshot()})
     fresh = supply()

@@ -58,6 +58,7 @@ def test_the_peak_of_the_pulse_browns_the_device_out_while_the_rest_is_fine() ->
     assert made.draw(Phase.TRANSMIT, 20, 0) is PowerState.SAG
 
 
+@pytest.mark.no_cover
 def test_a_device_on_a_coin_cell_dies_and_its_last_words_are_low() -> None:
     made = supply("cr2032", "nrf52-ble", charge=0.001)
     world = World(spec(interval_ms=10_000, receive_window_ms=100), supply=made)

@@ -73,7 +73,7 @@ def test_a_mistake_is_refused_naming_key_and_expectation(
         ({"part": "SHT31", "signal": {"kind": "constant", "value": 1}}, "part and quantity together"),
         ({"signal": {"kind": "constant", "value": 1}}, "expected name"),
         ({**TEMPERATURE, "unit": "Cel"}, "the catalogue has it"),
-        ({**TEMPERATURE, "signal": {"kind": "sine"}}, "'constant', 'daily', 'ambient', 'walk', 'csv'"),
+        ({**TEMPERATURE, "signal": {"kind": "sine"}}, "'constant', 'daily', 'seasonal', 'daylight'"),
         (
             {**TEMPERATURE, "signal": {"kind": "walk", "start": 9, "step_per_sqrt_s": 1, "low": 0, "high": 5}},
             "low <= start <= high",

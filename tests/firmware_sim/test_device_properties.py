@@ -9,6 +9,7 @@ from firmware_sim.device_spec import Publish
 from firmware_sim.outbox import OUTBOX_BYTES_MIN, FullPolicy
 from sensors.messages import encode
 from sensors.topics import Kind
+from tests.examples import examples
 from tests.firmware_sim.worlds import GatewayModel, World, spec
 
 HEAL_ROUNDS_MAX = 400
@@ -118,6 +119,6 @@ class DeviceMachine(RuleBasedStateMachine):
 
 
 DeviceMachine.TestCase.settings = settings(
-    max_examples=200, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=examples(60), stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 TestDevice = DeviceMachine.TestCase

@@ -51,6 +51,7 @@ def _a_day_of(name: str) -> GroupReport:
     return run_virtual(config, 86_400_000, len).groups[0]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", A_DAY)
 def test_a_day_of_a_ready_scenario_goes_as_the_page_says(name: str) -> None:
     lost_max, spent_percent_max = A_DAY[name]

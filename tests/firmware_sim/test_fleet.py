@@ -1,6 +1,7 @@
 """The fleet without a broker: what it keeps, what it refuses, how it ends."""
 
 import asyncio
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,28 @@ def test_two_fleets_on_one_folder_are_refused_and_the_first_goes_on(tmp_path: Pa
     assert len(asyncio.run(both()).devices) == 3
 
 
+def test_a_fleet_says_how_late_it_was_and_that_it_kept_up(tmp_path: Path) -> None:
+    report = run_until(fleet(tmp_path), 12)
+    assert 0 < report.late_ms_max < 60_000
+
+
+def test_lateness_is_told_at_worst_since_it_was_last_asked_and_of_the_whole_run() -> None:
+    status = FleetStatus()
+    status.note_late(30.0)
+    status.note_late(20.0)
+    assert (status.take_late_ms(), status.take_late_ms()) == (30.0, 0.0)
+    status.note_late(5.0)
+    assert (status.take_late_ms(), status.report().late_ms_max) == (5.0, 30.0)
+
+
+def test_more_devices_than_the_system_allows_files_are_refused_before_a_connection_opens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _what: (64, 130))
+    with pytest.raises(FleetError, match=r"^mqtt\.connections: expected at most 2 devices"):
+        run_until(fleet(tmp_path, mqtt={"port": NOBODY, "connections": "per-device"}), 1)
+
+
 def test_a_cancelled_fleet_leaves_its_flash_whole(tmp_path: Path) -> None:
     async def cut() -> None:
         task = asyncio.current_task()
@@ -119,3 +142,13 @@ def test_tls_files_that_cannot_be_read_are_refused_before_a_socket_opens(tmp_pat
     mqtt = {"port": NOBODY, "tls": {"ca_file": str(tmp_path / "no.pem")}}
     with pytest.raises(FleetError, match=r"mqtt\.tls: expected readable PEM files"):
         run_until(fleet(tmp_path, mqtt=mqtt), 1)
+
+
+def test_a_fleet_with_an_end_measures_exactly_what_falls_due_before_it(tmp_path: Path) -> None:
+    """Twelve readings of each device, however late the turns of a busy machine come."""
+    report = asyncio.run(serve(fleet(tmp_path, measure_s=120), SystemClock()))
+    assert report.total.sampled == report.held == 3 * 12
+    lines = [
+        msgspec.json.decode(line, type=TruthLine) for line in (tmp_path / "truth.ndjson").read_bytes().splitlines()
+    ]
+    assert max(line.at_ms or 0 for line in lines) - min(line.at_ms or 0 for line in lines) < 120_000

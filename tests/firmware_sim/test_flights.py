@@ -14,6 +14,7 @@ from firmware_sim.fleet import _Fleet
 from firmware_sim.flights import Flights
 from firmware_sim.outbox import Flash
 from firmware_sim.radio.collisions import AirFrame, Ether
+from firmware_sim.status import FleetStatus
 from firmware_sim.truth import TruthFile
 from sensors.clock import Clock
 from sensors.topics import Kind
@@ -88,7 +89,7 @@ async def _sent(loss: float, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]
     radio["link"] = {"kind": "bernoulli", "loss": loss}
     group = {"name": "d", "interval_s": 60, "sensors": [sensor], "radio": radio, "send": {"acknowledge": "broker"}}
     clock, truth = SteppedClock(), TruthFile(None)
-    made = _Fleet(FleetConfig.model_validate({"devices": [group]}), clock, Flash(MemoryMedium()), truth)
+    made = _Fleet(FleetConfig.model_validate({"devices": [group]}), clock, Flash(MemoryMedium()), truth, FleetStatus())
     device = made.devices[0]
     made._take(0, device.start(made.now_ms()) + device.link_up(made.now_ms()))
     for _ in range(720):

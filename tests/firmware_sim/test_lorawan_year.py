@@ -45,6 +45,7 @@ def test_the_time_between_frames_is_what_the_crystal_counts(six_weeks: Year) -> 
     assert -25 < six_weeks.clock_ppm < -15.5
 
 
+@pytest.mark.no_cover
 def test_the_scenarios_link_loses_what_was_lost_in_bursts_as_long() -> None:
     """1.043 % in bursts of 5.30 frames: Gilbert p 0.00199, r 0.189. A million frames hold some 2,000 bursts: 10 %."""
     radio = FleetConfig.model_validate(tomllib.loads(SCENARIO.read_text())).devices[0].radio

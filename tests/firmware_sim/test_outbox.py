@@ -8,6 +8,7 @@ import pytest
 from firmware_sim.flash import FileMedium, FlashError, FrameKind, encode_frame, frame_bytes
 from firmware_sim.outbox import (
     COMPACT_ABOVE_BYTES,
+    LOOK_EVERY_BYTES,
     LOST_RANGES_MAX,
     OUTBOX_BYTES_MIN,
     Flash,
@@ -248,6 +249,18 @@ def test_compaction_keeps_all_that_is_live_and_drops_the_rest(chip: Bench) -> No
     assert (seqs(again), again.boot, again.bytes_written) == (seqs(outbox), outbox.boot, wear)
     assert again.clock_correction_ms(1) == -77
     assert again.lost == ()
+
+
+def test_small_commits_keep_the_medium_within_what_is_live_and_a_look(chip: Bench) -> None:
+    flash, outbox = fill(chip, 1)
+    most = 0
+    for _ in range(400):
+        outbox.append(9, b"z" * 16_384)
+        outbox.ack(1, outbox.next_seq - 9)
+        flash.commit()
+        most = max(most, len(chip.data))
+    assert COMPACT_ABOVE_BYTES < most < COMPACT_ABOVE_BYTES + 2 * outbox.bytes_used + LOOK_EVERY_BYTES + 2 * 16_384
+    assert seqs(chip.outbox()[1]) == seqs(outbox)
 
 
 def test_settings_and_firmware_chunks_survive_a_restart_and_a_compaction(chip: Bench) -> None:

@@ -10,6 +10,7 @@ from firmware_sim.battery_supply import BatterySupply
 from firmware_sim.build import FleetError
 from firmware_sim.config import FleetConfig
 from firmware_sim.power import cell
+from firmware_sim.readings_files import JsonLines
 from firmware_sim.virtual import GroupReport, _VirtualFleet
 from sensors.reading import Reading, Value
 from sensors.senml import encode
@@ -43,7 +44,7 @@ def run(scenario: dict[str, Any], for_ms: int = DAY_MS) -> tuple[list[dict[str, 
 
 @pytest.mark.parametrize("name", RADIOS)
 def test_every_radio_delivers_and_its_ledger_closes(name: str) -> None:
-    made = _VirtualFleet(FleetConfig.model_validate(fleet(RADIOS[name])), len)
+    made = _VirtualFleet(FleetConfig.model_validate(fleet(RADIOS[name])), JsonLines(len))
     report = made.run(DAY_MS, lambda: False).groups[0]
     assert report.measured == 144
     assert report.received >= 143
@@ -56,7 +57,7 @@ def test_every_radio_delivers_and_its_ledger_closes(name: str) -> None:
 
 
 def test_with_a_radio_the_time_of_a_life_is_tiled_by_its_phases() -> None:
-    made = _VirtualFleet(FleetConfig.model_validate(fleet(RADIOS["thread"])), len)
+    made = _VirtualFleet(FleetConfig.model_validate(fleet(RADIOS["thread"])), JsonLines(len))
     made.run(DAY_MS, lambda: False)
     device = made.devices[0]
     supply = device.supply
@@ -174,7 +175,7 @@ def test_what_the_models_refuse_names_the_key(radio: dict[str, Any], said: str) 
 
 def test_a_message_of_senml_counts_as_it_is() -> None:
     payload = encode([Reading("d", 1, 0, START_MS, (Value("t", 1.0, "Cel"),))], sent_at_ms=START_MS)
-    made = _VirtualFleet(FleetConfig.model_validate(fleet(RADIOS["wifi"])), len)
+    made = _VirtualFleet(FleetConfig.model_validate(fleet(RADIOS["wifi"])), JsonLines(len))
     radio = made.devices[0]._radio
     assert radio is not None
     short, _ = radio.send(START_MS, payload, 1)
@@ -184,7 +185,7 @@ def test_a_message_of_senml_counts_as_it_is() -> None:
 
 def test_a_device_waits_for_its_duty_cycle_asleep_and_not_with_a_message_in_hand() -> None:
     busy = fleet(LORA | {"sf": 12, "reading_bytes": 22}, interval_s=60, jitter_s=0)
-    made = _VirtualFleet(FleetConfig.model_validate(busy), len)
+    made = _VirtualFleet(FleetConfig.model_validate(busy), JsonLines(len))
     made.run(6 * HOUR_MS, lambda: False)
     supply = made.devices[0].supply
     assert isinstance(supply, BatterySupply)
@@ -195,6 +196,6 @@ def test_a_device_waits_for_its_duty_cycle_asleep_and_not_with_a_message_in_hand
 @pytest.mark.parametrize(("confirmed", "knows"), [(True, True), (False, False)])
 def test_only_a_device_that_is_answered_knows_that_a_message_was_lost(confirmed: bool, knows: bool) -> None:
     radio = LORA | {"confirmed": confirmed, "distance_m": 100_000.0}
-    made = _VirtualFleet(FleetConfig.model_validate(fleet(radio)), len)
+    made = _VirtualFleet(FleetConfig.model_validate(fleet(radio)), JsonLines(len))
     made.run(HOUR_MS, lambda: False)
     assert (made.devices[0].counters.refused_messages > 0) is knows

@@ -52,7 +52,10 @@ class BenchSupply:
     def level_percent(self) -> float:
         return self.level
 
-    def time_left(self, now_ms: int) -> TimeLeft | None:
+    def look(self, now_ms: int) -> None:
+        """There is no gauge."""
+
+    def time_left(self) -> TimeLeft | None:
         return self.left
 
     def true_state(self) -> BatteryTruth | None:

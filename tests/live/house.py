@@ -220,7 +220,7 @@ class House:
                 "retry_cap_s": 1,
                 "read_timeout_s": 2,
             },
-            "api": {"port": self.api_port},
+            "api": {"port": self.api_port, "own_process": False},  # who asks for the status need not wait for another
         }
         merged = {name: {**table, **changes.get(name, {})} for name, table in config.items()}
         return {**changes, **merged}

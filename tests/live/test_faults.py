@@ -24,6 +24,8 @@ from tests.live.house import House, house, needs_broker, own_broker, wait_until
 pytestmark = [pytest.mark.live, needs_broker]
 HUNGRY = 3  # processes that compute, on the two cores of CI
 CROWD = 1000
+FLOOD, FLOOD_BYTES = 300, 200_000  # QoS 0: neither broker nor gateway may refuse one
+FLOOD_MEMORY_MB = 40  # of 60 that come; 20 are seen
 
 
 def wait_for_received(lab: House, count: int) -> None:
@@ -103,6 +105,32 @@ def test_f36_a_gateway_that_gets_little_processor_time_acknowledges_late_and_los
         assert not [record for record in lab.gateway.log if record["event"] == "broker lost"]
         proof = lab.prove()
         assert proof.holds, proof
+
+
+def most_memory_mb(lab: House) -> float:
+    line = next(each for each in Path(f"/proc/{lab.gateway.pid}/status").read_text().splitlines() if "VmHWM" in each)
+    return int(line.split()[1]) / 1024
+
+
+@own_broker
+def test_a_flood_that_no_receive_maximum_bounds_takes_no_memory_and_holds_up_nobody(tmp_path: Path) -> None:
+    with house(tmp_path) as lab:
+        lab.cloud.start()
+        lab.gateway.start()
+        lab.gateway.wait_for("broker connected")
+        before_mb = most_memory_mb(lab)
+        flooder = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv5)
+        flooder.connect(lab.broker.host, lab.broker.port)
+        topic = f"{lab.topic_root}/lab/flood/reading"
+        sent = [flooder.publish(topic, bytes(FLOOD_BYTES), qos=0) for _ in range(FLOOD)]
+        flooder.loop_start()
+        sent[-1].wait_for_publish(30)
+        flooder.disconnect()
+        flooder.loop_stop()
+        lab.fleet.start()
+        wait_for_received(lab, 20)
+        assert lab.status().ledger.undecodable > FLOOD / 10, "it did come"
+        assert most_memory_mb(lab) - before_mb < FLOOD_MEMORY_MB
 
 
 @own_broker

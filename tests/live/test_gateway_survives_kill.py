@@ -4,6 +4,7 @@ The devices keep what the gateway's own `ack` has not freed; the proof compares 
 by value and nanosecond by nanosecond, and the gateway's ledger must say the same.
 """
 
+import json
 import signal
 import socket
 import struct
@@ -123,6 +124,10 @@ def test_a_gateway_frozen_until_the_broker_gives_it_up_catches_up(tmp_path: Path
         )
         lab.gateway.send(signal.SIGCONT)
         wait_for_received(lab, len(lab.truth()))
+        recorded = json.loads(lab.get_gateway("api/v1/outages"))
+        assert (recorded["outages"], len(recorded["gaps"])) == ([], 1), (
+            "nobody saw what the links did, and they were well"
+        )
         proof = lab.prove()
         assert proof.holds, proof
 

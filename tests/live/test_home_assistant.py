@@ -54,7 +54,7 @@ def test_home_assistant_is_told_of_gateway_and_devices_and_of_the_end(tmp_path: 
             mqtt=MqttSettings(port=port),
             store=StoreSettings(data_dir=tmp_path / "store"),
             influx=InfluxSettings(url=f"http://127.0.0.1:{free_port()}"),
-            api=ApiSettings(port=0),
+            api=ApiSettings(port=0, own_process=False),
             home_assistant=HomeAssistantSettings(enabled=True, publish_every_s=1),
         )
         gateway, listener, devices = RunningGateway(config), Listener(port), Devices(port)

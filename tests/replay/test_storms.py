@@ -35,6 +35,7 @@ def test_a_gateway_killed_thirty_times_loses_nothing() -> None:
     assert verdict.gateway_lives > 20
 
 
+@pytest.mark.no_cover
 def test_a_kill_between_the_commit_and_its_puback_is_redelivered_and_known() -> None:
     slow_disk = replace(BUSY, commit_us=400_000, fleet=Fleet(5, 1_000))
     kills = tuple(GatewayCrash(at_s * US_PER_S + 137_000, 500) for at_s in range(20, 580, 20))
@@ -66,6 +67,7 @@ def test_a_reset_in_mid_body_stores_nothing_and_is_sent_again() -> None:
     assert verdict.requests_failed > 5
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "answer",
     [
@@ -97,6 +99,7 @@ def test_an_outage_told_by_500s_puts_no_good_reading_into_quarantine() -> None:
         assert {violation.promise for violation in verdict.violations} <= {Promise.LIVE_ORDER}
 
 
+@pytest.mark.no_cover
 def test_a_backlog_larger_than_the_link_can_carry_in_one_time_out_drains() -> None:
     crawl = Phase(100 * US_PER_S, capacity_bytes_per_s=500, latency_us=150_000)
     gone = Phase(1200 * US_PER_S, Status.DOWN, Cause.TIMEOUT)
@@ -149,6 +152,7 @@ def test_devices_that_restart_count_from_nought_and_lose_nothing() -> None:
     check_nothing_was_lost(verdict)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("cause", [Cause.TIMEOUT, Cause.RESET, Cause.REFUSED, Cause.UNREACHABLE])
 def test_devices_cut_off_bring_what_they_measured_meanwhile(cause: Cause) -> None:
     cut = outage(100, 400, cause, end_s=600)
@@ -170,6 +174,7 @@ def test_a_gateways_clock_that_jumps_changes_no_point() -> None:
     check_nothing_was_lost(run(replace(BUSY, faults=steps, uplink=outage(90, 310, end_s=600))))
 
 
+@pytest.mark.no_cover
 def test_a_slow_far_lossy_link_drains_an_outage() -> None:
     slow = Phase(300 * US_PER_S, capacity_bytes_per_s=5_000, latency_us=300_000, loss_ppm=50_000)
     gone = Phase(200 * US_PER_S, Status.DOWN, Cause.TIMEOUT)
@@ -189,6 +194,7 @@ def test_a_store_that_fails_at_any_statement_acknowledges_nothing_that_it_lost(s
     assert failing.failures > 0
 
 
+@pytest.mark.no_cover
 def test_small_batches_bring_the_same() -> None:
     config = EdgeConfig(influx=InfluxSettings(batch_rows=1, flush_every_ms=0))
     check_nothing_was_lost(run(replace(BUSY, gateway=config, uplink=outage(100, 200, end_s=600))))

@@ -2,13 +2,14 @@
 
 import math
 import statistics
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sensors.noise import OrnsteinUhlenbeck, RandomWalk
-from sensors.signals import SignalError
+from sensors.signals import Signal, SignalError
 
 SEEDS = range(4_000)
 FOUR_SIGMA = 4 / math.sqrt(len(SEEDS))  # of a correlation's estimate; once in 16,000 runs, and the seeds are fixed
@@ -18,6 +19,7 @@ def correlation(first: list[float], second: list[float]) -> float:
     return statistics.fmean(a * b for a, b in zip(first, second, strict=True))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("lag_taus", [0.1, 0.5, 1.0, 2.0, 5.0])
 @pytest.mark.parametrize("start_ms", [0, 7_777, 1_700_000_000_000])
 def test_ornstein_uhlenbeck_has_the_published_variance_and_autocorrelation(lag_taus: float, start_ms: int) -> None:
@@ -40,6 +42,7 @@ def test_ornstein_uhlenbeck_is_stationary_along_one_path_too() -> None:
     assert lag_one == pytest.approx(math.exp(-0.5), abs=0.03)
 
 
+@pytest.mark.no_cover
 def test_ornstein_uhlenbeck_moves_little_in_a_short_time() -> None:
     """The increment over dt has the variance 2 sigma^2 (1 - exp(-dt/tau)); a node is where it is exact."""
     processes = [OrnsteinUhlenbeck(seed, sigma=1.0, tau_s=100.0) for seed in SEEDS]
@@ -57,6 +60,7 @@ def test_ornstein_uhlenbeck_has_no_jumps(seed: int, at_ms: int, tau_s: float) ->
     assert step <= 12 * math.sqrt(2 * (1 - math.exp(-process.grain_ms / (tau_s * 1000)))) / process.grain_ms
 
 
+@pytest.mark.no_cover
 def test_a_random_walk_spreads_with_the_root_of_time() -> None:
     for seconds in (1, 7, 100, 86_400):
         ends = [RandomWalk(seed, 5.0, 2.0).value(seconds * 1000) - 5.0 for seed in SEEDS]
@@ -71,6 +75,7 @@ def test_the_steps_of_a_random_walk_are_independent_and_equal() -> None:
     assert correlation(second, second) == pytest.approx(14, rel=math.sqrt(2) * FOUR_SIGMA)
 
 
+@pytest.mark.no_cover
 def test_a_random_walk_starts_where_it_should_and_stays_within_its_bounds() -> None:
     walk = RandomWalk(3, 40.0, 1.0, start_ms=1_000_000, low=0.0, high=100.0)
     assert walk.value(0) == walk.value(1_000_000) == 40.0
@@ -90,3 +95,14 @@ def test_senseless_parameters_are_refused_by_name() -> None:
         RandomWalk(1, 0.0, 1.0, low=0.0)
     with pytest.raises(SignalError, match="start"):
         RandomWalk(1, -1.0, 1.0, low=0.0, high=1.0)
+
+
+@pytest.mark.parametrize(
+    "signal",
+    [OrnsteinUhlenbeck(5, 1.0, 1800.0), RandomWalk(5, 0.0, 0.1), RandomWalk(5, 2.0, 0.1, low=-1.0, high=4.0)],
+)
+@given(st.lists(st.integers(-(10**6), 2 * 10**12), min_size=2, max_size=8), st.integers(1, 10**6))
+def test_what_was_asked_before_does_not_change_an_answer(signal: Signal, instants: list[int], step_ms: int) -> None:
+    asked = [at_ms + n * step_ms for at_ms in instants for n in range(4)]
+    fresh = [replace(signal).value(at_ms) for at_ms in asked]  # type: ignore[type-var]
+    assert [signal.value(at_ms) for at_ms in asked] == fresh

@@ -9,14 +9,14 @@ START_MS = 20_605 * MS_PER_DAY
 USE = WaterUse(4, litres_per_day=120.0, draws_per_day=30)
 
 
+@pytest.mark.no_cover
 def test_the_meter_is_the_integral_of_the_flow() -> None:
     meter = MeterVolume(USE, START_MS)
-    litres = sum(USE.value(START_MS + second * 1_000) for second in range(86_400))
-    assert litres == pytest.approx(120.0, rel=0.02)
+    flows = [USE.value(START_MS + second * 1_000) for second in range(86_400)]
+    assert sum(flows) == pytest.approx(120.0, rel=0.02)
     assert meter.value(START_MS + MS_PER_DAY) == pytest.approx(120.0)
     noon_ms = START_MS + 12 * MS_PER_HOUR
-    until_noon = sum(USE.value(START_MS + second * 1_000) for second in range(43_200))
-    assert meter.value(noon_ms) == pytest.approx(until_noon, abs=2.0)
+    assert meter.value(noon_ms) == pytest.approx(sum(flows[:43_200]), abs=2.0)
 
 
 def test_the_meter_never_goes_back_and_stands_at_night() -> None:

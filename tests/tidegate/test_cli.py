@@ -54,6 +54,16 @@ def test_help_lists_every_group_and_loads_no_room() -> None:
         assert any(line.startswith(f"  {group.name} ") for line in shown)
 
 
+def test_a_gateway_starts_without_libraries_that_it_does_not_use_and_leaves_them_to_others() -> None:
+    script = (
+        "import sys, edge.gateway\n"
+        "print(sorted({'pandas', 'numpy', 'matplotlib', 'pvlib'} & set(sys.modules)))\n"
+        "import numpy; print(numpy.zeros(1).sum())"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout.splitlines() == ["[]", "0.0"]
+
+
 def test_no_arguments_show_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = _main(capsys)
     assert code == 2

@@ -44,7 +44,7 @@ def config(tmp_path: Path) -> str:
     with socket.create_server(("127.0.0.1", 0)) as free, socket.create_server(("127.0.0.1", 0)) as nowhere:
         port, closed = free.getsockname()[1], nowhere.getsockname()[1]
     path.write_text(
-        f"api.port = {port}\napi.token = 'secret'\nmqtt.port = {closed}\n"
+        f"api.port = {port}\napi.token = 'secret'\napi.own_process = false\nmqtt.port = {closed}\n"
         f"influx.url = 'http://127.0.0.1:{closed}'\nstore.data_dir = '{tmp_path / 'data'}'\n"
     )
     return str(path)

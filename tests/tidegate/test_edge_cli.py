@@ -36,7 +36,9 @@ def config(tmp_path: Path) -> str:
     path = tmp_path / "edge.toml"
     with socket.create_server(("127.0.0.1", 0)) as free, socket.create_server(("127.0.0.1", 0)) as nowhere:
         port, closed = free.getsockname()[1], nowhere.getsockname()[1]
-    ports = f"api.port = {port}\nmqtt.port = {closed}\ninflux.url = 'http://127.0.0.1:{closed}'\n"
+    ports = (
+        f"api.port = {port}\napi.own_process = false\nmqtt.port = {closed}\ninflux.url = 'http://127.0.0.1:{closed}'\n"
+    )
     path.write_text(f'{ports}store.data_dir = "{tmp_path / "data"}"\n{THERMOMETER}{STATION}')
     return str(path)
 

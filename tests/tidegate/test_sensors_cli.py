@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from tidegate import cli
@@ -69,8 +70,9 @@ def test_the_file_is_the_same_in_every_process(fleet: Path, tmp_path: Path) -> N
     ("words", "code", "said"),
     [
         (("--speed", "max", "--for", "1d"), 2, "--speed max: expected --out"),
-        (("--speed", "max", "--out", "x.jsonl"), 2, "--speed max: expected --for"),
-        (("--out", "x.jsonl", "--for", "1d"), 2, "--out: expected --speed max"),
+        (("--speed", "max", "--out", "x.jsonl"), 2, "--out: expected --for"),
+        (("--out", "x.jsonl", "--for", "1d", "--speed", "60"), 2, "--out: expected no --speed but max"),
+        (("another.toml",), 2, "--config: expected one fleet, found another.toml and "),
         (("--speed", "fast"), 2, "--speed: expected max, or a number"),
         (("--for", "soon"), 2, "--for: expected a duration such as"),
         (("--speed", "max", "--for", "1d", "--out", "missing/x.jsonl"), 3, "--out missing/x.jsonl: cannot be written"),
@@ -91,6 +93,35 @@ def test_options_that_do_not_fit_are_one_line(
     (line,) = err.splitlines()
     assert line.startswith(f"error: {said}")
     assert not Path("x.jsonl").exists()
+
+
+@pytest.mark.usefixtures("logging_restored")
+def test_a_parquet_file_holds_what_the_lines_hold(
+    fleet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines, rows = tmp_path / "1.jsonl", tmp_path / "1.parquet"
+    words = ("sensors", "run", str(fleet), "--for", "6h", "--out")
+    results = [_main(capsys, *words, str(out))[:2] for out in (lines, rows)]
+    assert results[0] == results[1]
+    assert results[0][0] == 0
+    told = [json.loads(line) for line in lines.read_bytes().splitlines()]
+    for row in (found := pq.read_table(rows).to_pylist()):
+        row["values"] = [list(value.values()) for value in row["values"]]
+    assert found == told
+    assert len(told) == 3 * 360
+
+
+@pytest.mark.usefixtures("logging_restored")
+def test_without_pyarrow_the_error_names_the_extra_and_no_file_is_left(
+    fleet: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.delitem(sys.modules, "pyarrow.parquet", raising=False)
+    out = fleet.with_name("x.parquet")
+    got = _main(capsys, "sensors", "run", str(fleet), "--for", "1h", "--out", str(out))
+    said = "error: this command needs the Python package 'pyarrow': pip install 'tidegate[parquet]'\n"
+    assert got == (2, "", said)
+    assert not out.exists()
 
 
 @pytest.mark.usefixtures("logging_restored")

@@ -71,7 +71,7 @@ class DrainFigures:
 class Bench:
     """A broker and a gateway for one measurement; use `running`."""
 
-    def __init__(self, broker: BrokerAddress, folder: Path) -> None:
+    def __init__(self, broker: BrokerAddress, folder: Path, *, own_process: bool = True) -> None:
         self.broker = broker
         self.folder = folder
         self.cloud_port = free_port()
@@ -82,7 +82,8 @@ class Bench:
             f'[mqtt]\nhost = "{broker.host}"\nport = {broker.port}\ntopic_root = "{self.root}"\n'
             f'client_id = "{self.root}"\nsession_expiry_s = {SETTLED_S}\n'
             f'[store]\ndata_dir = "{folder}/data"\n'
-            f'[influx]\nurl = "http://127.0.0.1:{self.cloud_port}"\nretry_cap_s = 1\n[api]\nport = {api_port}\n'
+            f'[influx]\nurl = "http://127.0.0.1:{self.cloud_port}"\nretry_cap_s = 1\n'
+            f"[api]\nport = {api_port}\nown_process = {str(own_process).lower()}\n"
         )
         self.gateway = GatewayProcess(config, api_port)
 
@@ -105,11 +106,15 @@ class Bench:
 
 
 @contextlib.contextmanager
-def running(broker: BrokerAddress | None) -> Iterator[Bench]:
-    """A bench with a connected gateway; without a broker, on a Mosquitto of its own. Raises `FrontDoorError`."""
+def running(broker: BrokerAddress | None, *, own_process: bool = True) -> Iterator[Bench]:
+    """A bench with a connected gateway; without a broker, on a Mosquitto of its own. Raises `FrontDoorError`.
+
+    `own_process`: of the dashboard, as in its configuration.
+    """
     with contextlib.ExitStack() as stack:
         address = broker or BrokerAddress("127.0.0.1", stack.enter_context(mosquitto()))
-        bench = Bench(address, Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        bench = Bench(address, folder, own_process=own_process)
         stack.callback(bench.gateway.stop)
         bench.gateway.wait_ready()
         yield bench

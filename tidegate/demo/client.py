@@ -37,6 +37,11 @@ class Client:
         url = f"{self._gateway}/readyz" if part == "edge" else f"{self._cloud}/health"
         return await self._get(url) is not None
 
+    async def cloud_stats(self) -> dict[str, Any]:
+        """The cloud's counters: see `GET /api/v1/stats`; empty while it does not answer."""
+        body = await self._get(f"{self._cloud}/api/v1/stats")
+        return dict(json.loads(body)) if body is not None else {}
+
     async def newest_in_cloud_ms(self) -> int | None:
         """The time of the newest reading in the cloud, or None."""
         body = await self._get(self._query("last", limit=1000))

@@ -24,10 +24,11 @@ Probe = Callable[[], Awaitable[bool]]
 
 
 class Part:
-    """One part: `broker`, `cloud`, `edge` or `sensors`."""
+    """One part: `broker`, `cloud`, `edge` or `sensors`; `program` says which, where that is not its name."""
 
-    def __init__(self, name: str, site: Site, probe: Probe) -> None:
+    def __init__(self, name: str, site: Site, probe: Probe, program: str | None = None) -> None:
         self.name = name
+        self._program = program or name
         self._site = site
         self._probe = probe
         self._process: asyncio.subprocess.Process | None = None
@@ -53,7 +54,7 @@ class Part:
 
     async def _spawn(self, log: IO[bytes]) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tidegate", self.name, "run", "--config", str(self._site.config(self.name))),
+            *(sys.executable, "-m", "tidegate", self._program, "run", "--config", str(self._site.config(self.name))),
             *("--log-format", "json"),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
@@ -61,6 +62,11 @@ class Part:
             env={**os.environ, **self._site.environment},
             start_new_session=True,
         )
+
+    @property
+    def exit_code(self) -> int | None:
+        """That of a process that has ended by itself."""
+        return None if self._process is None else self._process.returncode
 
     def check(self) -> None:
         """Raises `DemoError` if it has ended by itself."""

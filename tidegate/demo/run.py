@@ -56,7 +56,7 @@ class Demo:
             speed=speed_for(settings.for_s),
             seed=settings.seed,
         )
-        self._broker = Part("broker", site, lambda: _listens(site.ports.broker))
+        self._broker = Part("broker", site, lambda: listens(site.ports.broker))
         self._cloud = Part("cloud", site, lambda: self._client.answers("cloud"))
         self._edge = Part("edge", site, lambda: self._client.answers("edge"))
         self._sensors = Part("sensors", site, self._sensors_measure)
@@ -287,7 +287,8 @@ def _problems(proof: Proof, status: GatewayStatus, held: int, changed: int, surv
     return problems
 
 
-async def _listens(port: int) -> bool:
+async def listens(port: int) -> bool:
+    """Whether somebody does on a loopback port."""
     try:
         _, writer = await asyncio.open_connection(LOOPBACK, port)
     except OSError:

@@ -74,7 +74,7 @@ def prepare(settings: DemoSettings) -> Site:
     """Take the folder, empty it, choose ports and write the configurations. Raises `DemoError`."""
     lock = _take(settings.folder)
     try:
-        ports = Ports(_free_port(), _free_port(), _free_port(), _check_port(settings.api_port))
+        ports = Ports(free_port(), free_port(), free_port(), _check_port(settings.api_port))
         password, token = secrets.token_urlsafe(18), secrets.token_urlsafe(24)
         environment = {
             "TIDEGATE_BROKER__PASSWORD": password,
@@ -85,7 +85,7 @@ def prepare(settings: DemoSettings) -> Site:
         }
         site = Site(settings.folder, ports, environment, token, lock)
         for part, content in _configurations(settings, site).items():
-            site.config(part).write_text(_toml(content))
+            site.config(part).write_text(toml(content))
     except BaseException:
         lock.close()
         raise
@@ -116,7 +116,8 @@ def _take(folder: Path) -> IO[str]:
     return lock
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of the loopback interface that nobody uses now."""
     with socket.create_server((LOOPBACK, 0)) as probe:
         return int(probe.getsockname()[1])
 
@@ -188,8 +189,8 @@ def _rooms(count: int) -> dict[str, Any]:
     }
 
 
-def _toml(table: Mapping[str, Any]) -> str:
-    """TOML of plain values, tables and lists of tables (inline): what the configurations above need."""
+def toml(table: Mapping[str, Any]) -> str:
+    """TOML of plain values, tables and lists of tables (inline): what a configuration needs."""
     lines = [f"{key} = {_inline(value)}" for key, value in table.items() if not isinstance(value, dict)]
     for key, value in table.items():
         if isinstance(value, dict):
@@ -199,7 +200,7 @@ def _toml(table: Mapping[str, Any]) -> str:
 
 def _inline(value: Any) -> str:
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_inline(each)}" for key, each in value.items()) + " }"
+        return "{ " + ", ".join(f"{json.dumps(key)} = {_inline(each)}" for key, each in value.items()) + " }"
     if isinstance(value, list):
         return "[" + ", ".join(map(_inline, value)) + "]"
     return json.dumps(value, ensure_ascii=False)  # strings, numbers and booleans are the same in both

@@ -9,11 +9,11 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import chain
 
-from edge.outages.events import PPM, Cause, Close, Ending, LinkKind, Status, UnknownWrite
+from edge.outages.events import PPM, Cause, Ending, LinkKind, Status
 from edge.outages.recording import Recording
 from edge.outages.timeline import LinkState
+from tidegate.outage.mishaps import Mishaps
 from tidegate.outage.pipe import LinkShape
 
 SPEED_MIN, SPEED_MAX = 0.001, 100_000.0
@@ -125,10 +125,10 @@ class LinkDriver:
         self.link = link if link is not None else _first_uplink(recording)
         self.timeline = recording.timeline(self.link)
         self._speed = speed
-        events = [event for event in recording.events if getattr(event, "link", None) == self.link]
-        self._closes = [event for event in events if isinstance(event, Close)]
-        self._unknown = [(event.sent_us, event.at_us) for event in events if isinstance(event, UnknownWrite)]
-        self._edges_us = sorted({*(close.at_us for close in self._closes), *chain.from_iterable(self._unknown)})
+        self._closes = self.timeline.closes
+        downs = [(outage.start_us, outage.end_us) for outage in self.timeline.outages()]
+        self._mishaps = Mishaps(writes=self.timeline.unknown_writes, downs=downs)
+        self._edges_us = sorted({*(close.at_us for close in self._closes), *self._mishaps.edges_us})
 
     def recorded_us(self, elapsed_us: int) -> int:
         """The instant of the recording that is being replayed."""
@@ -141,8 +141,12 @@ class LinkDriver:
     def behaviour(self, elapsed_us: int) -> Behaviour:
         """How the link behaves now."""
         at_us = self.recorded_us(elapsed_us)
-        lose_answers = any(sent_us <= at_us < given_up_us for sent_us, given_up_us in self._unknown)
+        lose_answers = self._mishaps.loses_answers(at_us)
         return behaviour_of(self.timeline.at(at_us), self._speed, lose_answers=lose_answers)
+
+    def answer_was_lost(self, elapsed_us: int) -> None:
+        """An answer has been lost: that was the one write of this recorded unknown write."""
+        self._mishaps.takes_answer(self.recorded_us(elapsed_us))
 
     def closes(self, after_us: int, until_us: int) -> list[Ending]:
         """How open connections ended in the replayed span (after_us, until_us]."""

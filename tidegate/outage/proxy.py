@@ -73,11 +73,13 @@ class FaultProxy:
         self.counters = Counters()
         self._listen = listen
         self._driver = None if recording is None else LinkDriver(recording, link, speed)
+        self._following: asyncio.Task[None] | None = None
         self._seed = seed
         self._started_us = 0
         self._toxics: dict[str, Toxic] = {}
         self._by_hand: Behaviour | None = None
         self._recorded = HEALTHY
+        self._answers_lost = 0
         self._socket: socket.socket | None = None
         self._listening = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -118,9 +120,17 @@ class FaultProxy:
         self._socket, self._listen = await _bind(self._listen)
         self._started_us = monotonic_us()
         if self._driver is not None:
-            self._recorded = self._driver.behaviour(0)
-            self._tasks.append(asyncio.create_task(self._follow(self._driver)))
+            self.follow(self._driver)
         self._apply()
+
+    def follow(self, driver: LinkDriver) -> None:
+        """Begin to follow a recording from its start, now; the proxy has to be started."""
+        if self._following is not None:
+            self._following.cancel()
+        self._driver, self._started_us = driver, monotonic_us()
+        self._recorded = driver.behaviour(0)
+        self._following = asyncio.create_task(self._follow(driver))
+        self._tasks.append(self._following)
 
     async def stop(self) -> None:
         """Close the port, reset what is still open, and wait until all is gone."""
@@ -287,6 +297,13 @@ class FaultProxy:
 
     def _forget(self, connection: Connection) -> None:
         self._connections.pop(connection, None)
+        is_following = self._following is not None and not self._following.done()
+        if self._driver is not None and is_following and self.counters.answers_lost > self._answers_lost:
+            elapsed_us = monotonic_us() - self._started_us
+            self._driver.answer_was_lost(elapsed_us)
+            self._recorded = self._driver.behaviour(elapsed_us)
+            self._apply()
+        self._answers_lost = self.counters.answers_lost
 
     async def _conduct(self, connection: Connection) -> None:
         """Lead one connection from the door to its end."""

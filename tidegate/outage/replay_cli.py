@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,7 @@ from tidegate.outage.replay_plot import write_plot
 from tidegate.outage.replay_report import verdict_lines
 from tidegate.outage.said import BadInputError, one_line_errors
 from tidegate.outage.swarm import SeedResult, live_seed, run_swarm
-from tidegate.replay import make_scenario, read_site
+from tidegate.replay import SiteConfig, make_scenario, read_site
 from tidegate.replay import replay as live_through
 from tidegate.replay.run import run
 from tidegate.replay.shrink import TRIES_MAX
@@ -48,36 +49,89 @@ def test_the_promise_is_kept() -> None:
 '''
 
 
+class Engine(StrEnum):
+    """Who lives through a recording."""
+
+    VIRTUAL = "virtual"
+    PROCESSES = "processes"
+    BOTH = "both"
+
+
 def replay(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings, .outage.jsonl, also .gz or .zst")],
     site: SitePath = None,
     seed: Seed = 1,
     plot: Annotated[Path | None, typer.Option(help="Draw the run: a .png, .svg or .html (of one recording)")] = None,
-    speed: Annotated[str, typer.Option(help="Always max: virtual time waits for nobody")] = SPEED_MAX,
+    engine: Annotated[
+        Engine, typer.Option(help="In virtual time, by real processes, or by both to see whether they agree")
+    ] = Engine.VIRTUAL,
+    speed: Annotated[
+        str | None, typer.Option(help="Of processes: recorded seconds in a second, default 1. Virtual time: max")
+    ] = None,
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Live through recordings with the real gateway core in virtual time, and print the verdict."""
+    """Live through recordings with the real gateway, in virtual time or as processes, and print the verdict."""
     with one_line_errors():
-        if speed != SPEED_MAX:
-            raise BadInputError(
-                f"--speed: expected {SPEED_MAX}, found {speed} (real time: tidegate outage proxy --speed)"
-            )
+        factor = parse_speed(engine, speed)
         if plot is not None and len(files) != 1:
             raise BadInputError(f"--plot: expected one recording, found {len(files)}")
         config = read_site(site)
         recordings = {file: read_recording(file) for file in files}
     verdicts: dict[str, Verdict] = {}
+    differ: list[str] = []
     for file, recording in recordings.items():
-        verdict = verdicts[str(file)] = live_through(recording, config, seed=seed)
-        if not as_json:
-            typer.echo("\n".join(verdict_lines(str(file), verdict)))
+        lived, disagreements = _live(recording, config, seed, engine, factor)
+        differ += disagreements
+        for verdict in lived:
+            verdicts[str(file) if len(lived) == 1 else f"{file} ({verdict.engine})"] = verdict
+            if not as_json:
+                typer.echo("\n".join(verdict_lines(str(file), verdict)))
+        if engine is Engine.BOTH and not as_json:
+            typer.echo("\n".join(disagreements) or "both engines give the same verdict")
+        verdict = lived[-1]
         if plot is not None:
             with one_line_errors():
                 write_plot(verdict, _title(file, verdict), plot)
     if as_json:
         typer.echo(json.dumps({name: verdict.to_json() for name, verdict in verdicts.items()}, indent=2))
-    raise typer.Exit(exit_code(verdicts.values()))
+    raise typer.Exit(exit_code(verdicts.values()) or int(bool(differ)))
+
+
+def parse_speed(engine: Engine, text: str | None) -> float:
+    """The speed of processes. Raises `BadInputError`."""
+    if engine is Engine.VIRTUAL:
+        if text not in (None, SPEED_MAX):
+            raise BadInputError(f"--speed: expected {SPEED_MAX} in virtual time, found {text} (or --engine processes)")
+        return 1.0
+    try:
+        return float(text or 1)
+    except ValueError:
+        raise BadInputError(f"--speed: expected a number with --engine {engine}, found {text}") from None
+
+
+def _live(
+    recording: Recording, site: SiteConfig, seed: int, engine: Engine, speed: float
+) -> tuple[list[Verdict], list[str]]:
+    """The verdict of each engine that was asked for, and in what two differ."""
+    if engine is Engine.VIRTUAL:
+        return [live_through(recording, site, seed=seed)], []
+    # Here, because processes bring the web client, the proxy and the demo with them, which virtual time does not need.
+    from tidegate.demo.settings import DemoError
+    from tidegate.replay_processes.agree import differences, tolerance_ms
+    from tidegate.replay_processes.configs import NotForProcessesError
+    from tidegate.replay_processes.engine import replay_processes
+
+    scenario = make_scenario(recording, site, seed=seed)
+    with one_line_errors():
+        try:
+            real = replay_processes(recording, scenario, speed=speed)
+        except (NotForProcessesError, DemoError) as error:
+            raise BadInputError(str(error)) from error
+    if engine is Engine.PROCESSES:
+        return [real], []
+    virtual = live_through(recording, site, seed=seed)
+    return [virtual, real], differences(virtual, real, tolerance_ms(scenario, speed))
 
 
 def swarm(

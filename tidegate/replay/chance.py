@@ -1,19 +1,21 @@
 """Random runs, each named by its seed: a fleet, links, a cloud's moods and faults, stacked on each other.
 
 What makes a good seed: short (a few hundred readings), and everything at once. Links flap, lose and crawl, or follow
-one of the generators; the cloud says 429, 500 or nothing; processes die between and inside transactions; disks are
-full, clocks jump, brokers and devices restart.
+one of the generators, and single connections on them end or lose an answer; the cloud says 429, 500 or nothing;
+processes die between and inside transactions; disks are full, clocks jump, brokers and devices restart.
 """
 
 from random import Random
 
 from edge.config import EdgeConfig, InfluxSettings, StoreSettings, WindowSettings
-from edge.outages.events import Cause, Status
+from edge.outages.events import Cause, Close, Ending, Status, UnknownWrite
+from edge.outages.recording import Recording
 from edge.outages.timeline import LinkTimeline
 from firmware_sim.device_clock import TimeSource
 from sensors.seeds import derive_seed
+from tidegate.outage.builder import Provenance
 from tidegate.outage.generators import GENERATORS, generate, make_generator
-from tidegate.outage.phases import Phase
+from tidegate.outage.phases import Phase, record_phases
 from tidegate.replay.broker import BrokerSpec
 from tidegate.replay.cloud import Act, Answer, LoseAnswer, ResetInBody, Rule
 from tidegate.replay.devices import OUTBOX_BYTES_MAX
@@ -27,13 +29,14 @@ from tidegate.replay.faults import (
     GatewayCrash,
     StoreCrash,
 )
-from tidegate.replay.links import scripted
 from tidegate.replay.scenario import Fleet, Scenario
 from tidegate.replay.world import US_PER_MS, US_PER_S
 
 CAUSES = (Cause.TIMEOUT, Cause.RESET, Cause.REFUSED, Cause.DNS, Cause.UNREACHABLE, Cause.TLS)
 LENGTHS_S = (120, 300, 600)
 READINGS_MAX = 900  # of one run: a second or so of a core
+MISHAPS_MAX = 4
+UNKNOWN_US_MAX = 30 * US_PER_S
 OPERATIONS_MAX = 150  # of a store between two commits of readings there are some 30
 ACTS: tuple[Act, ...] = (
     Answer(429, retry_after_s=7),
@@ -56,13 +59,16 @@ def random_scenario(seed: int) -> Scenario:
     rng = Random(derive_seed(seed, "swarm"))  # noqa: S311  # chance of a simulation, repeatable on purpose
     end_s = rng.choice(LENGTHS_S)
     fleet = _fleet(rng, end_s)
+    mishaps = Random(derive_seed(seed, "mishaps"))  # noqa: S311
     return Scenario(
         seed=seed,
         fleet=fleet,
         faults_s=end_s,
-        uplink=_link(rng, end_s) if rng.random() < 0.8 else None,
-        broker_link=_rough(rng, end_s) if rng.random() < 0.2 else None,
-        device_links={number: _rough(rng, end_s) for number in range(fleet.devices) if rng.random() < 0.4},
+        uplink=_link(rng, mishaps, end_s) if rng.random() < 0.8 else None,
+        broker_link=_timeline(_rough(rng, end_s), mishaps) if rng.random() < 0.2 else None,
+        device_links={
+            number: _timeline(_rough(rng, end_s), mishaps) for number in range(fleet.devices) if rng.random() < 0.4
+        },
         faults=tuple(_faults(rng, end_s, fleet.devices)),
         rules=_moods(rng, end_s) if rng.random() < 0.6 else (),
         broker=BrokerSpec(
@@ -95,13 +101,26 @@ def _config(rng: Random) -> EdgeConfig:
     )
 
 
-def _link(rng: Random, end_s: int) -> LinkTimeline:
+def _link(rng: Random, mishaps: Random, end_s: int) -> LinkTimeline:
     if rng.random() < 0.6:
-        return _rough(rng, end_s)
-    return generate(make_generator(rng.choice(sorted(GENERATORS)), {}), rng, end_s).timeline("uplink")
+        return _timeline(_rough(rng, end_s), mishaps)
+    return _timeline(generate(make_generator(rng.choice(sorted(GENERATORS)), {}), rng, end_s), mishaps)
 
 
-def _rough(rng: Random, end_s: int) -> LinkTimeline:
+def _timeline(recording: Recording, rng: Random) -> LinkTimeline:
+    """The link of a recording, with a few mishaps of connections besides."""
+    (link,) = recording.link_names
+    *events, end = recording.events
+    for _ in range(rng.randint(0, MISHAPS_MAX)):
+        at_us = rng.randrange(end.at_us)
+        if rng.random() < 0.5:
+            events.append(Close(at_us, link, rng.choice(list(Ending))))
+        else:
+            events.append(UnknownWrite(at_us, link, max(0, at_us - rng.randint(0, UNKNOWN_US_MAX))))
+    return LinkTimeline(link, (*sorted(events, key=lambda event: event.at_us), end))
+
+
+def _rough(rng: Random, end_s: int) -> Recording:
     """A link that flaps, loses and crawls."""
     phases, at_s = [], 0
     while at_s < end_s:
@@ -118,7 +137,7 @@ def _rough(rng: Random, end_s: int) -> LinkTimeline:
                 )
             )
         at_s += length_s
-    return scripted(phases, end_s * US_PER_S)
+    return record_phases(phases, end_s * US_PER_S, "uplink", Provenance(title="rough"))
 
 
 def _moods(rng: Random, end_s: int) -> tuple[Rule, ...]:

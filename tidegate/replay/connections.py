@@ -2,7 +2,8 @@
 
 A `Wire` is one established connection: what is sent arrives whole and in order, or the connection breaks. It breaks
 when the link resets it, when silence outlasts the keep-alive (1.5 times, MQTT 5.0, section 3.1.2.10), when the broker
-goes, or when the client does; a client that goes without a word leaves the broker's end half-open until then.
+goes, or when the client does; a client that goes without a word leaves the broker's end half-open until then. A `close`
+of the recording ends it too, at once or by silence at both ends, and an unknown write ends it behind what was sent.
 A `Client` keeps a wire: it dials, and after a failure backs off with full jitter, as the real clients do.
 """
 
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from random import Random
 
-from edge.outages.events import Cause
+from edge.outages.events import Cause, Ending
 from edge.retry import Backoff
 from tidegate.replay.broker import Attachment, Broker, Delivery, Login, Message
 from tidegate.replay.links import RESETTING, Link
@@ -41,13 +42,14 @@ class Wire:
         self._broken = broken
         self._attachment: Attachment | None = None
         self._half_open = False
+        self._silence_us = 0
         self._moved_us = [0, 0]
         self._last_us = [0, 0]
         self._ending: Timer | None = None
 
     def establish(self, broker: Broker, login: Login, keepalive_us: int) -> bool:
         """Attach to the broker; whether it still had the session."""
-        silence_us = keepalive_us * SILENCE_PER_KEEPALIVE[0] // SILENCE_PER_KEEPALIVE[1]
+        self._silence_us = silence_us = keepalive_us * SILENCE_PER_KEEPALIVE[0] // SILENCE_PER_KEEPALIVE[1]
         for down in self._link.downs_after(self._world.now_us):
             if down.cause in RESETTING:
                 self._ending = self._world.at(down.start_us, partial(self._break, down.cause))
@@ -69,16 +71,26 @@ class Wire:
         if self.open and attachment is not None:
             self._send(UP, PUBACK_BYTES * len(packet_ids), lambda: attachment.acknowledge(packet_ids))
 
-    def abandon(self, keepalive_us: int) -> None:
+    def suffer(self, how: Ending) -> bool:
+        """The recording has a connection end so; whether there was one to end."""
+        if not self.open or self._half_open:
+            return False
+        if how is Ending.STALL:
+            self._half_open = True
+            self._world.after(self._silence_us, lambda: self._break(Cause.TIMEOUT))
+        else:
+            self._break(Cause.RESET)
+        return True
+
+    def abandon(self) -> None:
         """The client is gone without a word: the broker finds out by its keep-alive, or at the next connect."""
         if not self.open:
             return
         self._half_open = True
         self._broken = _nobody_hears
-        silence_us = keepalive_us * SILENCE_PER_KEEPALIVE[0] // SILENCE_PER_KEEPALIVE[1]
         if self._ending is not None:
             self._ending.cancel()
-        self._ending = self._world.after(silence_us, lambda: self._break(Cause.TIMEOUT))
+        self._ending = self._world.after(self._silence_us, lambda: self._break(Cause.TIMEOUT))
 
     def close(self) -> None:
         """The client's process ends: its kernel closes the connection, and the broker hears of it at once."""
@@ -89,7 +101,11 @@ class Wire:
         if self._attachment is None:
             return
         reason = self._attachment.publish(message)
-        if answered is not None:
+        if answered is None:
+            return
+        if self._link.mishaps.takes_answer(self._world.now_us):
+            self._break(Cause.RESET)
+        else:
             self._send(DOWN, PUBACK_BYTES, lambda: answered(reason))
 
     def _deliver(self, delivery: Delivery) -> None:
@@ -151,6 +167,9 @@ class Client:
         self._dialing: Timer | None = None
         self._up_since_us = 0
         self._running = False
+        for number, close in enumerate(link.mishaps.closes):
+            if close.at_us > world.now_us:
+                world.at(close.at_us, partial(self._suffer, number, close.how))
 
     def start(self) -> None:
         """Connect, and stay connected."""
@@ -165,9 +184,13 @@ class Client:
             self._dialing.cancel()
         wire, self.wire = self.wire, None
         if wire is not None and silently:
-            wire.abandon(self._keepalive_us)
+            wire.abandon()
         elif wire is not None:
             wire.close()
+
+    def _suffer(self, number: int, how: Ending) -> None:
+        if self.wire is not None and self.wire.suffer(how):
+            self._link.mishaps.meet(number)
 
     def _dial(self) -> None:
         self._hooks.dialing()

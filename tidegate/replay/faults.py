@@ -5,7 +5,7 @@ Links have their outages in timelines, and the cloud its moods in rules; these a
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from tidegate.replay.broker import Broker
 from tidegate.replay.devices import SimDevice
@@ -25,6 +25,7 @@ class Parts:
     met: Callable[["Fault"], None]
 
 
+@runtime_checkable
 class Fault(Protocol):
     """Something that goes wrong at `at_us`."""
 

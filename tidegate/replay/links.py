@@ -1,7 +1,7 @@
 """Links that follow a recording: when does what is sent now arrive, and how does a connection over it fail.
 
-A `Link` is pure: its whole future is known (a timeline, then healed for good), so it answers at once. How an outage is
-felt follows its cause:
+A `Link` is pure: its whole future is known (a timeline, then healed for good), so it answers at once; only its
+`mishaps` remember which of them have happened. How an outage is felt follows its cause:
 
     refused, reset, http    connections are reset the moment the link goes down, new ones are refused
     all others              silence: nothing moves; if the link returns in time all goes on, else a time-out notices
@@ -18,6 +18,7 @@ from typing import NamedTuple
 from edge.outages.events import PPM, Cause, Status
 from edge.outages.timeline import UNKNOWN, LinkState, LinkTimeline
 from tidegate.outage.builder import Provenance
+from tidegate.outage.mishaps import Mishaps
 from tidegate.outage.phases import Phase, record_phases
 from tidegate.replay.world import US_PER_MS, US_PER_S
 
@@ -50,6 +51,7 @@ class Link:
         self._healed_at_us = healed_at_us if timeline is not None else 0
         self._latency_us = latency_us
         self.downs = tuple(_downs(timeline, healed_at_us)) if timeline is not None else ()
+        self.mishaps = Mishaps() if timeline is None else _mishaps(timeline, self.downs, healed_at_us)
 
     def state(self, at_us: int) -> LinkState:
         """The state at an instant; `UNKNOWN` where nothing is wrong that anybody knows of."""
@@ -140,6 +142,14 @@ def _downs(timeline: LinkTimeline, healed_at_us: int) -> Iterable[Down]:
         held = Down(segment.start_us, end_us, cause)
     if held is not None:
         yield held
+
+
+def _mishaps(timeline: LinkTimeline, downs: Iterable[Down], healed_at_us: int) -> Mishaps:
+    return Mishaps(
+        (close for close in timeline.closes if close.at_us < healed_at_us),
+        (write for write in timeline.unknown_writes if write.sent_us < healed_at_us),
+        [(down.start_us, down.end_us) for down in downs],
+    )
 
 
 def _start(down: Down) -> int:

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import Protocol
 
 from cloud.lineprotocol import Point
 from edge.forward.lanes import LaneName
@@ -42,19 +44,26 @@ MOMENTS = 1_000  # of the course of a run: one for each pixel of a wide plot
 
 
 def run(
-    scenario: Scenario, *, make_desk: MakeDesk = open_desk, parent: Path | None = None, tell: bool = True
+    scenario: Scenario,
+    *,
+    make_desk: MakeDesk = open_desk,
+    parent: Path | None = None,
+    tell: bool = True,
+    make_run: "MakeRun | None" = None,
 ) -> Verdict:
     """Live a scenario. `parent` is where the gateway's files go for that time; by default into memory, where that is.
 
     A run that breaks a promise to a reading is lived a second time, to tell the story of that reading, if `tell`.
+    `make_run` makes the runs, for who wants to keep one.
     Raises what a fault of this program raises; what the gateway does wrong is in the verdict.
     """
+    make_run = make_run or Run
     with _folder(parent) as folder:
-        verdict = Run(scenario, make_desk, folder).live()
+        verdict = make_run(scenario, make_desk, folder).live()
     if not tell or not verdict.violations or not verdict.violations[0].readings:
         return verdict
     with _folder(parent) as folder:
-        again = Run(scenario, make_desk, folder, focus=verdict.violations[0].readings[0]).live()
+        again = make_run(scenario, make_desk, folder, focus=verdict.violations[0].readings[0]).live()
     return replace(verdict, story=again.story)
 
 
@@ -64,6 +73,16 @@ def _folder(parent: Path | None) -> Iterator[Path]:
         parent = MEMORY_FOLDER
     with tempfile.TemporaryDirectory(dir=parent, prefix="tidegate-replay-") as name:
         yield Path(name)
+
+
+class MakeRun(Protocol):
+    """Makes a run: `Run` itself does."""
+
+    def __call__(
+        self, scenario: Scenario, make_desk: MakeDesk, folder: Path, *, focus: Identity | None = None
+    ) -> "Run":
+        """A run that is to be lived."""
+        ...
 
 
 class Run:
@@ -88,12 +107,14 @@ class Run:
             world, self._stored, rules=scenario.rules, poison=scenario.poison, body_bytes_max=scenario.body_bytes_max
         )
         self.link = Link(scenario.uplink, healed_at_us=self._end_us)
+        broker_link = Link(scenario.broker_link, healed_at_us=self._end_us, latency_us=LOCAL_LATENCY_US)
+        self._links = [self.link, broker_link]
         self.uplink = Uplink(world, self.link, self.cloud, config.influx)
         self.gateway = Gateway(
             world,
             config,
             self.broker,
-            Link(scenario.broker_link, healed_at_us=self._end_us, latency_us=LOCAL_LATENCY_US),
+            broker_link,
             self.uplink,
             self.history,
             folder,
@@ -117,6 +138,7 @@ class Run:
     def _device(self, number: int, site: Site) -> SimDevice:
         timeline = self.scenario.device_links.get(number)
         link = Link(timeline, healed_at_us=self._end_us, latency_us=DEVICE_LINK_LATENCY_US)
+        self._links.append(link)
         fleet = self.scenario.fleet
         return SimDevice(
             self.world,
@@ -267,8 +289,10 @@ class Run:
         history, traffic, life = self.history, self.uplink.traffic, self.gateway.life
         explained = self._explained()
         late_faults = {fault for fault in self.scenario.faults if isinstance(fault, SHOWS_LATER)}
-        met = self._met + len(self._met_later) + self.cloud.acts
-        unmet = (*self._unmet, *sorted(f"{fault}" for fault in late_faults - self._met_later))
+        mishaps = [link.mishaps for link in self._links]
+        met = self._met + len(self._met_later) + self.cloud.acts + sum(each.met for each in mishaps)
+        late = sorted(f"{fault}" for fault in late_faults - self._met_later)
+        unmet = (*self._unmet, *late, *chain.from_iterable(each.unmet for each in mishaps))
         totals = {} if life is None else life.desk.ledger.totals
         violations = tuple(history.violations)
         return Verdict(

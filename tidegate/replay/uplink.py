@@ -2,17 +2,19 @@
 
 Promises: the gateway hears what its own HTTP client would tell it (`edge.influx.outcome_of` reads the answers); a
 request that breaks before its last byte arrived stores nothing; one that breaks behind it has stored, and the gateway
-does not know. Every request ends, at the latest by the read time-out.
+does not know. Every request ends, at the latest by the read time-out. A `close` of the recording ends the connection,
+at once or by silence, whether a request is under way on it or not; an unknown write loses the answer of one request.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from edge.causes import RESET, TIMEOUT
 from edge.config import InfluxSettings
 from edge.forward.outcome import Accepted, Failed, Outcome, Paused
 from edge.influx import outcome_of
-from edge.outages.events import Cause
+from edge.outages.events import Cause, Ending
 from tidegate.replay.cloud import Act, Cloud, LoseAnswer, ResetInBody
 from tidegate.replay.links import Link
 from tidegate.replay.world import US_PER_S, World
@@ -48,6 +50,9 @@ class _Request:
     act: Act | None
     answered: Answered
     give_up_us: int = 0
+    stored: bool = False
+    cut_off: bool = False  # its connection is gone, or silent for good
+    over: bool = False
 
 
 class Uplink:
@@ -63,6 +68,10 @@ class Uplink:
         self._gzip_ratio = GZIP_RATIO if settings.gzip else 1
         self._rng = world.rng("uplink")
         self._connected = False
+        self._silent = False  # connected, as far as this end knows
+        self._flying: _Request | None = None
+        for number, close in enumerate(link.mishaps.closes):
+            world.at(close.at_us, partial(self._suffer, number, close.how))
 
     def post(self, body: bytes, answered: Answered, lane: str = "") -> None:
         """Send; `answered` is told what came of it, later. `lane`: the gateway's, for the witness."""
@@ -75,7 +84,7 @@ class Uplink:
             return
         refusal = self._link.refusal(now_us, self._connect_timeout_us)
         if refusal is None:
-            self._connected = True
+            self._connected, self._silent = True, False
             self._send(request, now_us + 2 * self._link.latency_us(now_us))
             return
         at_us, down = refusal
@@ -88,10 +97,29 @@ class Uplink:
     def drop(self) -> None:
         """The gateway's process is gone, and its connection with it. What is under way still arrives."""
         self._connected = False
+        self._flying = None
+
+    def _suffer(self, number: int, how: Ending) -> None:
+        """A connection ends as the recording has it, if there is one."""
+        if not self._connected or self._silent:
+            return
+        self._link.mishaps.meet(number)
+        self._world.note(f"uplink connection ends: {how}")
+        silent = self._silent = how is Ending.STALL
+        self._connected = silent
+        request = self._flying
+        if request is not None:
+            request.cut_off = True
+            self.traffic.unknown += request.stored
+            self._fail_at(request.give_up_us if silent else self._world.now_us, request, TIMEOUT if silent else RESET)
 
     def _send(self, request: _Request, start_us: int) -> None:
         request.give_up_us = start_us + self._read_timeout_us
         self.traffic.sent_bytes += request.size_bytes
+        self._flying = request
+        if self._silent:
+            self._fail_at(request.give_up_us, request, TIMEOUT)
+            return
         _, arrives_us = self._link.carry(start_us, request.size_bytes, self._rng)
         if isinstance(request.act, ResetInBody):
             self._fail_at(min(start_us + (arrives_us - start_us) // 2, request.give_up_us), request, RESET)
@@ -99,6 +127,8 @@ class Uplink:
             self._world.at(arrives_us, lambda: self._arrived(request))
 
     def _arrived(self, request: _Request) -> None:
+        if request.cut_off:
+            return
         now_us = self._world.now_us
         before = self._cloud.points.counts()
         status, headers, text = self._cloud.write(request.body, request.act, request.lane)
@@ -109,11 +139,19 @@ class Uplink:
             silent = request.act.how is not Cause.RESET
             self._fail_at(request.give_up_us if silent else now_us, request, TIMEOUT if silent else RESET)
             return
-        _, back_us = self._link.carry(now_us, ANSWER_HEAD_BYTES + len(text), self._rng)
+        if self._link.mishaps.takes_answer(now_us):  # nothing comes any more: the time-out tells, or the link
+            back_us = request.give_up_us + 1
+        else:
+            _, back_us = self._link.carry(now_us, ANSWER_HEAD_BYTES + len(text), self._rng)
         if self._breaks(request, now_us, back_us):
             self.traffic.unknown += 1
             return
-        self._world.at(back_us, lambda: self._end(request, outcome_of(status, headers, text, self._world.wall_ms)))
+        request.stored = True
+        self._world.at(back_us, lambda: self._hear(request, outcome_of(status, headers, text, self._world.wall_ms)))
+
+    def _hear(self, request: _Request, outcome: Outcome) -> None:
+        if not request.cut_off:
+            self._end(request, outcome)
 
     def _count_needed(self, request: _Request, before: tuple[int, int]) -> None:
         stored, fresh = (after - then for after, then in zip(self._cloud.points.counts(), before, strict=True))
@@ -136,6 +174,11 @@ class Uplink:
         self._world.at(at_us, lambda: self._end(request, outcome))
 
     def _end(self, request: _Request, outcome: Outcome) -> None:
+        if request.over:
+            return
+        request.over = True
+        if self._flying is request:
+            self._flying = None
         if isinstance(outcome, Accepted):
             self.traffic.accepted_bytes += request.size_bytes
         elif isinstance(outcome, Failed):

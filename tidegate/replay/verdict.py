@@ -5,6 +5,8 @@ from typing import Any
 
 from tidegate.replay.history import Violation
 
+VIRTUAL, PROCESSES = "virtual", "processes"
+
 
 @dataclass(frozen=True, slots=True)
 class OutageResult:
@@ -40,7 +42,9 @@ class Verdict:
     """What came of a run. Counts are readings, bytes are as sent; `missing` must be 0 and `violations` empty.
 
     `duplicates` were sent to the cloud again (and overwrote themselves), `redelivered` came to the gateway again.
-    `needed_bytes` is what a link without faults would have had to carry in the same requests.
+    `needed_bytes` is what a link without faults would have had to carry in the same requests. `engine` says who lived
+    it, `speed` how fast (None: as fast as it could); times are those of the recording at any speed. What the engine
+    cannot see is named in `unseen`, and null in JSON.
     """
 
     seed: int
@@ -80,11 +84,15 @@ class Verdict:
     violations: tuple[Violation, ...]
     story: tuple[str, ...]
     course: tuple[Moment, ...] = ()
+    engine: str = VIRTUAL
+    speed: float | None = None
+    unseen: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The verdict as plain data, without its course, and without the story of a run that passed."""
         plain = asdict(self)
         del plain["course"]
+        plain |= dict.fromkeys(self.unseen)
         if self.passed:
             del plain["story"]
         return plain

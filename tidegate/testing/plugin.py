@@ -68,8 +68,8 @@ def _check(mark: pytest.Mark) -> None:
         if name not in ARGUMENTS:
             raise ValueError(f"outage: {name}: expected one of {', '.join(ARGUMENTS)}")
     speed = mark.kwargs.get("speed", SPEED_MAX)
-    if speed != SPEED_MAX:
-        raise ValueError(f"outage: speed: expected 'max', found {speed!r} (real time: tidegate outage proxy --speed)")
+    if speed != SPEED_MAX and (not isinstance(speed, int | float) or isinstance(speed, bool) or speed <= 0):
+        raise ValueError(f"outage: speed: expected 'max' (virtual time), or a number (of processes), found {speed!r}")
     seed = mark.kwargs.get("seed", 1)
     if not isinstance(seed, int) or isinstance(seed, bool):
         raise ValueError(f"outage: seed: expected an integer, found {seed!r}")
@@ -109,6 +109,7 @@ def gateway_under(request: pytest.FixtureRequest) -> GatewayUnder:
             site=given.get("site"),
             seed=given.get("seed", 1),
             faults=given.get("faults", ()),
+            speed=None if given.get("speed", SPEED_MAX) == SPEED_MAX else float(given["speed"]),
             snapshot=request.node.path.with_suffix(".verdicts") / f"{_file_name(request.node.name)}.json",
             mode=request.config.getoption("--outage-record"),
         )

@@ -1,35 +1,32 @@
 """The gateway under an outage, for tests: lives through a recording when first asked, and shows what is left of it.
 
 Promises: the verdict is that of `tidegate.replay.replay` with the same input; cloud, fleet and ledger are of that very
-run. A verdict's snapshot is a JSON file beside the test, written and compared as `--outage-record` says.
+run. With a `speed` real processes live through it (`tidegate.replay_processes`), and only the verdict is left. A
+verdict's snapshot is a JSON file beside the test, written and compared as `--outage-record` says.
 """
 
 import difflib
 import json
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from cloud.lineprotocol import FieldValue
 from edge.ledger_report import LedgerReport
-from edge.outages.recording import read_recording
+from edge.outages.recording import Recording, read_recording
 from edge.outages.rules import RecordingError
 from sensors.reading import Identity
 from tidegate.errors import ConfigError
 from tidegate.outage.replay_report import headline, verdict_lines
 from tidegate.replay.faults import Fault
-from tidegate.replay.gateway import open_desk
 from tidegate.replay.history import History
 from tidegate.replay.points import Points
-from tidegate.replay.run import MEMORY_FOLDER, Run, Scenario
+from tidegate.replay.run import Run, Scenario, run
 from tidegate.replay.site import SiteConfig
 from tidegate.replay.stage import make_scenario, read_site
 from tidegate.replay.verdict import Verdict
-
-MEASUREMENT = "reading"
 
 
 class UnusableError(ValueError):
@@ -48,12 +45,17 @@ class CloudPoint:
 class CloudAfter:
     """What is in the simulated cloud."""
 
-    def __init__(self, points: Points) -> None:
+    def __init__(self, points: Points, measurement: str) -> None:
         self._points = points
+        self._measurement = measurement
 
-    def points(self, device: str | None = None, measurement: str = MEASUREMENT) -> Iterator[CloudPoint]:
-        """The points of a measurement (`reading_60s`: its rollups over a minute), of one device or all, by time."""
-        for series, held in self._points.of(measurement):
+    def points(self, device: str | None = None, measurement: str | None = None) -> Iterator[CloudPoint]:
+        """The points of a measurement, of one device or all, by time.
+
+        Without `measurement`: the readings, as the site's `influx.measurement` names them. `reading_60s` are the
+        rollups of `reading` over a minute.
+        """
+        for series, held in self._points.of(measurement or self._measurement):
             name = dict(series.tags).get("device", "")
             if device in (None, name):
                 for time_ns in sorted(held):
@@ -103,8 +105,13 @@ class _Witnessed(Run):
 class GatewayUnder:
     """The gateway under one outage. Made by the fixture `gateway_under`."""
 
-    def __init__(self, name: str, scenario: Scenario, snapshot: Path, mode: str) -> None:
+    def __init__(
+        self, name: str, recording: Recording, scenario: Scenario, speed: float | None, snapshot: Path, mode: str
+    ) -> None:
+        """`speed`: of processes; None: virtual time."""
         self.name = name
+        self._recording = recording
+        self._speed = speed
         self.has_lived = False
         self._scenario = scenario
         self._snapshot = snapshot
@@ -118,7 +125,8 @@ class GatewayUnder:
         folder: Path,
         site: SiteConfig | Path | str | Mapping[str, Any] | None,
         seed: int,
-        faults: Iterable[Fault],
+        faults: object,
+        speed: float | None,
         snapshot: Path,
         mode: str,
     ) -> "GatewayUnder":
@@ -134,22 +142,36 @@ class GatewayUnder:
                 config = site if isinstance(site, SiteConfig) else read_site(None if site is None else folder / site)
         except (ConfigError, ValueError, OSError) as error:
             raise UnusableError(f"site: {' '.join(str(error).split())}") from error
-        return cls(recording.name, make_scenario(read, config, seed=seed, faults=faults), snapshot, mode)
+        scenario = make_scenario(read, config, seed=seed, faults=_faults(faults, config.fleet.devices))
+        if speed is not None:
+            _check_processes(scenario, speed)
+        return cls(recording.name, read, scenario, speed, snapshot, mode)
 
     @cached_property
-    def _lived(self) -> tuple[_Witnessed, Verdict]:
-        run, verdict = self._live(None)
-        broken = verdict.violations
-        if broken and broken[0].readings:  # once more, for the story of that reading
-            verdict = replace(verdict, story=self._live(broken[0].readings[0])[1].story)
-        self.has_lived = True
-        return run, verdict
+    def _lived(self) -> tuple[_Witnessed | None, Verdict]:
+        if self._speed is not None:
+            # Here, because processes bring the web client and the proxy with them.
+            from tidegate.replay_processes import engine
 
-    def _live(self, focus: Identity | None) -> tuple[_Witnessed, Verdict]:
-        parent = MEMORY_FOLDER if MEMORY_FOLDER.is_dir() else None
-        with tempfile.TemporaryDirectory(dir=parent, prefix="tidegate-replay-") as name:
-            run = _Witnessed(self._scenario, open_desk, Path(name), focus=focus)
-            return run, run.live()
+            verdict = engine.replay_processes(self._recording, self._scenario, speed=self._speed)
+            self.has_lived = True
+            return None, verdict
+        runs: list[_Witnessed] = []
+
+        def make_run(*arguments: Any, **focus: Any) -> _Witnessed:
+            runs.append(_Witnessed(*arguments, **focus))
+            return runs[-1]
+
+        verdict = run(self._scenario, make_run=make_run)
+        self.has_lived = True
+        return runs[0], verdict
+
+    @property
+    def _run(self) -> _Witnessed:
+        run = self._lived[0]
+        if run is None:
+            raise AssertionError("cloud, fleet and ledger are those of a run in virtual time: expected speed='max'")
+        return run
 
     @property
     def verdict(self) -> Verdict:
@@ -159,17 +181,17 @@ class GatewayUnder:
     @property
     def cloud(self) -> CloudAfter:
         """What is in the cloud."""
-        return CloudAfter(self._lived[0].cloud.points)
+        return CloudAfter(self._run.cloud.points, self._scenario.gateway.influx.measurement)
 
     @property
     def fleet(self) -> FleetAfter:
         """What the devices know."""
-        return FleetAfter(self._lived[0].history)
+        return FleetAfter(self._run.history)
 
     @property
     def ledger(self) -> LedgerReport:
         """The gateway's own account."""
-        ledger = self._lived[0].ledger
+        ledger = self._run.ledger
         if ledger is None:
             raise AssertionError("the gateway was not running at the end: there is no ledger to look at")
         return ledger
@@ -186,6 +208,8 @@ class GatewayUnder:
 
     def assert_snapshot(self) -> None:
         """The verdict is the one in its snapshot, as `--outage-record` says. Raises `AssertionError`."""
+        if self._speed is not None:
+            raise AssertionError("no two runs of processes take the same time: expected speed='max' for a snapshot")
         now = json.dumps(self.verdict.to_snapshot(), indent=2, sort_keys=True) + "\n"
         exists = self._snapshot.is_file()
         if self._mode == "all" or (self._mode == "new" and not exists):
@@ -200,3 +224,28 @@ class GatewayUnder:
             raise AssertionError(
                 "\n".join([f"another verdict than in {self._snapshot} (--outage-record=all):", *lines])
             )
+
+
+def _check_processes(scenario: Scenario, speed: float) -> None:
+    """Raises `UnusableError` for what real processes cannot do."""
+    from tidegate.replay_processes.configs import NotForProcessesError, check
+
+    try:
+        check(scenario, speed)
+    except NotForProcessesError as error:
+        raise UnusableError(str(error)) from error
+
+
+def _faults(given: object, devices: int) -> tuple[Fault, ...]:
+    """The argument `faults`, checked. Raises `UnusableError`."""
+    if not isinstance(given, Iterable):
+        raise UnusableError(f"faults: expected a list of faults such as GatewayCrash(at_us=...), found {given!r}")
+    faults: list[Fault] = []
+    for number, fault in enumerate(given):
+        if not isinstance(fault, Fault) or not isinstance(fault.at_us, int):
+            raise UnusableError(f"faults[{number}]: expected a fault such as GatewayCrash(at_us=...), found {fault!r}")
+        device = getattr(fault, "device", 0)
+        if device not in range(devices):
+            raise UnusableError(f"faults[{number}]: expected device below fleet.devices ({devices}), found {device}")
+        faults.append(fault)
+    return tuple(faults)

@@ -4,9 +4,13 @@
  *                          not .lock). With a shadow, keep there what a power cut now would leave: file contents as of
  *                          their last fsync or fdatasync ("<id>"), names as of the directory's last fsync ("names").
  *                          What is in `dir` already counts as durable.
- * shim_fail(k, error, sticky)  the k-th operation from now fails with `error` (all later ones too, if sticky), or, when
- *                          `error` is 0, the process dies there by SIGKILL. k = 0: nothing fails.
+ * shim_fail(k, error, sticky)  the k-th operation from now fails with `error` (all later ones too, if sticky). k = 0:
+ *                          nothing fails.
+ *                          What a failed fsync or fdatasync was to make durable is not, and no later one makes it so:
+ *                          Linux marks the pages clean (https://lwn.net/Articles/752063/).
  * shim_count()             operations since shim_fail.
+ * shim_tell(heard)         call `heard` before each operation; what that does to watched files is no operation. NULL: no
+ *                          longer.
  *
  * An operation is a read, write, truncation, fsync, open or unlink of a watched file. One thread may use the files.
  */
@@ -16,7 +20,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +40,8 @@ static int files_count;
 static int file_of[FDS_MAX]; /* 0: not watched; -1: the directory; else 1 + index into files */
 static char dir[PATH_MAX], shadow[PATH_MAX];
 static long fail_at, operations;
-static int fail_error, fail_sticky;
+static int fail_error, fail_sticky, telling;
+static void (*told)(void);
 
 #define REAL(type, name, ...) \
     static type (*real)(__VA_ARGS__); \
@@ -61,9 +65,14 @@ static int real_ftruncate(int fd, off_t length) {
 }
 
 static int fails(void) {
+    if (telling) return 0;
     operations++;
+    if (told) {
+        telling = 1;
+        told();
+        telling = 0;
+    }
     if (!fail_at || operations < fail_at || (operations > fail_at && !fail_sticky)) return 0;
-    if (!fail_error) raise(SIGKILL);
     errno = fail_error;
     return 1;
 }
@@ -167,6 +176,8 @@ void shim_fail(long k, int error, int sticky) {
 
 long shim_count(void) { return operations; }
 
+void shim_tell(void (*heard)(void)) { told = heard; }
+
 static int opened(const char *path, int flags, mode_t mode) {
     const char *name = watched_name(path);
     if (name && fails()) return -1;
@@ -233,7 +244,10 @@ int ftruncate(int fd, off_t length) { return ftruncate64(fd, length); }
 
 static int synced(int fd, int (*real)(int)) {
     int id = watched_fd(fd);
-    if (id && fails()) return -1;
+    if (id && fails()) {
+        if (id > 0) files[id - 1].low = files[id - 1].high = 0;
+        return -1;
+    }
     if (real(fd)) return -1;
     if (id > 0) make_durable(fd, id);
     if (id < 0) make_names_durable();

@@ -44,6 +44,8 @@ listener {port} 127.0.0.1
 allow_anonymous true
 persistence false
 max_queued_messages 0
+max_inflight_messages 4096
+max_inflight_bytes 0
 log_dest none
 user root
 """
@@ -112,7 +114,7 @@ class RunningGateway:
 
     def __init__(self, config: EdgeConfig) -> None:
         self.url = f"http://127.0.0.1:{config.api.port}"
-        self._config = config
+        self.config = config
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -132,7 +134,7 @@ class RunningGateway:
 
     async def _run(self, ready: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
-        self._task = asyncio.ensure_future(serve(self._config, SystemClock(), ready.set))
+        self._task = asyncio.ensure_future(serve(self.config, SystemClock(), ready.set))
         with suppress(asyncio.CancelledError):
             await self._task
 
@@ -176,7 +178,7 @@ class Devices:
 class Stage:
     """All of them together."""
 
-    def __init__(self, port: int, folder: Path, login: Login) -> None:
+    def __init__(self, port: int, folder: Path, login: Login, *, own_process: bool) -> None:
         self.cloud = Cloud()
         self.cloud.start()
         self.gateway = RunningGateway(
@@ -184,7 +186,7 @@ class Stage:
                 mqtt=MqttSettings(port=port),
                 store=StoreSettings(data_dir=folder),
                 influx=InfluxSettings(url=f"http://127.0.0.1:{self.cloud.port}", flush_every_ms=200),
-                api=ApiSettings(port=free_port(), login=login),
+                api=ApiSettings(port=free_port(), login=login, own_process=own_process),
                 rules=(
                     AlertRule(
                         name="too-warm",
@@ -209,10 +211,10 @@ class Stage:
 
 
 @contextmanager
-def stage(folder: Path, login: Login = Login.AUTO) -> Iterator[Stage]:
-    """A stage that runs inside the `with`."""
+def stage(folder: Path, login: Login = Login.AUTO, *, own_process: bool = False) -> Iterator[Stage]:
+    """A stage that runs inside the `with`. Beside the gateway, in its process, the dashboard starts in no time."""
     with mosquitto(folder / "broker") as port:
-        opened = Stage(port, folder / "store", login)
+        opened = Stage(port, folder / "store", login, own_process=own_process)
         try:
             yield opened
         finally:

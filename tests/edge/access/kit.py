@@ -6,9 +6,9 @@ from random import Random
 from argon2 import PasswordHasher
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from edge.access import Kind, Principal, Role
 from edge.access.desk import AccessDesk, AccessRules
 from edge.access.records import FILE_NAME
+from edge.access.roles import Kind, Principal, Role
 from edge.access.service import AccessService
 from edge.config import ApiSettings
 from sensors.clock import Clock

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.access import Kind, Role, Scope, passwords
+from edge.access import passwords
 from edge.access.desk import CLOCK_BACK_MS, LINK_MS, SESSION_S, TOUCH_MS, AccessDesk, AccessRules
 from edge.access.errors import (
     AccessTooNew,
@@ -24,6 +24,7 @@ from edge.access.errors import (
 from edge.access.lockout import ENTRIES_MAX, FORGET_MS, LOCK_MS, LOCK_MS_MAX, TRIES, Lockout
 from edge.access.passwords import PASSWORD_BYTES_MAX, Passwords, checked_name, checked_password, csrf_token
 from edge.access.records import FILE_NAME, SESSIONS_MAX, Records
+from edge.access.roles import Kind, Role, Scope
 from tests.edge.access.kit import ADDRESS, CHEAP, PASSWORD, access_desk
 from tests.edge.kit import T0_MS
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from edge.access import Role, Scope
 from edge.access.records import FILE_NAME
+from edge.access.roles import Role, Scope
 from edge.access.settings import Login
 from edge.config import ApiSettings
 from tests.edge.access.kit import PASSWORD

@@ -8,7 +8,8 @@ import pytest
 from fastapi import APIRouter, Depends, Request
 from starlette.types import ASGIApp
 
-from edge.access import Kind, Principal, Role, Scope, requires
+from edge.access.requires import requires
+from edge.access.roles import Kind, Principal, Role, Scope
 from edge.api import make_app
 from edge.status import GatewayStatus
 from tests.edge.access.kit import signed_in

@@ -10,7 +10,8 @@ import httpx
 from fastapi import APIRouter, Depends
 from fastapi.responses import StreamingResponse
 
-from edge.access import Role, Scope, requires
+from edge.access.requires import requires
+from edge.access.roles import Role, Scope
 from edge.access.service import AccessService
 from edge.api import make_app
 from edge.config import ApiSettings

@@ -63,6 +63,8 @@ def test_alerts_are_chosen_by_state_severity_device_and_page(desk: Desk) -> None
     behind = ask(desk, "GET", f"/api/v1/alerts?before={newest[1]}&limit=2").json()["items"]
     assert [each["id"] for each in behind] == newest[2:]
     assert ask(desk, "GET", "/api/v1/alerts?state=loud").status_code == 422
+    assert ask(desk, "GET", "/api/v1/alerts?limit=1&fields=id").json() == {"total": 4, "items": [{"id": newest[0]}]}
+    assert ask(desk, "GET", "/api/v1/alerts?fields=id,colour").status_code == 422
 
 
 def test_acknowledging_needs_the_token_and_counts_once(desk: Desk) -> None:

@@ -3,12 +3,19 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, ParamSpec, TypeVar
 
+from fastapi import APIRouter
+
+from edge.api import make_app
 from edge.dashboard import Dashboard
+from edge.dashboard.charts import ChartFiles
+from edge.dashboard.directory import Directory
 from edge.desk import Desk
+from edge.forecast import LinkForecast
 from edge.forward.forwarder import Breaker
+from edge.front.back import LocalBack
+from edge.link_rules import Level
 from edge.status import (
     DestinationStatus,
-    ForecastStatus,
     ForwardStatus,
     GatewayStatus,
     IngestStatus,
@@ -72,7 +79,7 @@ def destination(**changes: Any) -> DestinationStatus:
     whole: dict[str, Any] = {
         "name": "archive", "configured": True, "link": UP, "received": 9, "delivered": 7, "held": 2, "quarantined": 0,
         "thinned": 0, "expired": 0, "suppressed": 0, "balances": True, "oldest_unsent_ms": 5, "drained_per_s": 1.0,
-        "catch_up_s": None, "forecast": ForecastStatus(**forecast),
+        "catch_up_s": None, "forecast": LinkForecast(**forecast | {"level": Level(forecast["level"])}),
     }  # fmt: skip
     return DestinationStatus(**(whole | changes))
 
@@ -91,7 +98,17 @@ def dashboard_on(desk: Desk, clock: HeldClock | None = None) -> Dashboard:
     def look() -> Awaitable[GatewayStatus]:
         return _look(desk, held)
 
-    return Dashboard(look, in_this_thread, desk, held)
+    return Dashboard(back_on(desk, look), files_of(desk), held)
+
+
+def files_of(desk: Desk) -> ChartFiles:
+    """Of a desk."""
+    return ChartFiles(desk.store.path, desk.history.path, desk.history.sizes_s)
+
+
+def back_on(desk: Desk, look: Callable[[], Awaitable[GatewayStatus]], *routers: APIRouter) -> LocalBack:
+    """A gateway's own end, over a desk."""
+    return LocalBack(look, in_this_thread, Directory(desk), make_app(look, *routers))
 
 
 async def _look(desk: Desk, clock: HeldClock) -> GatewayStatus:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from edge.dashboard.charts import RAW_STEP_ROWS
+from edge.dashboard.raw_log import RAW_STEP_ROWS
 from edge.desk import Desk
 from edge.forward.forwarder import Batch
 from edge.forward.outcome import Accepted
@@ -15,7 +15,6 @@ from edge.stats import Stats
 from edge.store.windows import Window, WindowKey
 from edge.windows import WindowRules
 from sensors.reading import Reading, Value
-from tests.edge.dashboard.kit import HeldClock, dashboard_on
 from tests.edge.dashboard.test_served import _with
 from tests.edge.kit import T0_MS, message, open_desk, reading
 
@@ -43,7 +42,7 @@ def _ask(desk: Desk, **query: Any) -> dict[str, Any]:
         answer = await client.get("/api/v1/devices/1/series", params=asked)
         answers.append({"status": answer.status_code} | answer.json())
 
-    _with(lambda: dashboard_on(desk, HeldClock()), ask)
+    _with(desk, ask)
     return answers[0]
 
 
@@ -167,7 +166,7 @@ def test_a_battery_that_falls_has_days_left_on_its_page_and_in_the_table(desk: D
         assert row["days_left"] == battery["days_left"]
         assert (await client.get("/api/v1/devices/2/battery")).status_code == 404
 
-    _with(lambda: dashboard_on(desk, HeldClock()), ask)
+    _with(desk, ask)
 
 
 def test_a_row_tells_of_link_and_clock(desk: Desk) -> None:
@@ -179,4 +178,4 @@ def test_a_row_tells_of_link_and_clock(desk: Desk) -> None:
         assert (row["link"]["name"], row["link"]["value"], row["link"]["unit"]) == ("rssi", -71.0, "dBm")
         assert row["clock_offset_ms"] == 5000
 
-    _with(lambda: dashboard_on(desk), ask)
+    _with(desk, ask)

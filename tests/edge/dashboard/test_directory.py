@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from edge.dashboard.directory import CHANGED_MAX, RANGES_MAX, READERS, Directory, Entry, Query, Sums, select
+from edge.dashboard.directory import CHANGED_MAX, RANGES_MAX, READERS, Directory
 from edge.dashboard.documents import DevicesChanged
+from edge.dashboard.entries import Entry, Query, Sums, select
 from edge.desk import Desk
 from edge.forward.forwarder import Batch
 from edge.forward.outcome import Accepted
 from edge.ingest import Message
+from edge.intervals import Intervals
 from sensors.messages import LostRange, State, encode
 from sensors.reading import Reading, Value
 from sensors.topics import Kind, build_topic
@@ -56,6 +58,18 @@ def test_boots_come_newest_first(desk: Desk) -> None:
     detail = Directory(desk).device(1)
     assert detail is not None
     assert [boot.boot for boot in detail.boots] == [3, 2, 1]
+
+
+def test_what_a_policy_gave_up_is_told_apart(desk: Desk) -> None:
+    desk.take_in([message(*(reading(seq) for seq in range(6)))], 0, T0_MS)
+    (_, account), *_ = desk.ledger.accounts_of(1)
+    for seq, name in enumerate(("thinned", "expired/age", "expired/size", "suppressed", "thinned@other")):
+        account.entry(name).update(Intervals([(seq, seq)]))
+    detail = Directory(desk).device(1)
+    assert detail is not None
+    (boot,) = detail.boots
+    assert [boot.thinned.ranges, boot.expired.ranges, boot.suppressed.ranges] == [[(0, 0)], [(1, 2)], [(3, 3)]]
+    assert (boot.held.ranges, detail.row.held) == ([(4, 5)], 2)
 
 
 def test_ranges_are_bounded_to_the_newest(desk: Desk) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -14,13 +13,13 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from edge.api import serve_api
 from edge.api_drill import drill_router
 from edge.api_settings import settings_router
 from edge.config import ApiSettings, EdgeConfig, MqttSettings
 from edge.dashboard import Dashboard, service
 from edge.desk import Desk
 from edge.drill import Drills
+from edge.front.serve import listen, serve_front
 from edge.maintenance import Maintenance
 from edge.status import GatewayStatus
 from edge.store import StoreFailed
@@ -28,7 +27,7 @@ from edge.topics.api import topics_router
 from edge.topics.watch import TopicWatch
 from sensors.clock import SystemClock
 from tests.edge.access.kit import access_service
-from tests.edge.dashboard.kit import HeldClock, dashboard_on, in_this_thread
+from tests.edge.dashboard.kit import DOWN, HeldClock, back_on, dashboard_on, files_of, status
 from tests.edge.kit import T0_MS, message, open_desk, reading
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "dashboard.md"
@@ -54,21 +53,16 @@ async def _nothing() -> None:
 
 
 @asynccontextmanager
-async def _served(dashboard: Dashboard, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
+async def _served(desk: Desk, dashboard: Dashboard, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a running server; leaving takes no longer than `STOP_WITHIN_S`."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    listening = asyncio.Event()
+    server_socket = listen("127.0.0.1", 0)
+    port = server_socket.getsockname()[1]
     access = access_service(folder, SystemClock(), ApiSettings(port=port, token=SecretStr(TOKEN)))
     topics = topics_router(TopicWatch(MqttSettings(), SystemClock()), EdgeConfig(), SystemClock())
     settings = settings_router(EdgeConfig(), Maintenance(), SystemClock())
     drill = drill_router(Drills(Maintenance()), (), SystemClock(), _nothing_held, _nothing)
-    serving = asyncio.create_task(
-        serve_api(access, dashboard.status, listening.set, dashboard, topics, settings, drill), name="serving"
-    )
-    looking = asyncio.create_task(dashboard.run())
-    await listening.wait()
+    back = back_on(desk, dashboard.status, topics, settings, drill)
+    serving = asyncio.create_task(serve_front(server_socket, access, back, dashboard), name="serving")
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
             yield client
@@ -76,17 +70,21 @@ async def _served(dashboard: Dashboard, folder: Path) -> AsyncIterator[httpx.Asy
             stopped, _ = await asyncio.wait({serving}, timeout=STOP_WITHIN_S)
             assert stopped, "the server did not stop in time"
     finally:
-        for task in (serving, looking):
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        serving.cancel()
+        with suppress(asyncio.CancelledError):
+            await serving
         await access.close()
+        server_socket.close()
 
 
-def _with(dashboard: Callable[[], Dashboard], ask: Callable[[httpx.AsyncClient], Awaitable[None]]) -> None:
+def _with(
+    desk: Desk,
+    ask: Callable[[httpx.AsyncClient], Awaitable[None]],
+    dashboard: Callable[[Desk], Dashboard] = dashboard_on,
+) -> None:
     async def run() -> None:
         with TemporaryDirectory() as folder:
-            async with _served(dashboard(), Path(folder)) as client:
+            async with _served(desk, dashboard(desk), Path(folder)) as client:
                 await ask(client)
 
     asyncio.run(run())
@@ -104,7 +102,7 @@ def test_every_route_answers_and_carries_the_security_headers(desk: Desk) -> Non
             assert answer.headers["x-content-type-options"] == "nosniff"
             assert answer.headers["cache-control"] == ("no-cache" if path in FILES else "no-store")
 
-    _with(lambda: dashboard_on(desk), ask)
+    _with(desk, ask)
 
 
 def test_the_api_is_described_and_the_docs_have_every_path(desk: Desk) -> None:
@@ -114,7 +112,7 @@ def test_the_api_is_described_and_the_docs_have_every_path(desk: Desk) -> None:
         assert "/api/v1/live" in ours
         assert set(re.findall(r"^\| `(/[^`?]*)", DOCS.read_text(encoding="utf-8"), re.MULTILINE)) == ours
 
-    _with(lambda: dashboard_on(desk), ask)
+    _with(desk, ask)
 
 
 def test_devices_are_searched_sorted_and_paged(desk: Desk) -> None:
@@ -126,7 +124,40 @@ def test_devices_are_searched_sorted_and_paged(desk: Desk) -> None:
         found = (await client.get("/api/v1/devices", params={"q": "D4", "site": "office"})).json()
         assert [item["device"] for item in found["items"]] == ["d4"]
 
-    _with(lambda: dashboard_on(desk), ask)
+    _with(desk, ask)
+
+
+def test_a_list_is_told_with_the_fields_that_are_asked_for(desk: Desk) -> None:
+    async def ask(client: httpx.AsyncClient) -> None:
+        page = (await client.get("/api/v1/devices?limit=2&fields=device,held")).json()
+        assert page["items"] == [{"device": "d0", "held": 3}, {"device": "d1", "held": 3}]
+        assert page["total"] == 5
+        outages = (await client.get("/api/v1/topics?fields=topic&offset=5")).json()
+        assert outages["topics"] == []
+        for path in ("/api/v1/devices", "/api/v1/topics"):
+            refused = await client.get(f"{path}?fields=topic,device,colour")
+            assert (refused.status_code, refused.headers["content-type"]) == (422, "application/problem+json")
+            assert "'colour'" in refused.json()["detail"]
+            assert "device" in refused.json()["detail"]
+
+    _with(desk, ask)
+
+
+def test_no_probe_fails_because_the_uplink_is_down(desk: Desk) -> None:
+    async def ask(client: httpx.AsyncClient) -> None:
+        assert (await client.get("/api/v1/status")).json()["uplink"]["state"] == "down"
+        for probe in ("/livez", "/readyz"):
+            answer = await client.get(probe)
+            assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+    _with(desk, ask, _cut_off)
+
+
+def _cut_off(desk: Desk) -> Dashboard:
+    async def look() -> GatewayStatus:
+        return status(uplink=DOWN, devices_link=DOWN, forward={"backlog": 9, "oldest_unsent_ms": 1})
+
+    return Dashboard(back_on(desk, look), files_of(desk), HeldClock())
 
 
 def test_head_is_answered_where_get_is_and_nothing_else_is(desk: Desk) -> None:
@@ -140,7 +171,7 @@ def test_head_is_answered_where_get_is_and_nothing_else_is(desk: Desk) -> None:
             assert (answer.status_code, answer.headers["content-type"]) == (405, "application/problem+json")
         assert (await client.head("/api/v1/live")).status_code == 405
 
-    _with(lambda: dashboard_on(desk), ask)
+    _with(desk, ask)
 
 
 @pytest.mark.parametrize(
@@ -160,14 +191,14 @@ def test_errors_are_problem_documents(desk: Desk, path: str, status: int, words:
         assert (answer.status_code, problem["status"], problem["type"]) == (status, status, "about:blank")
         assert words in problem["detail"]
 
-    _with(lambda: dashboard_on(desk), ask)
+    _with(desk, ask)
 
 
 def _failing(desk: Desk) -> Dashboard:
     async def status() -> GatewayStatus:
         raise StoreFailed("the disk is gone")
 
-    return Dashboard(status, in_this_thread, desk, HeldClock())
+    return Dashboard(back_on(desk, status), files_of(desk), HeldClock())
 
 
 def test_a_store_that_fails_is_a_503_and_trouble_on_the_stream(desk: Desk) -> None:
@@ -178,7 +209,7 @@ def test_a_store_that_fails_is_a_503_and_trouble_on_the_stream(desk: Desk) -> No
         assert await anext(events) == ("trouble", None, {"message": "the disk is gone"})
         await events.aclose()
 
-    _with(lambda: _failing(desk), ask)
+    _with(desk, ask, _failing)
 
 
 async def _events(client: httpx.AsyncClient, path: str, last: str | None = None) -> Any:
@@ -222,7 +253,7 @@ def test_a_stream_tells_what_changed_and_goes_on_where_it_was(desk: Desk) -> Non
         assert update["readings"]["seq"] == [4]
         await again.aclose()
 
-    _with(lambda: dashboard_on(desk), ask)
+    _with(desk, ask)
 
 
 @pytest.mark.parametrize("last", ["12345-0", f"{T0_MS}-x", f"{T0_MS}-{'9' * 5000}", "nonsense", ""])
@@ -260,7 +291,7 @@ def test_streams_are_bounded_and_their_places_come_back(desk: Desk, monkeypatch:
         await _until(again, "status")
         await again.aclose()
 
-    _with(lambda: dashboard, ask)
+    _with(desk, ask, lambda _: dashboard)
 
 
 def test_open_streams_do_not_hold_up_a_shutdown(desk: Desk) -> None:
@@ -271,7 +302,7 @@ def test_open_streams_do_not_hold_up_a_shutdown(desk: Desk) -> None:
             opened.append(_events(client, "/api/v1/live"))
             await _until(opened[-1], "status")  # left open: leaving `_served` has the time limit
 
-    _with(lambda: dashboard_on(desk), ask)
+    _with(desk, ask)
 
 
 def test_answers_are_compressed_and_the_stream_is_not(desk: Desk) -> None:
@@ -281,7 +312,7 @@ def test_answers_are_compressed_and_the_stream_is_not(desk: Desk) -> None:
         async with client.stream("GET", "/api/v1/live") as live:
             assert "content-encoding" not in live.headers
 
-    _with(lambda: dashboard_on(desk), ask)
+    _with(desk, ask)
 
 
 def test_an_answer_that_the_asker_has_already_costs_no_body(desk: Desk) -> None:
@@ -298,7 +329,7 @@ def test_an_answer_that_the_asker_has_already_costs_no_body(desk: Desk) -> None:
         assert changed.status_code == 200
         assert "etag" not in (await client.get("/nothing")).headers
 
-    _with(lambda: dashboard_on(desk), ask)
+    _with(desk, ask)
 
 
 def test_what_a_login_takes_is_described(desk: Desk) -> None:
@@ -309,4 +340,4 @@ def test_what_a_login_takes_is_described(desk: Desk) -> None:
             assert set(schema["properties"]) == wanted
         assert "$ref" not in json.dumps(described["/api/v1/tokens"]["post"]["requestBody"])
 
-    _with(lambda: dashboard_on(desk), ask)
+    _with(desk, ask)

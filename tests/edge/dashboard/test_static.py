@@ -23,6 +23,18 @@ def test_everything_together_is_under_200_kb_gzip() -> None:
     assert sum(len(gzip.compress(path.read_bytes(), 5)) for path in served) < GZIP_BYTES_MAX
 
 
+def test_the_first_page_asks_for_all_its_files_at_once() -> None:
+    wanted, found = ["app"], set()
+    while wanted:
+        name = wanted.pop()
+        if name not in found:
+            found.add(name)
+            text = (STATIC / "js" / f"{name}.js").read_text(encoding="utf-8")
+            wanted += re.findall(r"^import [^;]* from \"/static/js/(\w+)\.js\";", text, re.MULTILINE)
+    preloaded = set(re.findall(r'modulepreload" href="/static/js/(\w+)\.js"', (STATIC / "index.html").read_text()))
+    assert preloaded == found - {"app"}
+
+
 def test_vendored_files_are_those_that_the_readme_names() -> None:
     readme = (STATIC / "vendor" / "README.md").read_text(encoding="utf-8")
     written = dict(re.findall(r"`(uPlot[^`]+)` \| `([0-9a-f]{64})`", readme))

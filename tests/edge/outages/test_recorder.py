@@ -27,6 +27,7 @@ from edge.outages.recorder import PENDING_MAX, Pending, RecordedOutage, Recorder
 from edge.outages.recording import Recording, decode_recording, encode_recording, make_header
 from edge.outages.sampling import SAMPLE_EVERY_US
 from edge.outages.timeline import OutageEnd
+from tests.examples import examples
 
 S = 1_000_000
 LINKS = (Link("uplink", LinkKind.UPLINK), Link("devices", LinkKind.DEVICE))
@@ -176,6 +177,20 @@ def test_a_crash_leaves_a_gap_and_not_an_outage() -> None:
     assert [o.ended for o in timeline.outages()] == [OutageEnd.GAP]
 
 
+def test_a_standstill_of_the_gateway_is_a_gap_and_ends_an_outage_where_it_was_last_seen() -> None:
+    recorder, kept = Recorder(LINKS), Kept()
+    for one in (ok(1), bad(2), bad(3)):
+        recorder.observe(one)
+    recorder.stood_still(4 * S, 60 * S)
+    recorder.observe(ok(61))
+    kept.write(recorder)
+    (outage,) = kept.outages.values()
+    assert (outage.ended, outage.end_us) == (OutageEnd.GAP, 4 * S)
+    assert [event for event in kept.events if isinstance(event, Gap)] == [Gap(60 * S, 4 * S)]
+    assert transitions(kept)[-1] == (Status.UP, None)
+    assert_outages_agree(kept)
+
+
 def test_numbers_of_outages_go_on_after_a_restart() -> None:
     kept = record(ok(1), bad(5), bad(6), ok(7), until_s=8)
     recorder = kept.restart(20 * S)
@@ -279,7 +294,7 @@ observations = st.builds(
 steps = st.one_of(
     observations,
     observations,
-    st.tuples(st.sampled_from(["heard", "backlog", "tick", "write", "restart"]), st.integers(0, 90 * S)),
+    st.tuples(st.sampled_from(["heard", "backlog", "tick", "still", "write", "restart"]), st.integers(0, 90 * S)),
 )
 
 
@@ -301,6 +316,8 @@ def drive(script: list[Observation | tuple[str, int]]) -> Kept:
             recorder.backlog("uplink", number, now_us)
         elif what == "tick":
             recorder.tick(now_us)
+        elif what == "still":
+            recorder.stood_still(now_us - number, now_us)
         else:
             kept.write(recorder)
             recorder = kept.restart(now_us) if what == "restart" else recorder
@@ -324,7 +341,7 @@ def assert_outages_agree(kept: Kept) -> None:
             assert before.end_us <= after.start_us
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(st.lists(steps, max_size=60))
 def test_any_sequence_of_observations_makes_a_valid_recording_that_agrees_with_the_outages(
     script: list[Observation | tuple[str, int]],

@@ -1,5 +1,6 @@
 """Cells over arrays are the scalar cells: the same charge under the same load, the same voltage at the same place."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,13 @@ from firmware_sim.power import Battery, BatteryModel, IdealModel, KibamModel, Ra
 from firmware_sim.power.units import MS_PER_HOUR, UC_PER_MAH
 
 CAPACITY_MAH = 500.0
+SERIES_OHM = 0.5
 MODELS: dict[str, Any] = {
     "ideal": lambda: IdealModel(CAPACITY_MAH),
     "kibam": lambda: KibamModel(CAPACITY_MAH, 0.2, 1.3),
     "rakhmatov": lambda: RakhmatovModel(CAPACITY_MAH, 0.637),
 }
+tables_of = cache(lambda name: CellTables(Battery(name).spec, SERIES_OHM))  # dear to make, the same in each example
 HOURS = st.lists(st.floats(0, 12), min_size=1, max_size=12)
 
 
@@ -64,10 +67,10 @@ def test_forgotten_cells_are_gone_and_the_others_go_on() -> None:
 @given(charge=st.floats(0.3, 1.0), step=st.integers(-30 * STEPS_PER_K, 60 * STEPS_PER_K), current_ma=st.floats(0, 100))
 @settings(max_examples=25)
 def test_voltage_under_load_is_the_batterys(name: str, charge: float, step: int, current_ma: float) -> None:
-    battery = Battery(name, state_of_charge=charge, series_resistance_ohm=0.5)
+    battery = Battery(name, state_of_charge=charge, series_resistance_ohm=SERIES_OHM)
     temperature_c = step / STEPS_PER_K  # a step of the tables; between two of them the floor moves by up to 0.03 %
     expected_mv = battery.loaded_voltage_mv(current_ma, temperature_c)
-    tables = CellTables(battery.spec, 0.5)
+    tables = tables_of(name)
     climate = tables.climate(np.array([[temperature_c]]))
     health = np.ones(1)
     window = tables.window(health, climate.capacity_factor)

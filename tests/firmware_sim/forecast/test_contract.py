@@ -167,6 +167,7 @@ def _scalar(config: FleetConfig, days: int) -> _Watched:
     return watched[0]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", CASES)
 def test_the_engine_agrees_with_the_event_simulation(name: str, tmp_path: Path) -> None:
     config = _config(CASES[name], tmp_path / "cells.toml")

@@ -27,6 +27,7 @@ def median_h(of: DeviceType, days: int = 400, seed: int = 1) -> float:
     return float(np.median(np.where(ended < 0, np.inf, ended)))
 
 
+@pytest.mark.no_cover
 def test_a_block_is_the_same_each_time_and_another_seed_is_another_block() -> None:
     of = kind()
     first, second, other = (run_block(Block(of, LIVES, 400, seed)) for seed in (1, 1, 2))
@@ -64,6 +65,7 @@ def test_cold_a_worn_contact_and_a_leaky_cell_shorten_a_life() -> None:
     assert median_h(leaky) < base_h
 
 
+@pytest.mark.no_cover
 def test_spread_widens_the_ends_and_leaves_the_middle() -> None:
     none, much = (
         run_block(Block(kind(spread=spread), LIVES, 400, 1)).ended_h for spread in (NO_SPREAD, {"capacity": 0.1})

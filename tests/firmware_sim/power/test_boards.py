@@ -31,6 +31,7 @@ def life_ms_on(name: str, capacity_mah: float, period_ms: float, airtime_ms: flo
                 return total_ms
 
 
+@pytest.mark.no_cover
 def test_the_casals_board_lives_one_year_at_a_report_every_five_minutes() -> None:
     """Casals et al., Sensors 2017: 2400 mAh, DR5, 1 byte, 300 s: about one year, 0.965 by the figures; within 0.5 %."""
     life_ms = life_ms_on("casals-lorawan", 2400.0, 300_000.0, DR5_ONE_BYTE_MS)

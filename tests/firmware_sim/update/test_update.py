@@ -19,6 +19,7 @@ from firmware_sim.update.bootloader import TRIALS_MAX
 from firmware_sim.update.states import TRANSITIONS, IllegalUpdateStep, UpdateEvent, UpdatePhase, next_update_phase
 from firmware_sim.update.updater import ASK_TIMEOUT_CAP_MS, SELF_TEST_FAILS, Updater
 from sensors.firmware import Chunk, Manifest, sign
+from tests.examples import examples
 from tests.firmware_sim.update.bench import KEY, PUBLIC_KEY, TYPE, FragileFlash, PowerLoss, image_of
 
 SPEC = FirmwareSpec("1.0.0", TYPE, PUBLIC_KEY, 4096)
@@ -266,7 +267,7 @@ class AnyUpdate(RuleBasedStateMachine):
         assert Updater(self.flash, SPEC).version == "1.2.0"
 
 
-AnyUpdate.TestCase.settings = settings(max_examples=150, stateful_step_count=25, deadline=None)
+AnyUpdate.TestCase.settings = settings(max_examples=examples(50), stateful_step_count=25, deadline=None)
 TestAnyUpdate = AnyUpdate.TestCase
 
 

@@ -85,11 +85,21 @@ def test_a_driver_takes_the_first_uplink_and_scales_time() -> None:
     assert driver.behaviour(10 * SECOND) == HEALTHY
 
 
-def test_an_unknown_write_loses_answers_between_sending_and_giving_up() -> None:
-    driver = LinkDriver(recording(UnknownWrite(20 * SECOND, "uplink", 10 * SECOND)))
-    lost = [driver.behaviour(at * SECOND).shape.lose_answers for at in (9, 10, 19, 20)]
+def test_an_unknown_write_loses_one_answer_between_sending_and_giving_up() -> None:
+    made = recording(UnknownWrite(90 * SECOND, "uplink", 10 * SECOND))
+    driver = LinkDriver(made)
+    lost = [driver.behaviour(at * SECOND).shape.lose_answers for at in (9, 10, 89, 90)]
     assert lost == [False, True, True, False]
     assert driver.next_change_us(0) == 10 * SECOND + 1
+    driver = LinkDriver(made)
+    assert driver.behaviour(10 * SECOND).shape.lose_answers
+    driver.answer_was_lost(11 * SECOND)
+    assert not driver.behaviour(12 * SECOND).shape.lose_answers
+
+
+def test_an_unknown_write_waits_a_minute_for_a_write() -> None:
+    driver = LinkDriver(recording(UnknownWrite(10 * SECOND, "uplink", 10 * SECOND)))
+    assert [driver.behaviour(at * SECOND).shape.lose_answers for at in (10, 69, 70)] == [True, True, False]
 
 
 def test_each_close_is_met_exactly_once() -> None:

@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager, suppress
 import httpx
 import pytest
 
-from edge.outages.events import Cause, Close, End, Ending, Link, LinkKind, Status, Transition
+from edge.outages.events import Cause, Close, End, Ending, Link, LinkKind, Status, Transition, UnknownWrite
 from edge.outages.recording import Recording, make_header
 from tidegate.outage.address import Address, AddressError, parse_address
+from tidegate.outage.behaviour import LinkDriver
 from tidegate.outage.proxy import FaultProxy, PortInUseError, UnknownToxicError
 from tidegate.outage.proxy_api import ApiServer, make_app
 from tidegate.outage.toxics import Stream
@@ -250,7 +251,7 @@ def test_a_server_that_is_not_there_resets_the_client_and_is_counted() -> None:
     asyncio.run(run())
 
 
-def recorded(*events: Transition | Close, end_us: int = 3_600_000_000) -> Recording:
+def recorded(*events: Transition | Close | UnknownWrite, end_us: int = 3_600_000_000) -> Recording:
     return Recording(make_header([Link("uplink", LinkKind.UPLINK)]), (*events, End(end_us)))
 
 
@@ -292,6 +293,31 @@ def test_a_recorded_stall_silences_open_connections_for_good_and_leaves_new_ones
             assert server.received == b"onenew"
 
     play(scene, recorded(Close(400_000, "uplink", Ending.STALL)))
+
+
+def test_a_recorded_unknown_write_takes_the_answer_of_one_request() -> None:
+    async def scene(proxy: FaultProxy, server: Server) -> None:
+        async with Client(proxy) as client:
+            with pytest.raises(ConnectionResetError):
+                await client.ask(b"first")
+        await until(lambda: proxy.status()["connections_open"] == 0)
+        async with Client(proxy) as client:
+            assert await client.ask(b"again") == b"again"
+        assert server.received == b"firstagain"
+        assert proxy.counters.answers_lost == 1
+
+    play(scene, recorded(UnknownWrite(3_000_000_000, "uplink", 0)))
+
+
+def test_a_recording_can_begin_when_the_proxy_runs_already() -> None:
+    async def scene(proxy: FaultProxy, _server: Server) -> None:
+        assert proxy.status()["recording"] is None
+        for _ in range(2):
+            proxy.follow(LinkDriver(recorded(Transition(0, "uplink", Status.DOWN, Cause.REFUSED))))
+            assert proxy.status()["recording"]["at_us"] < 1_000_000
+            assert proxy.behaviour.admission.value == "refuse"
+
+    play(scene)
 
 
 def test_a_cut_by_hand_outranks_the_recording() -> None:

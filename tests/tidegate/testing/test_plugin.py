@@ -7,6 +7,11 @@ from pathlib import Path
 import pytest
 
 import tidegate.testing.under  # noqa: F401  # before pytester looks: numpy can be loaded only once in a process
+from edge.outages.recording import Recording
+from tidegate.replay.run import run
+from tidegate.replay.scenario import Scenario
+from tidegate.replay.verdict import Verdict
+from tidegate.replay_processes import engine
 
 pytest_plugins = ["pytester"]
 
@@ -18,6 +23,10 @@ RECORDING = """{"format":"tidegate-outage","version":1,"links":[{"name":"uplink"
 """
 SITE = '{"fleet": {"devices": 2, "interval_s": 10}, "windows": {"sizes_s": []}}'
 HOPELESS = '{"fleet": {"devices": 2, "interval_s": 10}, "windows": {"sizes_s": []}, "replay": {"converge_s": 1}}'
+IMPORTS = """import pytest
+from tidegate.replay import DeviceReset
+RESET_OF_DEVICE_2 = DeviceReset(at_us=1, device=2)
+"""
 CUT = RECORDING.replace("180000000", "239900000")
 
 
@@ -29,7 +38,7 @@ def folder(pytester: pytest.Pytester) -> pytest.Pytester:
 
 
 def lived(folder: pytest.Pytester, mark: str, body: str, *words: str) -> pytest.RunResult:
-    folder.makepyfile(f"import pytest\n@pytest.mark.outage({mark})\ndef test_it({body}\n")
+    folder.makepyfile(f"{IMPORTS}@pytest.mark.outage({mark})\ndef test_it({body}\n")
     return folder.runpytest_inprocess("-p", "no:cacheprovider", *words)
 
 
@@ -41,6 +50,12 @@ def test_the_fixtures_show_one_run(folder: pytest.Pytester) -> None:
     assert next(cloud.points("device-001")).fields["seq"] == 0
     assert ledger.totals["received"] == gateway_under.verdict.in_cloud == 48"""
     lived(folder, f'"tunnel.outage.jsonl", site={SITE}, speed="max", seed=3', body).assert_outcomes(passed=1)
+
+
+def test_readings_are_found_under_the_name_that_the_site_gives_them(folder: pytest.Pytester) -> None:
+    site = SITE.removesuffix("}") + ', "influx": {"measurement": "measured"}}'
+    body = "gateway_under, cloud, fleet): assert cloud.readings() == fleet.measured() != []"
+    lived(folder, f'"tunnel.outage.jsonl", site={site}', body).assert_outcomes(passed=1)
 
 
 def test_a_folder_gives_one_test_for_each_recording(folder: pytest.Pytester) -> None:
@@ -77,10 +92,20 @@ def test_a_snapshot_is_asked_for_then_written_then_compared(folder: pytest.Pytes
         ("", "*expected the name of a recording*"),
         ('"gone.outage.jsonl"', "*recording: expected a file*"),
         ('"tunnel.outage.jsonl", sped=1', "*sped: expected one of speed, site, seed, faults*"),
-        ('"tunnel.outage.jsonl", speed=10', "*speed: expected 'max', found 10*"),
+        ('"tunnel.outage.jsonl", speed="fast"', "*speed: expected 'max' *, or a number *, found 'fast'*"),
+        (f'"tunnel.outage.jsonl", site={SITE}, speed=1000', "*speed: expected a number above 0 and up to 100*"),
         ('"tunnel.outage.jsonl", seed="x"', "*seed: expected an integer*"),
         ('"tunnel.outage.jsonl", site="gone.toml"', "*site: *gone.toml*"),
         ('"tunnel.outage.jsonl", site={"fleet": {"device": 1}}', "*site: *fleet.device*"),
+        ('"tunnel.outage.jsonl", faults=7', "*faults: expected a list of faults*found 7*"),
+        (
+            '"tunnel.outage.jsonl", faults=["crash"]',
+            "*faults[[]0]: expected a fault such as GatewayCrash*found 'crash'*",
+        ),
+        (
+            f'"tunnel.outage.jsonl", site={SITE}, faults=[RESET_OF_DEVICE_2]',
+            "*faults[[]0]: *device below*(2), found 2*",
+        ),
         ('"test_a_mark_that_cannot_be_used_says_why.py"', "*recording: *line 1*"),
     ],
 )
@@ -88,6 +113,24 @@ def test_a_mark_that_cannot_be_used_says_why(folder: pytest.Pytester, mark: str,
     result = lived(folder, mark, "gateway_under): pass")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines([said])
+
+
+def test_a_number_as_speed_asks_real_processes_and_leaves_a_verdict(
+    folder: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    def processes(_recording: Recording, scenario: Scenario, *, speed: float) -> Verdict:
+        asked.append(speed)
+        return run(scenario)
+
+    monkeypatch.setattr(engine, "replay_processes", processes)
+    body = """gateway_under):
+    gateway_under.assert_passed()
+    for ask in (lambda: gateway_under.cloud, lambda: gateway_under.ledger, gateway_under.assert_snapshot):
+        with pytest.raises(AssertionError, match="speed='max'"): ask()"""
+    lived(folder, f'"tunnel.outage.jsonl", site={SITE}, speed=10', body).assert_outcomes(passed=1)
+    assert asked == [10.0]
 
 
 def test_a_fixture_without_a_mark_says_what_is_missing(folder: pytest.Pytester) -> None:

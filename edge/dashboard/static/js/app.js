@@ -2,34 +2,30 @@
 
 import { Access } from "/static/js/access.js";
 import { h, say } from "/static/js/dom.js";
+import { drillNotice } from "/static/js/drill_notice.js";
 import { clock } from "/static/js/format.js";
 import { Live } from "/static/js/live.js";
 import { NowPage } from "/static/js/now.js";
-import { DevicesPage } from "/static/js/devices.js";
-import { DevicePage } from "/static/js/device.js";
-import { DrillPage, drillNotice } from "/static/js/drill.js";
-import { OutagesPage } from "/static/js/outages.js";
-import { QuarantinePage } from "/static/js/quarantine.js";
-import { TopicsPage } from "/static/js/topics.js";
-import { SettingsPage } from "/static/js/settings.js";
-import { StorePage } from "/static/js/store.js";
 
 const main = document.getElementById("main");
 const link = document.getElementById("link");
 const linkText = document.getElementById("link-text");
 const banner = document.getElementById("banner");
+// The first page comes with this file; another one when it is asked for, so that the first paint does not wait for it.
+const from = (file, name) => async () => (await import(`/static/js/${file}.js`))[name];
 const ROUTES = [
-  [/^#\/devices\/(\d+)$/, DevicePage, "devices"],
-  [/^#\/devices$/, DevicesPage, "devices"],
-  [/^#\/outages$/, OutagesPage, "outages"],
-  [/^#\/topics$/, TopicsPage, "topics"],
-  [/^#\/store$/, StorePage, "store"],
-  [/^#\/quarantine$/, QuarantinePage, "store"],
-  [/^#\/drill$/, DrillPage, "drill"],
-  [/^#\/settings$/, SettingsPage, "settings"],
-  [/^(#\/?)?$/, NowPage, "now"],
+  [/^#\/devices\/(\d+)$/, from("device", "DevicePage"), "devices"],
+  [/^#\/devices$/, from("devices", "DevicesPage"), "devices"],
+  [/^#\/outages$/, from("outages", "OutagesPage"), "outages"],
+  [/^#\/topics$/, from("topics", "TopicsPage"), "topics"],
+  [/^#\/store$/, from("store", "StorePage"), "store"],
+  [/^#\/quarantine$/, from("quarantine", "QuarantinePage"), "store"],
+  [/^#\/drill$/, from("drill", "DrillPage"), "drill"],
+  [/^#\/settings$/, from("settings", "SettingsPage"), "settings"],
+  [/^(#\/?)?$/, () => NowPage, "now"],
 ];
 
+let turn = 0;
 let page = null;
 let started = null;
 const access = new Access((hash) => { history.replaceState(null, "", hash); show(null); route(); });
@@ -67,11 +63,15 @@ const live = new Live({
   },
 });
 
-function route() {
+async function route() {
   const hash = location.hash;
   if (hash === "#main") return;
-  const found = access.page(hash) ?? ROUTES.map(([pattern, Page, name]) => [pattern.exec(hash), Page, name]).find(([match]) => match);
-  const [match, Page, name] = found ?? [["", ""], NowPage, "now"];
+  const own = access.page(hash);
+  const found = (own && [own[0], () => own[1], own[2]]) ?? ROUTES.map(([pattern, load, name]) => [pattern.exec(hash), load, name]).find(([match]) => match);
+  const [match, load, name] = found ?? [["", ""], () => NowPage, "now"];
+  const mine = (turn += 1);
+  const Page = await load();
+  if (mine !== turn) return; // another page was asked for meanwhile
   for (const anchor of document.querySelectorAll("nav a")) {
     if (anchor.dataset.page === name) anchor.setAttribute("aria-current", "page");
     else anchor.removeAttribute("aria-current");

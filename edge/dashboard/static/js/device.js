@@ -4,21 +4,16 @@ import { AlertsPanel } from "/static/js/alerts.js";
 import { Chart, inWords } from "/static/js/charts.js";
 import { CommandsPanel } from "/static/js/commands.js";
 import { battery, clockOffset, firmware, link } from "/static/js/devices.js";
-import { foreign, h, s, say } from "/static/js/dom.js";
-import { ago, clock, count, named, NONE, plural, ranges, unit, value } from "/static/js/format.js";
+import { foreign, h, say } from "/static/js/dom.js";
+import { ago, clock, count, named, NONE, plural, unit, value } from "/static/js/format.js";
 import { BatteryPanel, daysLeft, HistoryPanel } from "/static/js/history.js";
+import { bootStrip, timeStrip } from "/static/js/ledger_strip.js";
 import { ask } from "/static/js/live.js";
 
 const CHARTS_FIRST = 4;
 const READINGS_MAX = 600;
 const LATE_MS = 60_000;       // received longer after it was measured than this: drawn as late, never as live
 const LEDGER_EVERY_MS = 5000;
-const STRIP = 1000;
-const CLASSES = [
-  ["delivered", "delivered", "the cloud has accepted them"], ["held", "held", "they wait here"],
-  ["quarantined", "in quarantine", "they can never be delivered"], ["missing", "missing", "they never arrived, yet"],
-  ["lost", "lost", "the device no longer holds them"],
-];
 
 export class DevicePage {
   title = "Device";
@@ -154,26 +149,11 @@ export class DevicePage {
 
   drawLedger({ boots, boots_total: total }) {
     this.ledgerAt = performance.now();
-    const parts = boots.map((boot) => this.boot(boot));
+    const parts = boots.map(bootStrip);
+    const byTime = this.readings && timeStrip(boots, this.readings);
+    if (byTime) parts.unshift(byTime);
     if (total > boots.length) parts.push(h("p", { class: "note" }, `and ${plural(total - boots.length, "older boot", "older boots")}`));
     this.strips.replaceChildren(...(parts.length ? parts : [h("p", { class: "empty" }, "Nothing received yet.")]));
-  }
-
-  boot(boot) {
-    const end = Math.max(boot.last_seq ?? 0, ...CLASSES.map(([name]) => boot[name].ranges.at(-1)?.[1] ?? 0)) + 1;
-    const first = Math.max(0, ...CLASSES.filter(([name]) => boot[name].truncated).map(([name]) => boot[name].ranges[0][0]));
-    const scale = STRIP / (end - first);
-    const strip = s("svg", { class: "strip", viewBox: `0 0 ${STRIP} 20`, preserveAspectRatio: "none", "aria-hidden": "true", focusable: "false" });
-    for (const [name] of CLASSES) {
-      for (const [from, to] of boot[name].ranges) {
-        if (to < first) continue;
-        const x = (Math.max(from, first) - first) * scale;
-        strip.append(s("rect", { class: name, x, y: name === "missing" || name === "lost" ? 0 : 4, width: Math.max(2, (to + 1 - Math.max(from, first)) * scale), height: name === "missing" || name === "lost" ? 20 : 12 }));
-      }
-    }
-    const words = CLASSES.filter(([name]) => boot[name].count).map(([name, label, why]) => h("li", { class: name, title: why },
-      h("strong", {}, count(boot[name].count)), ` ${label}`, ["missing", "lost", "quarantined"].includes(name) && h("span", { class: "where" }, ` seq ${ranges(boot[name].ranges)}`)));
-    return h("div", { class: "boot" }, h("h3", {}, `Boot ${count(boot.boot)}`, h("span", { class: "note" }, ` seq ${count(first)} to ${count(end - 1)}`)), strip, h("ul", { class: "classes" }, ...words));
   }
 
   unmount() {

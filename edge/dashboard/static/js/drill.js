@@ -2,27 +2,13 @@
 
 import { Chart, inWords, spanInWords } from "/static/js/charts.js";
 import { foreign, h, say } from "/static/js/dom.js";
+import { FAULTS, inOneLine } from "/static/js/drill_notice.js";
 import { clock, count, duration, NONE, plural, rate } from "/static/js/format.js";
 import { ask } from "/static/js/live.js";
 
-// Toxiproxy's names stand beside our words.
-const FAULTS = [
-  ["down", "Refuse", "connections are refused at once"],
-  ["timeout", "Cut", "nothing gets through, nothing comes back"],
-  ["latency", "Slow", "everything gets through, but late"],
-  ["reset_peer", "Lose answers", "what is sent arrives, its answer does not: nobody here knows"],
-  ["http_error", "Answer 503", "the cloud answers that it cannot"],
-];
 const SECONDS = [10, 30, 60, 120, 300, 900];
 const LATENCIES = [1000, 4000, 10000, 30000];
 const SAMPLES_MAX = 900;
-
-/** What is said on every page while a drill runs, or may begin. */
-export function drillNotice(node, drill) {
-  node.hidden = !drill.running && !drill.allowed;
-  say(node, drill.running ? `Drill: ${inOneLine(drill.running)}, begun by ${drill.running.by}, until ${clock(drill.running.until_ms)}. This outage is made on purpose.`
-    : drill.allowed ? "Drills may be begun on this gateway." : "");
-}
 
 export class DrillPage {
   title = "Drill";
@@ -181,12 +167,4 @@ function catchingUp({ running, last }, forward, page) {
   if (last && forward.backlog > last.held_before && page.doneSince !== last.since_ms) return forward.catch_up_s === null ? "waiting to retry" : `${duration(forward.catch_up_s * 1000)} to go`;
   if (last) page.doneSince = last.since_ms;  // a batch that comes later is no part of it
   return last ? "caught up" : "nothing to do";
-}
-
-/** A drill in words: what, on which way, and Toxiproxy's name for it. */
-function inOneLine({ order }) {
-  const [, words] = FAULTS.find(([fault]) => fault === order.fault) ?? ["", order.fault];
-  const late = order.fault === "latency" ? ` by ${duration(order.latency_ms)}` : "";
-  const where = order.link === "devices" ? "the devices" : order.destination ?? "the cloud";
-  return `${words}${late} on the way to ${where} (${order.fault})`;
 }

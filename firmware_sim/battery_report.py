@@ -1,0 +1,17 @@
+"""What a device says of its own battery as values of a reading: voltage, charge, and how long it will last."""
+
+from firmware_sim.supply import Supply
+from sensors.reading import Value
+
+
+def battery_values(supply: Supply) -> tuple[Value, ...]:
+    """The values; none of a mains supply, and no time left where the gauge cannot tell."""
+    voltage_v, level = supply.voltage_v(), supply.level_percent()
+    if voltage_v is None or level is None:
+        return ()
+    known = Value("battery_voltage", round(voltage_v, 3), "V"), Value("battery_level", round(level, 1), "%EL")
+    left = supply.time_left()
+    if left is None:
+        return known
+    spans_s = {"battery_left": left.middle_s, "battery_left_low": left.low_s, "battery_left_high": left.high_s}
+    return known + tuple(Value(name, round(span_s), "EL") for name, span_s in spans_s.items())
