@@ -37,12 +37,7 @@ _UNESCAPE_STRING = re.compile(r'\\(["\\])')
 _INT = re.compile(r"(-?[0-9]+)i")
 _UINT = re.compile(r"([0-9]+)u")
 _FLOAT = re.compile(r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-_FIELD = (
-    r'(NAME[^=,"\s\\\x00]{1,200})='
-    r'(?:(NAME-?[0-9]{1,18})i|(NAME-?[0-9]{1,20}(?:\.[0-9]{1,20})?)|"(NAME[^"\\]{0,1000})"|(NAME[tTfF][A-Za-z]{0,4}))'
-)  # what nearly all fields are: no escapes, no exponents, nothing near a limit
-_PLAIN_FIELD = re.compile(_FIELD.replace("NAME", ""))
-_PLAIN_FIELDS = re.compile("FIELD(?:,FIELD)*".replace("FIELD", _FIELD.replace("NAME", "?:")))
+_PLAIN_FLOAT = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _FLOAT_LIKE = re.compile(r"-?(?:[0-9.]|[eE][+-]?)+")
 _TIMESTAMP = re.compile(r"-?[0-9]*")
 _TRUE: Final = ("t", "T", "true", "True", "TRUE")
@@ -186,20 +181,15 @@ class _Parser:
         time_ns = int(stamp) * self._unit_ns
         if time_ns > TIME_NS_MAX:
             return None
-        if not fields_text.isascii() or _PLAIN_FIELDS.fullmatch(fields_text) is None:
-            return None
         fields: dict[str, FieldValue] = {}
-        for name, whole, number, text, word in _PLAIN_FIELD.findall(fields_text):
-            if number:
-                fields[name] = float(number)
-            elif whole:
-                fields[name] = int(whole)
-            elif not word:
-                fields[name] = text
-            elif word in _BOOLEANS:
-                fields[name] = _BOOLEANS[word]
-            else:
+        for item in fields_text.split(","):
+            name, _, text = item.partition("=")
+            if not name or not text or len(item) > KEY_BYTES_MAX // 16 or not item.isascii():
                 return None
+            value = _plain_value(text)
+            if value is None:
+                return None
+            fields[name] = value
         return Point(series, fields, time_ns)
 
     def parse(self, line: str) -> Point:
@@ -232,6 +222,20 @@ class _Parser:
 
 
 _SERIES_REMEMBERED: Final = 20_000  # a body's worth; more would only cost memory
+
+
+def _plain_value(text: str) -> FieldValue | None:
+    """Read a value that needs no error message and no unescaping; None means "look closer"."""
+    last = text[-1]
+    if last == "i":
+        digits = text[:-1]
+        return int(digits) if digits.isdecimal() and len(digits) <= 18 else None
+    if last == '"':
+        inner = text[1:-1]
+        return inner if text[0] == '"' and len(text) >= 2 and '"' not in inner else None
+    if len(text) <= 24 and _PLAIN_FLOAT.fullmatch(text):
+        return float(text)
+    return _BOOLEANS.get(text)
 
 
 def _skip_blank(line: str, position: int) -> int:

@@ -21,10 +21,12 @@ from edge.ledger import Ledger, done_ranges, forward_cursor
 from edge.store import LogEntry, Store, StoreFull
 from edge.store.names import EXPIRED, THINNED, WINDOWS_CURSOR
 from edge.store.rows import StoredRow
+from edge.store.store import Pages
 
 ADMIT_SHARE = 0.90
 DROP_SHARE = 0.85
 KEEP_SHARE = 0.80
+ROW_FACTOR_MAX = 64  # a reading takes ten times its body's bytes with index, windows, rollups and ledger: far less
 DROP_ROWS = 2000  # of one transaction: about 20 ms in which ingest waits
 AGE_STEPS = 64  # marks in one age limit: expiry is late by 2 % at most
 AGE_CLOCK_CURSOR = "age/clock"
@@ -92,10 +94,29 @@ class Budget:
         self._dropping = False
         self._age_from_ms: tuple[int, int] | None = None
         self._marked_ms: int | None = None
+        self._pages: Pages | None = None
+        self._looked_at_bytes = 0
+        self._look_again_bytes = 0
 
     def room(self) -> Room:
         """How full the store is. Raises `StoreError`."""
-        pages = self._store.pages()
+        self._pages, self._looked_at_bytes = self._store.pages(), self._store.appended_bytes
+        return self._room(self._pages)
+
+    def _recent_room(self) -> Room:
+        """`room`, as far as few readings can have changed it since: pages are looked at again when they could matter.
+
+        What others have left of the volume is asked each time.
+        """
+        store = self._store
+        if self._pages is None or store.appended_bytes - self._looked_at_bytes >= self._look_again_bytes:
+            room = self.room()
+            left = ADMIT_SHARE * room.limit - room.used
+            self._look_again_bytes = max(0, int(left)) * store.pages().size_bytes // ROW_FACTOR_MAX
+            return room
+        return self._room(self._pages)
+
+    def _room(self, pages: Pages) -> Room:
         cap = self._store.pages_max or pages.total + 1
         spare = max(0, self._store.volume_free_bytes() - self._limits.free_bytes_min) // pages.size_bytes
         reason = "size" if cap <= pages.total + spare else "space"
@@ -141,7 +162,7 @@ class Budget:
         store = self._store
         if store.wal.held_up and store.disk_bytes_max is not None and store.size_bytes() >= store.disk_bytes_max:
             raise StoreFull(f"a reader in another process keeps {store.path}-wal from being cut back: end that one")
-        room = self.room()
+        room = self._recent_room()
         if room.used >= ADMIT_SHARE * room.limit:
             what = "disk_bytes_max is reached" if room.reason == "size" else "the volume is at free_bytes_min"
             raise StoreFull(f"the store is full ({what}, {room.used} of {room.limit} pages used)")

@@ -22,6 +22,7 @@ class Records(ABC):
     moves = 0
     """Rises with every position, set and row of the log that is written, and when memory is made new: as long as it
     stays, what waits for whom does, too."""
+    appended_bytes = 0
     quarantines = 0
     """How often something was put into quarantine since the start: who sums it up need not look before."""
     forgotten = 0
@@ -124,6 +125,7 @@ class Records(ABC):
         `source` is `ingest` or the destination; `reading_id` makes keeping the same reading twice harmless.
         """
         self.quarantines += 1
+        self.appended_bytes += len(payload) + len(topic) + len(reason)
         self._db.execute(
             "INSERT OR IGNORE INTO quarantine (at_ms, source, reason, topic, payload, reading_id)"
             " VALUES (?, ?, ?, ?, ?, ?)",

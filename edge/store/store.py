@@ -34,6 +34,7 @@ KEPT_PAGES = 256  # 1 MiB: giving back and taking again costs writes
 SHRINK_PAGES = 500  # of one transaction: 2 MB of writes, about 20 ms in which ingest waits
 PAGES_MAX = 2**32 - 2  # SQLite's own limit
 BUSY_TIMEOUT_MS = 5000  # readers of ours hold the file for a second at most
+ROW_BYTES = 80  # of a row of the log beside its body
 _SYNCHRONOUS_FULL = 2
 _NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR")  # on a full disk the log's index cannot grow: an I/O error
 UNKNOWN_DEVICE = ("", "")
@@ -82,6 +83,8 @@ class Store(Records):
         """
         self.disk_bytes_max = disk_bytes_max
         self.pages_max: int | None = None
+        self.appended_bytes = 0
+        """Of rows and of what went to quarantine, since the start: what the file may have grown by."""
         self.hold_from: int | None = None
         """The first reading that nobody may send or roll up yet, see `edge.own_clock`; None: there is none."""
         self.path = path
@@ -327,7 +330,9 @@ class Store(Records):
         self._db.executemany("INSERT INTO readings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
         self.head += len(rows)
         self.moves += 1
-        self._tail.append(entries, sum([len(row[7]) for row in rows]))
+        body_bytes = sum([len(row[7]) for row in rows])
+        self.appended_bytes += body_bytes + ROW_BYTES * len(rows)
+        self._tail.append(entries, body_bytes)
 
     @property
     def ready_through(self) -> int:
