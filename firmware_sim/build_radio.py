@@ -25,7 +25,7 @@ from firmware_sim.radio.links import (
     TraceSegment,
 )
 from firmware_sim.radio.lora import LoraSettings, noise_dbm
-from firmware_sim.radio.path import LORASIM, Budget, LogDistance
+from firmware_sim.radio.path import LORASIM, Budget, LogDistance, Movement, Waypoint
 from firmware_sim.radio.wifi import WifiRadio
 from firmware_sim.radio_config import (
     BernoulliLinkConfig,
@@ -34,6 +34,7 @@ from firmware_sim.radio_config import (
     GilbertElliottLinkConfig,
     LinkConfig,
     LorawanConfig,
+    MovementConfig,
     PathConfig,
     PerfectLinkConfig,
     RadioConfig,
@@ -80,7 +81,8 @@ def build_radio(config: RadioConfig, rng: Random, started_ms: int, ethers: Ether
     data = _data(config)
     radio, knows = _model(config, data, rng, ethers)
     spec = RadioSpec(knows, config.reading_bytes, config.active_ma, config.rest_ma)
-    return DeviceRadio(radio, _signal(config, data, radio, _link(config.link, rng, started_ms), rng), spec)
+    process = _link(config.link, rng, started_ms)
+    return DeviceRadio(radio, _signal(config, data, radio, process, _loss_db(config, rng, started_ms)), spec)
 
 
 def message_limits(config: RadioConfig | None, pack: int, window: int) -> tuple[int, int]:
@@ -143,29 +145,40 @@ def _model(config: RadioConfig, data: RadioData, rng: Random, ethers: Ethers) ->
 
 
 def _signal(
-    config: RadioConfig, data: RadioData, radio: Radio, process: LinkModel, rng: Random
-) -> Callable[[], LinkState]:
-    loss_db = _loss_db(config, rng)
+    config: RadioConfig, data: RadioData, radio: Radio, process: LinkModel, loss_db: Callable[[int], float]
+) -> Callable[[int], LinkState]:
     if isinstance(radio, lorawan.LorawanRadio):
         floor_dbm = noise_dbm(radio.settings.bandwidth_hz)
 
-        def adaptive() -> LinkState:
-            budget = Budget(radio.tx_power_dbm, floor_dbm)
-            return LinkState(budget.rssi_dbm(loss_db), budget.snr_db(loss_db), process)
+        def adaptive(now_ms: int) -> LinkState:
+            budget, lost_db = Budget(radio.tx_power_dbm, floor_dbm), loss_db(now_ms)
+            return LinkState(budget.rssi_dbm(lost_db), budget.snr_db(lost_db), process)
 
         return adaptive
     power_dbm = config.tx_power_dbm
     if power_dbm is None:
         power_dbm = data.number("power.max_dbm") if config.kind == "cellular" else _TX_POWER_DBM[config.kind]
-    state = LinkState(rssi_dbm=power_dbm - loss_db, process=process)
-    return lambda: state
+    sent_dbm = power_dbm
+    return lambda now_ms: LinkState(rssi_dbm=sent_dbm - loss_db(now_ms), process=process)
 
 
-def _loss_db(config: RadioConfig, rng: Random) -> float:
+def _loss_db(config: RadioConfig, rng: Random, started_ms: int) -> Callable[[int], float]:
+    """What is lost between the antennas at an instant."""
     if config.path_loss_db is not None:
-        return config.path_loss_db
+        fixed_db = config.path_loss_db
+        return lambda _: fixed_db
     path = _path(config.path) if config.path is not None else _PATHS.get(config.kind, _INDOOR)
-    return path.mean_loss_db(config.distance_m or 0.0) + path.draw_shadowing_db(rng)
+    shadowing_db = path.draw_shadowing_db(rng)
+    if config.movement is None:
+        still_db = path.mean_loss_db(config.distance_m or 0.0) + shadowing_db
+        return lambda _: still_db
+    movement = _movement(config.movement, started_ms)
+    return lambda now_ms: path.mean_loss_db(movement.distance_m(now_ms, 0.0, 0.0)) + shadowing_db
+
+
+def _movement(given: MovementConfig, started_ms: int) -> Movement:
+    points = [Waypoint(started_ms + round(each.at_s * _MS_PER_S), each.x_m, each.y_m) for each in given.waypoints]
+    return Movement(points, loop_ms=None if given.loop_s is None else round(given.loop_s * _MS_PER_S))
 
 
 def _path(given: PathConfig) -> LogDistance:

@@ -52,8 +52,8 @@ class Air:
 class DeviceRadio:
     """One device's radio. Instants are in the device's true time and must not go back."""
 
-    def __init__(self, radio: Radio, link: Callable[[], LinkState], spec: RadioSpec) -> None:
-        """`link` is asked before each exchange: with adaptive power the signal changes."""
+    def __init__(self, radio: Radio, link: Callable[[int], LinkState], spec: RadioSpec) -> None:
+        """`link` is asked before each exchange: with adaptive power, or under way, the signal changes."""
         self._radio = radio
         self._link = link
         self._spec = spec
@@ -73,7 +73,7 @@ class DeviceRadio:
         size_bytes = len(payload) if spec.reading_bytes is None else spec.reading_bytes * max(1, readings)
         self._size_bytes = size_bytes
         try:
-            exchange = self._radio.exchange(now_ms, size_bytes, self._link())
+            exchange = self._radio.exchange(now_ms, size_bytes, self._link(now_ms))
         except AirtimeError:
             exchange = Exchange((), delivered=False, latency_ms=0.0, attempts=0)
         busy_ms = exchange.busy_ms

@@ -28,6 +28,21 @@ class PathConfig(_Model):
     shadowing_db: float = Field(default=0.0, ge=0)
 
 
+class PlaceConfig(_Model):
+    """Where a device is `at_s` after the fleet's start, in metres on a plane with its gateway at 0, 0."""
+
+    at_s: float = Field(ge=0)
+    x_m: float
+    y_m: float
+
+
+class MovementConfig(_Model):
+    """A way along `waypoints`; with `loop_s` it begins again. See `firmware_sim.radio.path.Movement`."""
+
+    waypoints: tuple[PlaceConfig, ...] = Field(min_length=1)
+    loop_s: float | None = Field(default=None, gt=0)
+
+
 class PerfectLinkConfig(_Model):
     """Loses nothing that the signal does not lose."""
 
@@ -94,6 +109,7 @@ class _Radio(_Model):
     data: str | None = None
     path_loss_db: float | None = Field(default=None, ge=0)
     distance_m: float | None = Field(default=None, gt=0)
+    movement: MovementConfig | None = None
     path: PathConfig | None = None
     tx_power_dbm: float | None = Field(default=None, ge=-40, le=40)
     link: LinkConfig = PerfectLinkConfig(kind="perfect")
@@ -103,10 +119,10 @@ class _Radio(_Model):
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
-        if (self.path_loss_db is None) == (self.distance_m is None):
-            raise ValueError("expected either distance_m or path_loss_db")
-        if self.path is not None and self.distance_m is None:
-            raise ValueError("expected distance_m beside path")
+        if sum(each is not None for each in (self.path_loss_db, self.distance_m, self.movement)) != 1:
+            raise ValueError("expected either distance_m or path_loss_db or movement")
+        if self.path is not None and self.path_loss_db is not None:
+            raise ValueError("expected distance_m or movement beside path")
         return self
 
 

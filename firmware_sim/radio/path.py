@@ -90,17 +90,25 @@ class Waypoint:
 
 
 class Movement:
-    """A track of waypoints, straight and even between them; still before the first and after the last."""
+    """A track of waypoints, straight and even between them; still before the first and after the last.
 
-    def __init__(self, waypoints: Sequence[Waypoint]) -> None:
+    With `loop_ms` it begins again every `loop_ms`, counted from its first waypoint.
+    """
+
+    def __init__(self, waypoints: Sequence[Waypoint], *, loop_ms: int | None = None) -> None:
         require(len(waypoints) > 0, "waypoints", waypoints, "at least one")
         self._times = [point.at_ms for point in waypoints]
         rising = all(a < b for a, b in zip(self._times, self._times[1:], strict=False))
         require(rising, "waypoints", self._times, "at_ms rising from point to point")
+        span_ms = self._times[-1] - self._times[0]
+        require(loop_ms is None or loop_ms > span_ms, "loop_ms", loop_ms, f"more than the track's {span_ms} ms")
         self._points = tuple(waypoints)
+        self._loop_ms = loop_ms
 
     def position_m(self, now_ms: int) -> tuple[float, float]:
         """Return where the device is."""
+        if self._loop_ms is not None and now_ms > self._times[0]:
+            now_ms = self._times[0] + (now_ms - self._times[0]) % self._loop_ms
         later = bisect_right(self._times, now_ms)
         if later == 0 or later == len(self._points):
             point = self._points[max(later - 1, 0)]

@@ -18,6 +18,7 @@ from tests.firmware_sim.test_virtual import BATTERY, DAY_MS, HOUR_MS, SENSORS, v
 
 START_MS = 1_767_225_600_000
 LORA = {"kind": "lorawan", "data": "lora_casals2017", "distance_m": 100.0, "reading_bytes": 12, "adr": False}
+PLACE = {"at_s": 0, "x_m": 5.0, "y_m": 0.0}
 RADIOS: dict[str, dict[str, Any]] = {
     "lorawan": LORA,
     "lorawan-us": LORA | {"region": "us915", "sf": 8, "data": "lora_sx1272"},
@@ -133,6 +134,17 @@ def test_a_radio_without_a_battery_still_decides_what_arrives() -> None:
     assert report.held == report.measured
 
 
+def test_a_device_that_walks_out_of_range_and_back_is_heard_when_it_is_near() -> None:
+    near, far = {"x_m": 50.0, "y_m": 0.0}, {"x_m": 0.0, "y_m": 100_000.0}
+    way = [near | {"at_s": 0}, near | {"at_s": 10_800}, far | {"at_s": 10_801}, far | {"at_s": 21_599}]
+    radio = {key: value for key, value in LORA.items() if key != "distance_m"}
+    moving = fleet(radio | {"movement": {"waypoints": way, "loop_s": 21_600}}, send={"acknowledge": "broker"})
+    lines, report = run(moving, DAY_MS)
+    phases_s = {(line["taken_at_ms"] - START_MS) // 1000 % 21_600 for line in lines}
+    assert max(phases_s) < 10_801
+    assert report.measured / 2 - 3 <= report.received <= report.measured / 2 + 3
+
+
 def test_the_bytes_are_the_same_each_time() -> None:
     scenario = fleet(LORA | {"link": {"kind": "bernoulli", "loss": 0.2}}, count=3)
     assert virtual(scenario, DAY_MS) == virtual(scenario, DAY_MS)
@@ -143,6 +155,11 @@ def test_the_bytes_are_the_same_each_time() -> None:
     [
         ({"kind": "wifi"}, "either distance_m or path_loss_db"),
         ({"kind": "wifi", "distance_m": 5, "path_loss_db": 80}, "either distance_m or path_loss_db"),
+        (
+            {"kind": "wifi", "path_loss_db": 80, "movement": {"waypoints": [PLACE]}},
+            "distance_m or path_loss_db or movement",
+        ),
+        ({"kind": "wifi", "movement": {"waypoints": []}}, "movement.waypoints"),
         ({"kind": "lorawan", "distance_m": 5}, "expected reading_bytes"),
         ({"kind": "zigbee", "distance_m": 5}, "zigbee"),
     ],
@@ -160,6 +177,11 @@ def test_a_receive_window_beside_a_radio_is_refused() -> None:
 @pytest.mark.parametrize(
     ("radio", "said"),
     [
+        ({"kind": "wifi", "movement": {"waypoints": [PLACE, PLACE]}}, "rising from point to point"),
+        (
+            {"kind": "wifi", "movement": {"waypoints": [PLACE, PLACE | {"at_s": 9}], "loop_s": 9}},
+            "more than the track's",
+        ),
         (RADIOS["wifi"] | {"data": "wifi_none"}, "wifi_none.toml"),
         (RADIOS["wifi"] | {"data": "none.toml"}, "none.toml"),
         (LORA | {"reading_bytes": 52, "adr": True}, "at most 51 at the slowest data rate"),
