@@ -61,7 +61,10 @@ def replay(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings, .outage.jsonl, also .gz or .zst")],
     site: SitePath = None,
     seed: Seed = 1,
-    plot: Annotated[Path | None, typer.Option(help="Draw the run: a .png, .svg or .html (of one recording)")] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Draw one run: .png, .svg, .html, or .json (for the dashboard)"),
+    ] = None,
     engine: Annotated[
         Engine, typer.Option(help="In virtual time, by real processes, or by both to see whether they agree")
     ] = Engine.VIRTUAL,

@@ -1,24 +1,47 @@
 """A run as a picture: what the uplink did, what the gateway held, and how far the cloud lagged behind, over time.
 
-matplotlib does the drawing: see `tidegate.outage.picture`.
+matplotlib does the drawing: see `tidegate.outage.picture`. With a name that ends in `.json` the course is written as
+data, which the dashboard's page of outages draws.
 """
 
+import json
 from pathlib import Path
 from types import ModuleType
 
 from tidegate.outage.picture import PlotError, load_matplotlib, picture_format, save, span_unit
 from tidegate.replay.verdict import Moment, Verdict
 
+DATA = ".json"
 SIZE_INCHES = (11.0, 6.5)
 UP_COLOUR, DOWN_COLOUR, BACKLOG_COLOUR, LAG_COLOUR = "#2e7d32", "#c62828", "#1565c0", "#6a1b9a"
 
 
 def write_plot(verdict: Verdict, title: str, path: Path) -> None:
     """Write the picture; the name's ending says the format. Raises `PlotError`, `OSError`."""
-    kind = picture_format(path, "--plot")
+    kind = DATA if path.suffix.lower() == DATA else picture_format(path, "--plot")
     if not verdict.course:
         raise PlotError("--plot: the run has no course to draw")
+    if kind == DATA:
+        path.write_text(json.dumps(_data(verdict, title)) + "\n", encoding="utf-8")
+        return
     save(_draw(load_matplotlib("--plot"), verdict, title), title, path, kind)
+
+
+def _data(verdict: Verdict, title: str) -> dict[str, object]:
+    """The same as columns; None where the gateway did not run."""
+    course = verdict.course
+    return {
+        "title": title,
+        "outages": [
+            {"start_ms": each.start_ms, "end_ms": each.end_ms, "cause": each.cause, "held": each.held}
+            for each in verdict.outages
+        ],
+        "course": {
+            "at_ms": [moment.at_ms for moment in course],
+            "backlog": [moment.backlog for moment in course],
+            "lag_ms": [moment.lag_ms for moment in course],
+        },
+    }
 
 
 def _draw(matplotlib: ModuleType, verdict: Verdict, title: str):  # type: ignore[no-untyped-def]

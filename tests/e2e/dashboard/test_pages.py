@@ -211,6 +211,22 @@ def test_the_outages_page_tells_of_each_outage_and_gives_the_recording(
     assert len(recording.timeline("uplink").outages()) == 1
 
 
+def test_the_outages_page_draws_a_replay_that_is_handed_to_it(watched: Watched, tmp_path: Path) -> None:
+    course = {"at_ms": [0, 60_000, 120_000], "backlog": [0, 40, None], "lag_ms": [0, 30_000, None]}
+    run = {"title": "<b>tunnel", "outages": [{"start_ms": 30_000, "end_ms": 90_000}], "course": course}
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    (tmp_path / "other.json").write_text('{"title": 1}')
+    watched.go("/outages")
+    panel = watched.page.get_by_role("region", name="A replay")
+    panel.get_by_label("Its course").set_input_files(tmp_path / "run.json")
+    expect(panel.locator(".note")).to_have_text("<b>tunnel: 2 min, 1 outage, 40 held at most.")
+    expect(panel.locator("rect.down")).to_have_count(1)
+    expect(panel.locator(".chart").first).to_have_attribute("aria-label", re.compile("highest 40"))
+    panel.get_by_label("Its course").set_input_files(tmp_path / "other.json")
+    expect(panel.locator(".note")).to_contain_text("other.json: expected what tidegate outage replay")
+    expect(panel.locator(".chart")).to_have_count(0)
+
+
 def test_the_store_page_says_what_the_api_says(scene: Stage, watched: Watched) -> None:
     _send(scene, "pump", range(5))
     watched.go("/store")

@@ -103,6 +103,16 @@ def test_a_plot_is_written_in_the_format_of_its_name(tunnel: Path, ending: str, 
     assert picture.read_bytes().startswith(begins)
 
 
+def test_a_plot_as_data_has_the_course_and_the_outages(tunnel: Path) -> None:
+    verdict = replay(tunnel, SiteConfig.model_validate({"fleet": {"devices": 2, "interval_s": 5}}))
+    write_plot(verdict, "tunnel", tunnel.with_name("run.json"))
+    run = json.loads(tunnel.with_name("run.json").read_text(encoding="utf-8"))
+    assert run["title"] == "tunnel"
+    assert [each["cause"] for each in run["outages"]] == [each.cause for each in verdict.outages]
+    assert max(each for each in run["course"]["backlog"] if each is not None) > 0
+    assert {len(column) for column in run["course"].values()} == {len(verdict.course)}
+
+
 def test_without_matplotlib_a_plot_says_what_to_install(tunnel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 

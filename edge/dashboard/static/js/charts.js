@@ -36,11 +36,11 @@ function known(number) {
   return number !== null && number !== undefined;
 }
 
-/** `series`: [{label, colour (a CSS variable), fill, dash, thin, points, format}]; `bands`: uPlot's, filled; times in seconds since 1970; height in rem. */
+/** `series`: [{label, colour (a CSS variable), fill, dash, thin, points, format}]; `bands`: uPlot's, filled; times in seconds since 1970, or with `elapsed` since the start; height in rem. */
 export class Chart {
-  constructor(host, { label, series, bands = [], fromZero = false, height = 11.25 }) {
+  constructor(host, { label, series, bands = [], fromZero = false, elapsed = false, height = 11.25 }) {
     this.host = host;
-    this.options = { label, series, bands, fromZero, height };
+    this.options = { label, series, bands, fromZero, elapsed, height };
     this.data = null;
     host.classList.add("chart");
     host.setAttribute("role", "img");
@@ -71,7 +71,7 @@ export class Chart {
       cursor: { sync: { key: sync.key, setSeries: false }, drag: { x: false, y: false }, points: { size: 7 } },
       scales: { x: { time: true }, y: { range: (_, low, high) => this.range(low, high, fromZero) } },
       axes: [
-        axis({ size: 1.75 * rem(), gap: 0.4 * rem(), space: 5 * rem(), values: (_, at) => at.map((t) => this.span() > 172_800 ? new Date(t * 1000).toLocaleDateString("en-GB", { day: "numeric", month: "short" }) : new Date(t * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", ...(this.span() < 300 && { second: "2-digit" }) })) }),
+        axis({ size: 1.75 * rem(), gap: 0.4 * rem(), space: 5 * rem(), values: (_, at) => at.map((t) => this.options.elapsed ? duration(t * 1000) : this.span() > 172_800 ? new Date(t * 1000).toLocaleDateString("en-GB", { day: "numeric", month: "short" }) : new Date(t * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", ...(this.span() < 300 && { second: "2-digit" }) })) }),
         axis({ size: 3.2 * rem(), gap: 0.4 * rem(), space: 2.2 * rem(), values: (_, at) => at.map(tick) }),
       ],
       bands: bands.map((band) => ({ fill: `color-mix(in srgb, ${colour("--accent")} 20%, transparent)`, ...band })),
@@ -110,7 +110,7 @@ export class Chart {
     const at = plot.cursor.idx;
     if (at === null || at === undefined) { this.readout.textContent = ""; return; }
     const when = new Date(this.data[0][at] * 1000);
-    const time = this.span() > 86_000 ? when.toLocaleString("en-GB") : when.toLocaleTimeString("en-GB");
+    const time = this.options.elapsed ? duration(this.data[0][at] * 1000) : this.span() > 86_000 ? when.toLocaleString("en-GB") : when.toLocaleTimeString("en-GB");
     const parts = this.options.series.map((one, index) => [one, this.data[index + 1][at]])
       .filter(([, number]) => number !== null && number !== undefined)
       .map(([one, number]) => `${one.label} ${(one.format ?? tick)(number)}`);

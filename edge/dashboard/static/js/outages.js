@@ -1,13 +1,13 @@
 // The outages: what the links did, how long, why, what was held meanwhile, and how soon it was made up for.
 
-import { h, s, say } from "/static/js/dom.js";
+import { h, say } from "/static/js/dom.js";
 import { clock, count, duration, NONE, plural } from "/static/js/format.js";
+import { lane } from "/static/js/lane.js";
 import { ask } from "/static/js/live.js";
+import { Replayed } from "/static/js/replayed.js";
 
 const EVERY_MS = 3000;
 const ROWS = 200;     // of the table: older ones are in the recording
-const WIDTH = 1000;   // of the timeline, in its own units
-const BAR_MIN = 3;    // a short outage is still seen
 const TICKS = 6;
 const HOUR_MS = 3_600_000;
 const SPANS = [["0.0417", "hour"], ["1", "24 hours"], ["7", "7 days"], ["30", "30 days"], ["", "all that is kept"]];
@@ -36,6 +36,7 @@ export class OutagesPage {
         h("ul", { class: "classes legend" }, h("li", { class: "up" }, "up"), h("li", { class: "down" }, "outage"), h("li", { class: "drill" }, "drill"), h("li", { class: "off" }, "not recorded"))), this.lanes),
       h("section", { class: "panel", "aria-label": "Every outage" }, h("div", { class: "panel-head" }, h("h2", {}, "Every outage")),
         h("div", { class: "sideways" }, h("table", { class: "plain outages" }, h("thead", {}, h("tr", {}, column("Began"), column("Link"), column("Cause"), column("Lasted", true), column("Held at most", true), column("Made up for in", true))), this.rows)), this.more));
+    this.replayed = new Replayed(root);
     this.offer();
     this.timer = setInterval(() => this.reload(), EVERY_MS);
   }
@@ -81,7 +82,10 @@ export class OutagesPage {
     say(this.more, shown.length > ROWS ? `and ${plural(shown.length - ROWS, "older one", "older ones")}: see the recording` : "");
   }
 
-  unmount() { clearInterval(this.timer); }
+  unmount() {
+    clearInterval(this.timer);
+    this.replayed.destroy();
+  }
 }
 
 /** Every link with its label: the two that there always are, and those to further destinations. */
@@ -103,18 +107,6 @@ function summary(links, shown, start, end) {
   });
   const drills = shown.filter((outage) => outage.is_drill).length;
   return `${parts.join(". ")}.${drills ? ` Not counted: ${plural(drills, "drill", "drills")}.` : ""}`;
-}
-
-function lane(label, outages, kept, start, end) {
-  const at = (us) => Math.min(WIDTH, Math.max(0, (us - start) / Math.max(1, end - start) * WIDTH));
-  const bar = (name, from, to) => s("rect", { class: name, x: Math.min(at(from), WIDTH - BAR_MIN), y: 0, width: Math.max(BAR_MIN, at(to) - at(from)), height: 20 });
-  const strip = s("svg", { class: "strip", viewBox: `0 0 ${WIDTH} 20`, preserveAspectRatio: "none", role: "img",
-    "aria-label": `${label}: ${plural(outages.length, "outage", "outages")}` });
-  if (kept.start_us > start) strip.append(bar("off", start, kept.start_us));
-  strip.append(s("rect", { class: "up", x: at(kept.start_us), y: 7, width: WIDTH - at(kept.start_us), height: 6 }));
-  for (const gap of kept.gaps) if (gap.end_us > start) strip.append(bar("off", gap.start_us, gap.end_us));
-  for (const outage of outages) strip.append(bar(outage.is_drill ? "drill" : "down", outage.start_us, outage.end_us ?? end));
-  return h("div", { class: "lane" }, h("span", { class: "name" }, label), strip);
 }
 
 function axis(kept, start, end) {
