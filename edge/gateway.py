@@ -103,11 +103,12 @@ class Gateway:
         self._unsaid: list[Downlink] = []
         self._store_error: str | None = None
         self._sessions_lost = 0
+        self._broker_tried = asyncio.Event()
         self._started_ms = clock.wall_ms()
         self._device_link_status = LinkStatus(state="unknown", since_ms=self._started_ms)
 
     async def run(self, ready: Callable[[], None] | None = None) -> None:
-        """Run until cancelled."""
+        """Run until cancelled. `ready`: called once the broker was tried, so that what is sent from then on arrives."""
         api = self._config.api
         server_socket = listen(api.host, api.port)
         await self._recorder.start()
@@ -116,20 +117,21 @@ class Gateway:
                 topics = TopicWatch(self._config.mqtt, self._clock)
                 back = LocalBack(self.status, self._in_store, Directory(self._desk), self._own_api(topics))
                 settings = front_settings(self._config, self._desk.history.sizes_s)
-                if api.own_process:
-                    group.create_task(FrontProcess(settings, server_socket, back, self._rng).run())
-                else:
-                    group.create_task(serve_beside(settings, server_socket, back, self._certificates, self._clock))
-                group.create_task(topics.run())
-                group.create_task(self._recorder.run())
-                group.create_task(self._certificates.run())
                 group.create_task(self._device_link())
                 group.create_task(self._intake())
                 for uplink in self._uplinks:
                     group.create_task(uplink.run())
                 group.create_task(self._housekeeping())
+                group.create_task(self._recorder.run())
+                group.create_task(self._certificates.run())
+                group.create_task(topics.run())
                 if self._config.home_assistant.enabled:
                     group.create_task(self._home_assistant().run())
+                if api.own_process:
+                    group.create_task(FrontProcess(settings, server_socket, back, self._rng).run())
+                else:
+                    group.create_task(serve_beside(settings, server_socket, back, self._certificates, self._clock))
+                await self._broker_tried.wait()
                 if ready is not None:
                     ready()
         finally:
@@ -246,12 +248,14 @@ class Gateway:
                 self._sessions_lost += not self._connection.session_present
                 self._device_link_status = LinkStatus(state="up", since_ms=self._clock.wall_ms())
                 log.info("broker connected", session_present=self._connection.session_present)
+                self._broker_tried.set()
                 error = await self._connection.lost()
             except ConnectionLost as failure:
                 error = failure
             self._connection = None
             self._recorder.broker_lost(tried_s, error, is_drill=self._drill.on_devices())
             self._device_link_down(error)
+            self._broker_tried.set()
             if connected_s is not None and asyncio.get_running_loop().time() - connected_s >= HEALTHY_AFTER_S:
                 backoff.reset()
             await asyncio.sleep(backoff.fail() / 1000)

@@ -5,6 +5,7 @@ command line may have it open at the same time; every table is bounded. It holds
 they are checked by. Synchronous; used from one thread at a time.
 """
 
+import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -89,11 +90,19 @@ class Records:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _OWNER_ONLY))
-            path.chmod(_OWNER_ONLY)
-            _give_to_the_folders_owner(path)
+            with _alone_in(path.parent):
+                self._open()
+        except OSError as error:
+            raise AccessUnusable(str(path), str(error)) from None
+
+    def _open(self) -> None:
+        path = self._path
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _OWNER_ONLY))
+        path.chmod(_OWNER_ONLY)
+        _give_to_the_folders_owner(path)
+        try:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
-        except (OSError, sqlite3.Error) as error:
+        except sqlite3.Error as error:
             raise AccessUnusable(str(path), str(error)) from None
         try:
             self._db.execute("PRAGMA journal_mode = WAL")
@@ -254,6 +263,17 @@ class Records:
         self._run(sql, values)
         ((count,),) = self._run("SELECT changes()")
         return bool(count)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Gateway and command line may open a new file at the same time: SQLite waits for no lock when it turns to WAL."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _give_to_the_folders_owner(path: Path) -> None:

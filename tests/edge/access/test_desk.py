@@ -3,6 +3,7 @@
 import hmac
 import stat
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,14 @@ def desk(tmp_path: Path) -> Iterator[AccessDesk]:
     opened = access_desk(tmp_path)
     yield opened
     opened.close()
+
+
+def test_a_new_file_may_be_opened_by_several_at_the_same_time(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as several:
+        for attempt in range(20):
+            (folder := tmp_path / str(attempt)).mkdir()
+            for opened in several.map(Records, [folder / FILE_NAME] * 4):
+                opened.close()
 
 
 @pytest.fixture
