@@ -40,7 +40,7 @@ PAGES = {  # and what each says once it is there, for a gateway with one device 
 
 def _reading(device: str, seq: int, value: float | bool | str = 21.5, **more: float | bool | str) -> Reading:
     values = (Value("temperature", value, "Cel"), *(Value(name, each) for name, each in more.items()))
-    return Reading(device, 1, seq, SystemClock().wall_ms(), values)
+    return Reading(device, 1, seq, SystemClock().wall_ms() + seq, values)  # no two within a millisecond
 
 
 def _send(scene: Stage, device: str, seqs: Sequence[int], **more: Any) -> None:
