@@ -188,7 +188,8 @@ def test_the_password_file_holds_no_password(made: Path) -> None:
 # ---------------------------------------------------------------- examples
 
 _FLEETS: Final = tuple(
-    f"fleet-{name}" for name in ("office", "cold-chain", "farm", "factory", "parking", "assets", "lorawan-year")
+    f"fleet-{name}"
+    for name in ("office", "cold-chain", "farm", "factory", "parking", "assets", "rooms", "lorawan-year")
 )
 _SECRETS_FOR_EXAMPLES: Final = {"TIDEGATE_BROKER__PASSWORD": "x", "TIDEGATE_CLOUD__TOKEN": "x"}
 

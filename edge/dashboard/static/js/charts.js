@@ -44,6 +44,7 @@ export class Chart {
     this.data = null;
     host.classList.add("chart");
     host.setAttribute("role", "img");
+    host.setAttribute("aria-label", label);
     this.readout = host.parentElement?.querySelector(".readout") ?? null;
     this.resized = new ResizeObserver(() => this.fit());
     this.resized.observe(host);
