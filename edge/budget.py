@@ -100,21 +100,26 @@ class Budget:
 
     def room(self) -> Room:
         """How full the store is. Raises `StoreError`."""
+        return self._room(self._look())
+
+    def _look(self) -> Pages:
+        """Ask for the pages anew, and remember them."""
         self._pages, self._looked_at_bytes = self._store.pages(), self._store.appended_bytes
-        return self._room(self._pages)
+        return self._pages
 
     def _recent_room(self) -> Room:
         """`room`, as far as few readings can have changed it since: pages are looked at again when they could matter.
 
         What others have left of the volume is asked each time.
         """
-        store = self._store
-        if self._pages is None or store.appended_bytes - self._looked_at_bytes >= self._look_again_bytes:
-            room = self.room()
-            left = ADMIT_SHARE * room.limit - room.used
-            self._look_again_bytes = max(0, int(left)) * store.pages().size_bytes // ROW_FACTOR_MAX
-            return room
-        return self._room(self._pages)
+        pages = self._pages
+        if pages is not None and self._store.appended_bytes - self._looked_at_bytes < self._look_again_bytes:
+            return self._room(pages)
+        pages = self._look()
+        room = self._room(pages)
+        left = ADMIT_SHARE * room.limit - room.used
+        self._look_again_bytes = max(0, int(left)) * pages.size_bytes // ROW_FACTOR_MAX
+        return room
 
     def _room(self, pages: Pages) -> Room:
         cap = self._store.pages_max or pages.total + 1
@@ -124,18 +129,18 @@ class Budget:
 
     def room_bytes(self) -> RoomBytes:
         """How full the store is, in bytes. Raises `StoreError`."""
-        room, page_bytes = self.room(), self._store.pages().size_bytes
+        pages = self._look()
+        room, page_bytes = self._room(pages), pages.size_bytes
         full_at = int((DROP_SHARE if self.is_watchful else ADMIT_SHARE) * room.limit)
         return RoomBytes(room.used * page_bytes, room.limit * page_bytes, full_at * page_bytes, room.reason)
 
     def row_bytes(self) -> float | None:
         """What a row of the log takes now, with all that there is beside it; None while there is none."""
         first = self._store.query("SELECT min(id) FROM readings")[0][0]
-        return (
-            None
-            if first is None
-            else self.room().used * self._store.pages().size_bytes / (self._store.head - first + 1)
-        )
+        if first is None:
+            return None
+        pages = self._look()
+        return self._room(pages).used * pages.size_bytes / (self._store.head - first + 1)
 
     @property
     def is_watchful(self) -> bool:

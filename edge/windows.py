@@ -207,9 +207,8 @@ class Aggregator:
         emitted: list[tuple[WindowKey, Window]] = []
         over: list[WindowKey] = []
         for key, dirty in due:
-            window = (
-                (touched.get(key) or self._tables.get(key)) if dirty else None
-            )  # what is clean is over, whatever else it says
+            # What is clean is over, whatever else it says.
+            window = (touched.get(key) or self._tables.get(key)) if dirty else None
             if window is None or not window.dirty:  # a damaged state is not to be emitted
                 over.append(key)
                 continue
