@@ -9,6 +9,16 @@ from tidegate.replay.verdict import OutageResult
 from tidegate.replay.world import US_PER_MS
 
 
+def outage_result(down: Down, held: int, fresh_us: int | None, complete_us: int | None) -> OutageResult:
+    """What came of an outage whose end was made up for at these moments; None: not within the run."""
+
+    def after_ms(at_us: int | None) -> int | None:
+        return None if at_us is None else (at_us - down.end_us) // US_PER_MS
+
+    start_ms, end_ms = down.start_us // US_PER_MS, down.end_us // US_PER_MS
+    return OutageResult(start_ms, end_ms, down.cause, held, after_ms(fresh_us), after_ms(complete_us))
+
+
 @dataclass(slots=True)
 class Watch:
     """For one outage. `target` and `targets`: how far the logs of readings and of rollups reached at its end."""
@@ -23,15 +33,7 @@ class Watch:
 
     def result(self) -> OutageResult:
         """What it shows."""
-        end_us = self.down.end_us
-        return OutageResult(
-            start_ms=self.down.start_us // US_PER_MS,
-            end_ms=end_us // US_PER_MS,
-            cause=self.down.cause,
-            held=self.held,
-            fresh_after_ms=None if self.fresh_us is None else (self.fresh_us - end_us) // US_PER_MS,
-            complete_after_ms=None if self.complete_us is None else (self.complete_us - end_us) // US_PER_MS,
-        )
+        return outage_result(self.down, self.held, self.fresh_us, self.complete_us)
 
 
 class Watches:

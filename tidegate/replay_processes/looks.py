@@ -10,6 +10,7 @@ from edge.forward.lanes import LaneName
 from edge.status import GatewayStatus
 from tidegate.replay.links import Down
 from tidegate.replay.verdict import Moment, OutageResult
+from tidegate.replay.watches import outage_result
 from tidegate.replay.world import US_PER_MS
 
 
@@ -34,15 +35,7 @@ class _Watch:
             self.fresh_us = at_us
 
     def result(self) -> OutageResult:
-        end_us = self.down.end_us
-        return OutageResult(
-            start_ms=self.down.start_us // US_PER_MS,
-            end_ms=end_us // US_PER_MS,
-            cause=self.down.cause,
-            held=self.held or 0,
-            fresh_after_ms=None if self.fresh_us is None else (self.fresh_us - end_us) // US_PER_MS,
-            complete_after_ms=None if self.complete_us is None else (self.complete_us - end_us) // US_PER_MS,
-        )
+        return outage_result(self.down, self.held or 0, self.fresh_us, self.complete_us)
 
 
 class Looks:
