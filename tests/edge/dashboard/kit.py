@@ -1,6 +1,7 @@
 """What the dashboard's tests share: a status to bend, a clock to hold, and a dashboard over a real desk."""
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from fastapi import APIRouter
@@ -25,7 +26,7 @@ from edge.status import (
     forward_status,
     ledger_status,
 )
-from tests.edge.kit import T0_MS
+from tests.edge.kit import T0_MS, message, open_desk, reading
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
@@ -104,6 +105,18 @@ def dashboard_on(desk: Desk, clock: HeldClock | None = None) -> Dashboard:
 def files_of(desk: Desk) -> ChartFiles:
     """Of a desk."""
     return ChartFiles(desk.store.path, desk.history.path, desk.history.sizes_s)
+
+
+def desk_of_five(folder: Path) -> Desk:
+    """With five devices of three readings each; to be closed."""
+    opened = open_desk(folder)
+    opened.take_in([message(*(reading(seq, device=f"d{at}") for seq in range(3))) for at in range(5)], 0, T0_MS)
+    return opened
+
+
+async def well() -> GatewayStatus:
+    """A gateway that does well."""
+    return status()
 
 
 def back_on(desk: Desk, look: Callable[[], Awaitable[GatewayStatus]], *routers: APIRouter) -> LocalBack:

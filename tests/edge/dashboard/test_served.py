@@ -27,8 +27,8 @@ from edge.topics.api import topics_router
 from edge.topics.watch import TopicWatch
 from sensors.clock import SystemClock
 from tests.edge.access.kit import access_service
-from tests.edge.dashboard.kit import DOWN, HeldClock, back_on, dashboard_on, files_of, status
-from tests.edge.kit import T0_MS, message, open_desk, reading
+from tests.edge.dashboard.kit import DOWN, HeldClock, back_on, dashboard_on, desk_of_five, files_of, status
+from tests.edge.kit import T0_MS, message, reading
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "dashboard.md"
 TOKEN = "test-only"
@@ -38,8 +38,7 @@ STOP_WITHIN_S = 1.5  # less than the server's own patience with connections that
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
-    opened = open_desk(tmp_path)
-    opened.take_in([message(*(reading(seq, device=f"d{at}") for seq in range(3))) for at in range(5)], 0, T0_MS)
+    opened = desk_of_five(tmp_path)
     yield opened
     opened.close()
 

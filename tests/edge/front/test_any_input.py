@@ -33,8 +33,7 @@ from edge.status import GatewayStatus
 from edge.topics.api import topics_router
 from edge.topics.watch import TopicWatch
 from tests.edge.access.kit import access_service
-from tests.edge.dashboard.kit import HeldClock, back_on, files_of, in_this_thread, status
-from tests.edge.kit import T0_MS, message, open_desk, reading
+from tests.edge.dashboard.kit import HeldClock, back_on, desk_of_five, files_of, in_this_thread, status
 
 TOKEN = "test-only"
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
@@ -101,9 +100,8 @@ class Api:
     """The whole API over one desk, asked in one event loop."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
-        desk, clock, maintenance = open_desk(folder), HeldClock(), Maintenance()
+        desk, clock, maintenance = desk_of_five(folder), HeldClock(), Maintenance()
         stack.callback(desk.close)
-        desk.take_in([message(*(reading(seq, device=f"d{at}") for seq in range(3))) for at in range(5)], 0, T0_MS)
         (folder / "access").mkdir()
         access = access_service(folder / "access", clock, ApiSettings(token=SecretStr(TOKEN)))
 

@@ -51,8 +51,8 @@ from edge.front.pipe import ASKS_MAX, PipedBack
 from edge.problems import Problem
 from edge.status import GatewayStatus
 from edge.store import StoreFailed
-from tests.edge.dashboard.kit import back_on, status
-from tests.edge.kit import T0_MS, message, open_desk, reading
+from tests.edge.dashboard.kit import back_on, desk_of_five, status, well
+from tests.edge.kit import T0_MS
 
 ASKED = (
     (STATUS, ()), (COUNT, ()), (VERSION, ()), (ENTRIES, (1, True)), (ENTRIES, (1, False)), (ROWS, ([1, 2],)),
@@ -65,14 +65,9 @@ Asking = Callable[[PipedBack], Awaitable[None]]
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
-    opened = open_desk(tmp_path)
-    opened.take_in([message(*(reading(seq, device=f"d{at}") for seq in range(3))) for at in range(5)], 0, T0_MS)
+    opened = desk_of_five(tmp_path)
     yield opened
     opened.close()
-
-
-async def _look() -> GatewayStatus:
-    return status()
 
 
 def _router() -> APIRouter:
@@ -118,7 +113,7 @@ def _request(path: str, method: str = "GET", body: bytes = b"") -> Forwarded:
 
 def test_every_question_has_the_same_answer_on_both_sides(desk: Desk) -> None:
     assert {question.name for question, _ in ASKED} == set(QUESTIONS)
-    back = back_on(desk, _look)
+    back = back_on(desk, well)
 
     async def ask(piped: PipedBack) -> None:
         for question, arguments in ASKED:
@@ -139,7 +134,7 @@ def test_a_request_is_run_with_the_rights_that_the_front_found(desk: Desk) -> No
         refused = await piped.forward(_request("/problem"))
         assert (refused.status, dict(refused.headers)[b"content-type"]) == (409, b"application/problem+json")
 
-    _over_a_pipe(back_on(desk, _look, _router()), ask)
+    _over_a_pipe(back_on(desk, well, _router()), ask)
 
 
 def test_an_answer_that_fails_is_told_as_such_and_the_next_one_comes(desk: Desk) -> None:
@@ -200,7 +195,7 @@ def test_a_front_that_makes_no_sense_ends_its_pipe_and_nothing_else(desk: Desk, 
         with pytest.raises(GatewayAway):
             await piped.ask(COUNT)
 
-    _over_a_pipe(back_on(desk, _look), ask)
+    _over_a_pipe(back_on(desk, well), ask)
 
 
 def test_who_waits_for_a_gateway_that_goes_is_told(desk: Desk) -> None:
@@ -249,7 +244,7 @@ def test_the_front_logs_into_the_gateways_log(desk: Desk) -> None:
         assert logs[1]["event"] == "a word from below"
         assert "ZeroDivisionError: once" in logs[2]["exception"]
 
-    _over_a_pipe(back_on(desk, _look), ask)
+    _over_a_pipe(back_on(desk, well), ask)
 
 
 def test_a_frame_has_a_limit() -> None:
