@@ -136,7 +136,7 @@ class Budget:
 
     def row_bytes(self) -> float | None:
         """What a row of the log takes now, with all that there is beside it; None while there is none."""
-        first = self._store.query("SELECT min(id) FROM readings")[0][0]
+        first: int | None = self._store.query("SELECT min(id) FROM readings")[0][0]
         if first is None:
             return None
         pages = self._look()
