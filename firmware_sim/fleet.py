@@ -167,6 +167,7 @@ class _Fleet:
                     ready()
                 while not stopping.done() and (left_s := self._left_s()) != 0:
                     await self._turn(left_s)
+                await self._do_what_is_due()  # what fell due while the last turn was at work
                 self._end_ms = None
                 await self._drain()
                 await self._say_farewell()
@@ -207,6 +208,9 @@ class _Fleet:
     async def _turn(self, limit_s: float | None = None) -> None:
         """Wait until something is due or arrives, and do all of it."""
         await self._wait(limit_s)
+        await self._do_what_is_due()
+
+    async def _do_what_is_due(self) -> None:
         now_ms = self.now_ms() if self._end_ms is None else min(self.now_ms(), self._end_ms - 1)
         if self._heap:
             self._status.note_late((now_ms - self._heap[0][0]) / self._config.speed)

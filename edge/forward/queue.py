@@ -226,7 +226,9 @@ class LaneQueue:
             if since_ms is not None and until_ms is not None:
                 since_ms, until_ms = sorted((since_ms, until_ms))  # the clock may have been put back in between
                 fields = f"readings={count - self._batch_rows}i,until_ms={until_ms}i"
-                self._notices.append(f"{self._notice_head} {fields} {since_ms * NS_PER_MS}")
+                # Two jumps may begin in one millisecond (a broker's queue after a restart): two points.
+                stamp = since_ms * NS_PER_MS + gaps[0][0] % NS_PER_MS
+                self._notices.append(f"{self._notice_head} {fields} {stamp}")
         backfill.parts += live.parts
         live.parts = []
 

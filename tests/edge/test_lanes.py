@@ -27,6 +27,7 @@ from tests.edge.kit import T0_MS, message, open_desk, reading
 WINDOWS = WindowRules(sizes_s=(10, 60), grace_ms=0)
 HOUR_MS = 3_600_000
 BATCH_ROWS = 10
+FIRST_ID = 1  # of the log
 
 Answer = Callable[[Batch], Outcome]
 
@@ -218,11 +219,23 @@ def test_a_jump_of_the_live_point_is_told_by_one_notice_and_changes_no_reading(d
     notices = [batch.body for batch in batches if batch.lane == "notices"]
     assert notices == [
         b"reading_late,destination=influx,gateway=tidegate-gateway"
-        b" readings=90i,until_ms=%di %d\n" % (T0_MS + 89_000, T0_MS * 1_000_000)
+        b" readings=90i,until_ms=%di %d\n" % (T0_MS + 89_000, T0_MS * 1_000_000 + FIRST_ID)
     ]
     lines = {line for batch in batches if batch.entries for line in batch.body.splitlines()}
     assert len(lines) == 100
     assert not any(b"late" in line for line in lines)
+
+
+def test_two_jumps_that_begin_in_one_millisecond_are_two_points(desk: Desk) -> None:
+    """A broker hands over its whole queue at once, and the second jump must not overwrite the first."""
+    for first in (0, 100):
+        desk.take_in([message(reading(seq)) for seq in range(first, first + 100)], 0, T0_MS)
+        assert isinstance(desk.next_batch(0), Batch)
+    bodies = [batch.body for batch in drain(desk) if batch.lane == "notices"]
+    told = b"".join(bodies).decode().splitlines()
+    assert [line.split()[1].partition(",")[0] for line in told] == ["readings=90i", "readings=100i"]
+    assert len({line.rpartition(" ")[2] for line in told}) == 2
+    desk.store.close()
 
 
 def test_the_live_point_is_where_it_was_after_a_crash(desk: Desk, tmp_path: Path) -> None:

@@ -42,6 +42,17 @@ class WatchingClock(SystemClock):
         return super().monotonic_ms()
 
 
+class LeapingClock(SystemClock):
+    """Five milliseconds go by between any two looks, so that every turn is late."""
+
+    def __init__(self) -> None:
+        self._now_ms = 0
+
+    def monotonic_ms(self) -> int:
+        self._now_ms += 5
+        return self._now_ms
+
+
 async def run_until_held(config: FleetConfig, held: int, then: Callable[[asyncio.Event], object]) -> FleetReport:
     """Run; when so many readings are in flash, call `then` with the event that stops the fleet."""
     stop, status = asyncio.Event(), FleetStatus()
@@ -144,9 +155,10 @@ def test_tls_files_that_cannot_be_read_are_refused_before_a_socket_opens(tmp_pat
         run_until(fleet(tmp_path, mqtt=mqtt), 1)
 
 
-def test_a_fleet_with_an_end_measures_exactly_what_falls_due_before_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("clock", [SystemClock(), LeapingClock()], ids=["a machine's", "of a busy machine"])
+def test_a_fleet_with_an_end_measures_exactly_what_falls_due_before_it(tmp_path: Path, clock: SystemClock) -> None:
     """Twelve readings of each device, however late the turns of a busy machine come."""
-    report = asyncio.run(serve(fleet(tmp_path, measure_s=120), SystemClock()))
+    report = asyncio.run(serve(fleet(tmp_path, measure_s=120), clock))
     assert report.total.sampled == report.held == 3 * 12
     lines = [
         msgspec.json.decode(line, type=TruthLine) for line in (tmp_path / "truth.ndjson").read_bytes().splitlines()
