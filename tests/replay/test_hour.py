@@ -53,6 +53,7 @@ def test_an_hour_with_ten_minutes_without_an_uplink_loses_nothing() -> None:
     assert verdict.requests_failed > 0
 
 
+@pytest.mark.no_cover
 def test_the_same_scenario_gives_the_same_log_byte_for_byte_and_another_seed_another() -> None:
     first, again = lived(), run(TEN_MINUTES)
     assert first == replace(again, disk_peak_bytes=first.disk_peak_bytes)
