@@ -261,10 +261,10 @@ class Gateway:
             await asyncio.sleep(backoff.fail() / 1000)
 
     def _device_link_down(self, error: ConnectionLost) -> None:
-        if self._device_link_status.state != "down":
-            self._device_link_status = LinkStatus(
-                state="down", since_ms=self._clock.wall_ms(), cause=error.cause, message=str(error)
-            )
+        """Down since it went down, for the reason that keeps it down now."""
+        before = self._device_link_status
+        since_ms = before.since_ms if before.state == "down" else self._clock.wall_ms()
+        self._device_link_status = LinkStatus(state="down", since_ms=since_ms, cause=error.cause, message=str(error))
         log.warning("broker lost", cause=error.cause, error=str(error))
 
     def _deliver(self, connection: MqttConnection, messages: Sequence[Message]) -> None:

@@ -63,13 +63,13 @@ class Wire:
 
     def publish(self, message: Message, answered: Callable[[int], None] | None = None) -> None:
         """Send a message to the broker; `answered` is given the reason code of its PUBACK, if that arrives."""
-        self._send(UP, message.size_bytes, lambda: self._reach(message, answered))
+        self._send(UP, message.size_bytes, partial(self._reach, message, answered))
 
     def acknowledge(self, packet_ids: Sequence[int]) -> None:
         """Send PUBACKs. On a wire that is gone they go nowhere."""
         attachment = self._attachment
         if self.open and attachment is not None:
-            self._send(UP, PUBACK_BYTES * len(packet_ids), lambda: attachment.acknowledge(packet_ids))
+            self._send(UP, PUBACK_BYTES * len(packet_ids), partial(attachment.acknowledge, packet_ids))
 
     def suffer(self, how: Ending) -> bool:
         """The recording has a connection end so; whether there was one to end."""
@@ -106,19 +106,20 @@ class Wire:
         if self._link.mishaps.takes_answer(self._world.now_us):
             self._break(Cause.RESET)
         else:
-            self._send(DOWN, PUBACK_BYTES, lambda: answered(reason))
+            self._send(DOWN, PUBACK_BYTES, partial(answered, reason))
 
     def _deliver(self, delivery: Delivery) -> None:
-        self._send(DOWN, delivery.message.size_bytes, lambda: self._arrived(self, delivery))
+        self._send(DOWN, delivery.message.size_bytes, partial(self._arrived, self, delivery))
 
     def _send(self, way: int, size_bytes: int, deliver: Callable[[], None]) -> None:
         if not self.open or self._half_open:
             return
-        start_us = max(self._world.now_us, self._moved_us[way])
-        moved_us, arrives_us = self._link.carry(start_us, size_bytes, self._rng)
-        self._moved_us[way] = moved_us
-        self._last_us[way] = arrives_us = max(arrives_us, self._last_us[way])
-        self._world.at(arrives_us, lambda: self._arrive(deliver))
+        world, moved, last = self._world, self._moved_us, self._last_us
+        start_us = max(world.now_us, moved[way])
+        moved[way], arrives_us = self._link.carry(start_us, size_bytes, self._rng)
+        if arrives_us > last[way]:
+            last[way] = arrives_us
+        world.at(last[way], partial(self._arrive, deliver))
 
     def _arrive(self, deliver: Callable[[], None]) -> None:
         if self.open and not self._half_open:

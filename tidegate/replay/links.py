@@ -50,6 +50,7 @@ class Link:
         self._timeline = timeline
         self._healed_at_us = healed_at_us if timeline is not None else 0
         self._latency_us = latency_us
+        self._calm_from_us = self._calm_until_us = self._calm_latency_us = 0
         self.downs = tuple(_downs(timeline, healed_at_us)) if timeline is not None else ()
         self.mishaps = Mishaps() if timeline is None else _mishaps(timeline, self.downs, healed_at_us)
 
@@ -92,6 +93,9 @@ class Link:
         """(when the last byte has left, when it is at the far end), by waiting and retransmission if need be."""
         if self._timeline is None or start_us >= self._healed_at_us:
             return start_us, start_us + self._latency_us
+        if self._calm_from_us <= start_us < self._calm_until_us:
+            return start_us, start_us + self._calm_latency_us
+        self._look_for_calm(start_us)
         moved_us = at_us = self.moved_by(start_us, size_bytes)
         loss_ppm = self.state(at_us).loss_ppm or 0
         wait_us = max(RETRANSMIT_US, 2 * self.latency_us(at_us))
@@ -100,6 +104,14 @@ class Link:
                 break
             at_us, wait_us = self.moved_by(at_us + wait_us, 0), 2 * wait_us
         return moved_us, at_us + self.latency_us(at_us)
+
+    def _look_for_calm(self, at_us: int) -> None:
+        """Remember how long the link will be well from here on: most of what is sent is sent in such a span."""
+        state, until_us = self.state(at_us), None if self._timeline is None else self._timeline.next_change_us(at_us)
+        is_slow = state.status is Status.DOWN or state.bandwidth_bytes_per_s is not None or state.loss_ppm
+        if not is_slow and until_us is not None:
+            self._calm_from_us, self._calm_until_us = at_us, min(until_us, self._healed_at_us)
+            self._calm_latency_us = self.latency_us(at_us)
 
     def refusal(self, at_us: int, time_out_us: int) -> tuple[int, Down] | None:
         """How an attempt to connect now fails: (when that is known, the outage), or None if it succeeds."""

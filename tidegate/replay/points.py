@@ -14,6 +14,7 @@ import msgspec
 from cloud.lineprotocol import TYPE_NAMES, FieldValue, Point, Series, field_type
 from cloud.points import RESERVED_NAME, WriteReport
 
+SHAPES_MAX = 10_000  # remembered as being without fault
 _encoder = msgspec.json.Encoder(enc_hook=int, order="sorted")
 _decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -42,6 +43,7 @@ class Points:
         self._observer = observer
         self._series: dict[Series, dict[int, bytes]] = {}
         self._types: dict[str, dict[str, type]] = {}
+        self._good: set[tuple[str | type, ...]] = set()  # measurement, names and types that were found without fault
         self.count = 0
         self._written = 0
         self._changed = 0
@@ -82,6 +84,9 @@ class Points:
 
     def _fault(self, series: Series, fields: dict[str, FieldValue]) -> str:
         measurement = series.measurement
+        shape: tuple[str | type, ...] = (measurement, *fields, *[type(value) for value in fields.values()])
+        if shape in self._good and series in self._series:
+            return ""
         if any(name == RESERVED_NAME for name, _ in series.tags):
             return f'invalid tag key: input tag "{RESERVED_NAME}" on measurement "{measurement}" is invalid'
         if not fields:
@@ -101,6 +106,8 @@ class Points:
         if unseen:
             for name, value in fields.items():
                 types.setdefault(name, type(value))
+        if len(self._good) < SHAPES_MAX:
+            self._good.add(shape)
         return ""
 
     def _store(self, point: Point, fields: dict[str, FieldValue]) -> Met:
