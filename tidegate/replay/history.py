@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cloud.lineprotocol import FieldValue, Point
 from edge.forward.lines import timestamp_ns
@@ -259,8 +259,8 @@ class History:
         return sum(getattr(account, kind).count() for account in self.accounts.values())
 
     def _account(self, device: str, boot: int) -> Account:
-        key = AccountKey(device, boot)
-        account = self.accounts.get(key)
+        accounts: dict[Any, Account] = self.accounts  # a plain tuple finds its key, and is made sooner
+        account = accounts.get((device, boot))
         if account is None:
-            account = self.accounts[key] = Account()
+            account = accounts[AccountKey(device, boot)] = Account()
         return account
