@@ -15,6 +15,7 @@ from firmware_sim.device import Device
 from firmware_sim.device_clock import ClockSpec
 from firmware_sim.device_radio import DeviceRadio
 from firmware_sim.device_spec import DeviceSpec, FirmwareSpec, Observer
+from firmware_sim.failures import NO_FAILURES, FailureRates, Failures
 from firmware_sim.flash import NoMedium
 from firmware_sim.outbox import Flash
 from firmware_sim.power import PowerDataError, PowerError
@@ -119,7 +120,16 @@ def _device(place: _Place, name: str, flash: Flash, observer: Observer, first_bo
         missed=_missed(name, place.ground, board),
         radio=_radio(place, name),
         temperature_c=ambient_temperature(place.config, group),
+        failures=_failures(place, name),
     )
+
+
+def _failures(place: _Place, name: str) -> Failures:
+    given = place.group.failures
+    if not (given.resets_per_day or given.breaks_per_year):
+        return NO_FAILURES
+    rng = Random(derive_seed(place.config.seed, name, "failures"))  # noqa: S311 - a model's randomness
+    return Failures(FailureRates(given.resets_per_day, given.breaks_per_year), rng, place.started_ms)
 
 
 def _told(observer: Observer, ground: GroundTruth | None, board: Board) -> Observer:
