@@ -79,8 +79,7 @@ def _add_people(router: APIRouter, service: AccessService) -> None:
     @router.get("/me", response_model=MeDocument)
     async def me(request: Request) -> Answer:
         """Who makes this request."""
-        has_accounts = await _asked(service.ask(service.desk.has_accounts))
-        return {**_me(principal_of(request), request.state.csrf), "has_accounts": has_accounts}
+        return await _of_request(request, service)
 
     entered = {**answered(MeDocument, "Logged in; the cookie comes with it."), **problems(400, 401, 403, 415, 429)}
 
@@ -174,6 +173,16 @@ def _me(who: Principal, csrf: str | None) -> Answer:
         "scopes": sorted(scope for scope in Scope if who.may(scope)),
         "csrf": csrf,
     }
+
+
+async def _of_request(request: Request, service: AccessService) -> Answer:
+    has_accounts = await _asked(service.ask(service.desk.has_accounts))
+    return {**_me(principal_of(request), request.state.csrf), "has_accounts": has_accounts}
+
+
+async def me_as_json(request: Request, service: AccessService) -> str:
+    """What `/api/v1/me` answers. Raises `Problem`."""
+    return MeDocument.model_validate(await _of_request(request, service)).model_dump_json()
 
 
 def _session_answer(request: Request, service: AccessService, new: LoggedIn) -> Response:

@@ -8,10 +8,10 @@ const SETUP = /^#\/setup\/(.+)$/;
 const PASSWORD_CHARS_MIN = 12;
 const SCOPES = [["read", "look"], ["ingest", "post readings"], ["operate", "look, and change things"]];
 
-/** Who makes this page's requests. `changed` is called after a login, a logout, or when a session is over. */
+/** Who makes this page's requests; `me` if the page came with it. `changed` is called after a login, a logout, or when a session is over. */
 export class Access {
-  constructor(changed) {
-    this.me = { kind: "nobody", name: null, role: null, scopes: [], csrf: null, has_accounts: false };
+  constructor(changed, me) {
+    this.me = me ?? { kind: "nobody", name: null, role: null, scopes: [], csrf: null, has_accounts: false };
     this.changed = changed;
   }
 

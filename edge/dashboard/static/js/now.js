@@ -15,11 +15,12 @@ const CAUSES = { dns: "name not resolved", refused: "connection refused", unreac
 export class NowPage {
   title = "Now";
 
-  constructor(root, _, access) {
+  constructor(root, _, access, first) {
     this.history = null;
     this.alerts = new AlertsPanel(access);
     this.machine = new MachinePanel();
-    root.append(this.verdict(), this.alerts.box, this.flow(), h("div", { class: "panel figures" }, this.figures(), this.ledger()), this.charts(), this.lanes(), this.machine.box);
+    root.append(this.verdict(), this.alerts.box, h("div", { class: "panel figures" }, this.figures(), this.ledger()), this.flow(), this.charts(), this.lanes(), this.machine.box);
+    if (first) this.show(first);
   }
 
   verdict() {
