@@ -1,7 +1,6 @@
 """The proof: an hour of gateway life with an outage, lived in about a second, the same way each time."""
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,6 +11,7 @@ import pytest
 
 from edge.outages.timeline import LinkTimeline
 from tests.replay.kit import outage
+from tests.uncounted import uncounted
 from tidegate.outage.builder import Provenance
 from tidegate.outage.importers.capacity_csv import import_capacity_csv
 from tidegate.replay.run import Fleet, Scenario, Verdict, run
@@ -66,7 +66,7 @@ def test_another_process_with_another_hash_seed_lives_the_same_hour() -> None:
     code = "from tests.replay.test_hour import TEN_MINUTES, run; print(run(TEN_MINUTES).hash)"
     there = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONHASHSEED": "4711", "PYTHONPATH": str(Path(__file__).parents[2])},
+        env=uncounted(PYTHONHASHSEED="4711", PYTHONPATH=str(Path(__file__).parents[2])),
         capture_output=True,
         text=True,
         check=True,
