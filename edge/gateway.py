@@ -95,7 +95,7 @@ class Gateway:
         self._machine = MachineWatch(config.store.data_dir)
         self._drill = DrillSwitch(Drills(self._maintenance, always=config.drill.always), clock)
         self._uplinks = self._all_uplinks()
-        self._certificates = CertificateWatch(config, clock)
+        self._certificates = CertificateWatch(config.api.tls, config.mqtt.tls, clock)
         self._inbox: Inbox[MqttConnection, Message] = Inbox(config.store.commit_bytes_max)
         self._connection: MqttConnection | None = None
         self._alerts = AlertPublisher(desk.alerts.book, self._in_store)
