@@ -146,6 +146,7 @@ def test_a_frozen_broker_is_noticed_and_costs_nothing(tmp_path: Path) -> None:
 
 
 def test_sigterm_ends_it_with_0_whatever_hangs_on_its_http_port(lab: House) -> None:
+    lab.gateway.counts_lines = True
     lab.start()
     wait_for_received(lab, 20)
     talkers = [socket.create_connection(("127.0.0.1", lab.api_port)) for _ in range(3)]
@@ -165,6 +166,7 @@ def test_sigterm_ends_it_with_0_while_a_server_takes_connections_and_says_nothin
         port = listener.getsockname()[1]
         edge = {"mqtt": {"port": port}} if dumb == "broker" else {"influx": {"url": f"http://127.0.0.1:{port}"}}
         with house(tmp_path, edge=edge) as lab:
+            lab.gateway.counts_lines = True
             lab.gateway.start()
             if dumb == "cloud":
                 lab.fleet.start()
