@@ -28,17 +28,20 @@ def test_minutes_cost_no_reading(gateway_under: GatewayUnder) -> None:
     all_is_well(gateway_under)
 
 
+@pytest.mark.no_cover
 @pytest.mark.outage(*DAYS, site=site(1, 240, 3600))
 def test_days_cost_no_reading(gateway_under: GatewayUnder) -> None:
     all_is_well(gateway_under)
 
 
+@pytest.mark.no_cover
 @pytest.mark.outage(MONTH, site=site(1, 3600, 86_400))
 def test_a_months_history_of_a_site_costs_no_reading(gateway_under: GatewayUnder) -> None:
     all_is_well(gateway_under)
     assert gateway_under.verdict.faults_met > 5
 
 
+@pytest.mark.no_cover
 @pytest.mark.outage(LORAWAN, site=site(1, 3600, 86_400))
 def test_a_month_of_lorawan_costs_no_reading(gateway_under: GatewayUnder) -> None:
     all_is_well(gateway_under)

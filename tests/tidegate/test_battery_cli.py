@@ -48,7 +48,7 @@ def _process(fleet: Path, *words: str, env: dict[str, str] | None = None) -> byt
         [sys.executable, "-m", "tidegate", "battery", "forecast", str(fleet), "--json", *words],
         env=env,
         capture_output=True,
-        timeout=55,
+        timeout=110,
         check=True,
     )
     return done.stdout
@@ -117,6 +117,7 @@ def test_a_mistake_in_the_fleet_names_its_file(fleet: Path, capsys: pytest.Captu
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="the extra `ray` is not installed")
+@pytest.mark.timeout(120)  # a cluster starts and ends
 def test_ray_gives_the_same_bytes(fleet: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("--runs", "2001", "--years", "0.1")
     code, here, _ = _main(capsys, str(fleet), "--json", *words)

@@ -52,11 +52,12 @@ def test_every_figure_is_explained(figures: type[IngestFigures | DrainFigures]) 
 
 
 @pytest.mark.live
+@pytest.mark.timeout(120)  # a broker, a gateway and its load start
 @pytest.mark.skipif(not HAS_MOSQUITTO, reason="mosquitto is not installed")
 @pytest.mark.parametrize(("command", "counted"), [("ingest", "messages"), ("drain", "readings")])
 def test_it_measures_a_real_gateway(command: str, counted: str) -> None:
     words = [sys.executable, "-m", "tidegate", "bench", command, "--messages", "1000", "--json"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=55, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=110, check=False)
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
     assert figures[counted] == 1000
