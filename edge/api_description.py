@@ -206,4 +206,5 @@ def _common(path: str, operation: Document) -> Iterator[int]:
     if operation.get("parameters"):
         yield HTTPStatus.UNPROCESSABLE_ENTITY
     if "requestBody" in operation:
-        yield from (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY)
+        yield from (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
+        yield from (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)

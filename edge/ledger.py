@@ -101,17 +101,23 @@ class Account:
     def acknowledged_through(self) -> int:
         """The highest seq up to which nothing is outstanding (received, or lost for good); -1 if seq 0 is."""
         end = self.received.end_of_run(0)
-        if len(self.entries) > 1:
+        if self._has_lost():
             lost = self.lost()
             while (further := self.received.end_of_run(lost.end_of_run(end + 1) + 1)) > end:
                 end = further
             end = max(end, lost.end_of_run(end + 1))
         return end
 
+    def _has_lost(self) -> bool:
+        for name in self.entries:  # noqa: SIM110  # a loop: asked several times for each message
+            if name.startswith(LOST):
+                return True
+        return False
+
     def missing(self) -> list[tuple[int, int]]:
         """Ranges below the highest received seq that neither arrived nor were given up."""
         highest = self.received.highest
-        if highest is None or (len(self.received) == 1 and self.acknowledged_through() >= highest):
+        if highest is None or self.received.end_of_run(0) == highest or self.acknowledged_through() >= highest:
             return []
         known = Intervals(self.received)
         known.update(self.lost())

@@ -110,7 +110,7 @@ class Device:
     def start(self, now_ms: int) -> list[Publish]:
         """Switch the device on. The first sample falls at a random moment of the first interval."""
         self._busy_until_ms = now_ms
-        return self._boot(Event.POWER, now_ms)
+        return [] if self._failures.has_broken(now_ms) else self._boot(Event.POWER, now_ms)
 
     def step(self, now_ms: int) -> list[Publish]:
         """Do all that is due."""

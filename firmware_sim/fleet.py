@@ -8,6 +8,7 @@ Promises:
 - Killed at any instant and started again on the same `data_dir`, the fleet continues: every reading in the truth file
   was delivered or is still held (or is reported as lost, by the outbox's policy). Readings that the flash held but a
   kill kept out of the truth file are added to it at the start.
+- The scenario goes on, too: what counts from the fleet's start counts from the first start on the `data_dir`.
 - What is in the batteries is kept in `data_dir` too: every hour, and at the end.
 - Two processes on one `data_dir` are refused with `FleetBusyError`.
 - A clean stop ends sampling first, then waits up to `drain_s` for every acknowledgement, says `online: false` for each
@@ -33,6 +34,7 @@ from firmware_sim.flights import Flights
 from firmware_sim.links import Links
 from firmware_sim.open_files import make_room
 from firmware_sim.outbox import Flash
+from firmware_sim.start_file import begun_ms
 from firmware_sim.status import FleetReport, FleetStatus
 from firmware_sim.truth import FleetTruth, TruthFile
 from sensors.clock import Clock
@@ -46,6 +48,7 @@ SETTLE_S = 5.0  # for the broker to take the farewells; then it is told by the c
 _FLASH_FILE = "flash.log"
 _LOCK_FILE = "lock"
 _BATTERY_FILE = "batteries.json"
+_START_FILE = "started"
 SAVE_BATTERIES_EVERY_MS = 3_600_000  # of the devices' time: a kill costs an hour of a life of years
 
 
@@ -110,8 +113,15 @@ class _Fleet:
         self._started_ms = clock.monotonic_ms()
         first_boot = self._epoch_ms // _MS_PER_S  # seconds since 1970: no earlier life of the device had as many boots
         ground = FleetTruth(truth)
+        folder, now_ms = config.data_dir, self._epoch_ms
         self.devices = build_fleet(
-            config, flash, nobody, first_boot=first_boot, started_ms=self._epoch_ms, ground=ground
+            config,
+            flash,
+            nobody,
+            first_boot=first_boot,
+            started_ms=now_ms if folder is None else begun_ms(folder / _START_FILE, now_ms),
+            on_ms=now_ms,
+            ground=ground,
         )
         self._by_name = {device.spec.name: device for device in self.devices}
         ground.attach({name: device.supply for name, device in self._by_name.items()})

@@ -83,6 +83,13 @@ def figures(status: GatewayStatus) -> list[tuple[str, str, str]]:
     ]
 
 
+def _term(sign: str, name: str, label: str, number: int) -> str:
+    """One number of the ledger's equation; `name` is the class that the scripts give it, too."""
+    before = f'<span class="operator">{sign}</span>' if sign else ""
+    told = f'<span class="number">{count(number)}</span><span class="label">{label}</span>'
+    return f'{before}<span class="term {name}">{told}</span>'
+
+
 def _icon(name: str) -> str:
     return (
         f'<svg viewBox="0 0 24 24" class="icon" aria-hidden="true" focusable="false"><use href="#icon-{name}"/></svg>'
@@ -117,12 +124,13 @@ def _figures(status: GatewayStatus) -> str:
         for label, number, note in figures(status)
     )
     ledger = status.ledger
-    terms = (("received", "=", ledger.received), ("delivered", "+", ledger.delivered), ("held", "+", ledger.held))
-    equation = "".join(
-        f'<span class="term"><span class="number">{count(number)}</span><span class="label">{label}</span></span>'
-        f'<span class="operator">{sign}</span>'
-        for label, sign, number in (*terms, ("in quarantine", "", ledger.quarantined))
-    ).removesuffix('<span class="operator"></span>')
+    terms = (
+        ("", "received", "received", ledger.received),
+        ("=", "delivered", "delivered", ledger.delivered),
+        ("+", "waiting", "held", ledger.held),
+        ("+", "quarantined", "in quarantine", ledger.quarantined),
+    )
+    equation = "".join(_term(*term) for term in terms)
     balance = _icon("ok") + "balances" if ledger.balances else _icon("bad") + "does not balance"
     return (
         '<div class="panel figures"><section aria-label="Backlog"><h2 class="hidden">Backlog</h2>'

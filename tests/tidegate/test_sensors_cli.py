@@ -11,7 +11,7 @@ import pytest
 
 from tests.uncounted import uncounted
 from tidegate import cli
-from tidegate.errors import ConfigError
+from tidegate.errors import EXIT_USAGE, ConfigError
 from tidegate.sensors_cli import parse_duration, parse_speed
 
 FLEET = """
@@ -154,3 +154,23 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 def test_what_is_no_speed_is_refused(text: str) -> None:
     with pytest.raises(ConfigError):
         parse_speed(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("started", "milliseconds since 1970"),
+        ("batteries.json", "the batteries of an earlier run"),
+        ("truth.ndjson", "a reading of an earlier run"),
+    ],
+)
+def test_files_of_an_earlier_run_that_hold_something_else_are_one_line(
+    fleet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, expected: str
+) -> None:
+    places = f'data_dir = "{tmp_path}"\ntruth_file = "{tmp_path / "truth.ndjson"}"\n'
+    fleet.write_text(places + FLEET, encoding="utf-8")
+    (tmp_path / name).write_text("yesterday\n")
+    code, _, err = _main(capsys, "sensors", "run", str(fleet), "--for", "1s")
+    assert code == EXIT_USAGE
+    assert expected in err
+    assert "Traceback" not in err

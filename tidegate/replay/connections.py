@@ -15,7 +15,7 @@ from random import Random
 from edge.outages.events import Cause, Ending
 from edge.retry import Backoff
 from tidegate.replay.broker import Attachment, Broker, Delivery, Login, Message
-from tidegate.replay.links import RESETTING, Link
+from tidegate.replay.links import RESETTING, Down, Link
 from tidegate.replay.world import US_PER_MS, US_PER_S, Timer, World
 
 SILENCE_PER_KEEPALIVE = (3, 2)  # 1.5, kept whole
@@ -52,11 +52,11 @@ class Wire:
         self._silence_us = silence_us = keepalive_us * SILENCE_PER_KEEPALIVE[0] // SILENCE_PER_KEEPALIVE[1]
         for down in self._link.downs_after(self._world.now_us):
             if down.cause in RESETTING:
-                self._ending = self._world.at(down.start_us, partial(self._break, down.cause))
+                self._ending = self._world.at(down.start_us, partial(self._break_by, down, down.cause))
                 break
             if down.end_us - down.start_us >= silence_us:
                 at_us = down.start_us + silence_us
-                self._ending = self._world.at(at_us, lambda: self._break(Cause.TIMEOUT))
+                self._ending = self._world.at(at_us, partial(self._break_by, down, Cause.TIMEOUT))
                 break
         self._attachment = broker.attach(login, self._deliver, lambda: self._break(Cause.RESET))
         return self._attachment.session_present
@@ -124,6 +124,10 @@ class Wire:
     def _arrive(self, deliver: Callable[[], None]) -> None:
         if self.open and not self._half_open:
             deliver()
+
+    def _break_by(self, down: Down, cause: Cause) -> None:
+        self._link.met_downs.add(down)
+        self._break(cause)
 
     def _break(self, cause: Cause) -> None:
         if not self.open:
@@ -205,7 +209,7 @@ class Client:
         self._dialing = self._world.at(at_us, self._reached)
 
     def _reached(self) -> None:
-        down = self._link.down_at(self._world.now_us)
+        down = self._link.meet(self._world.now_us)
         if down is not None or not self._broker.up:
             self._failed(Cause.REFUSED if down is None else down.cause)
             return

@@ -1,7 +1,7 @@
 """Links that follow a recording: when does what is sent now arrive, and how does a connection over it fail.
 
 A `Link` is pure: its whole future is known (a timeline, then healed for good), so it answers at once; only its
-`mishaps` remember which of them have happened. How an outage is felt follows its cause:
+`mishaps` and `met_downs` remember which of them somebody met. How an outage is felt follows its cause:
 
     refused, reset, http    connections are reset the moment the link goes down, new ones are refused
     all others              silence: nothing moves; if the link returns in time all goes on, else a time-out notices
@@ -51,7 +51,10 @@ class Link:
         self._healed_at_us = healed_at_us if timeline is not None else 0
         self._latency_us = latency_us
         self._calm_from_us = self._calm_until_us = self._calm_latency_us = 0
+        self.name = "" if timeline is None else timeline.link
         self.downs = tuple(_downs(timeline, healed_at_us)) if timeline is not None else ()
+        self.met_downs: set[Down] = set()
+        """Those of `downs` that somebody met: was refused or cut off by, or had to wait for."""
         self.mishaps = Mishaps() if timeline is None else _mishaps(timeline, self.downs, healed_at_us)
 
     def state(self, at_us: int) -> LinkState:
@@ -64,6 +67,13 @@ class Link:
         """The span without a link that this instant lies in."""
         at = bisect_right(self.downs, at_us, key=_start) - 1
         return self.downs[at] if at >= 0 and at_us < self.downs[at].end_us else None
+
+    def meet(self, at_us: int) -> Down | None:
+        """`down_at`, for one who is about to use the link."""
+        down = self.down_at(at_us)
+        if down is not None:
+            self.met_downs.add(down)
+        return down
 
     def downs_after(self, at_us: int) -> tuple[Down, ...]:
         """The spans without a link that end behind this instant."""
@@ -86,6 +96,8 @@ class Link:
                 if rate is None or left <= rate * (change_us - at_us):
                     return at_us if rate is None else at_us + _ceil(left, rate)
                 left -= rate * (change_us - at_us)
+            else:
+                self.meet(at_us)
             at_us = change_us
         return at_us
 
@@ -115,7 +127,7 @@ class Link:
 
     def refusal(self, at_us: int, time_out_us: int) -> tuple[int, Down] | None:
         """How an attempt to connect now fails: (when that is known, the outage), or None if it succeeds."""
-        down = self.down_at(at_us)
+        down = self.meet(at_us)
         if down is None:
             return None
         if down.cause in ROUND_TRIPS_TO_FAIL:

@@ -197,7 +197,8 @@ class AccountPage extends Entrance {
       await this.list();
     });
     return h("section", { class: "panel", "aria-labelledby": "tokens-head" }, h("h2", { id: "tokens-head" }, "Tokens of programs"),
-      h("table", { class: "plain" }, h("thead", {}, h("tr", {}, ...["Name", "May", "Last used", "Ends", ""].map((head) => h("th", { scope: "col" }, head || h("span", { class: "hidden" }, "Revoke"))))), this.rows),
+      h("div", { class: "sideways", tabindex: "0", role: "region", "aria-label": "Tokens, a table" }, h("table", { class: "plain" },
+        h("thead", {}, h("tr", {}, ...["Name", "May", "Last used", "Ends", ""].map((head) => h("th", { scope: "col" }, head || h("span", { class: "hidden" }, "Revoke"))))), this.rows)),
       this.trouble, this.made, add);
   }
 
