@@ -20,7 +20,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 import structlog
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import JSONResponse
 
 from edge.access.desk import LoggedIn
@@ -29,7 +29,9 @@ from edge.access.gate import cookie_name
 from edge.access.requires import principal_of, requires
 from edge.access.roles import Kind, Principal, Role, Scope
 from edge.access.service import AccessService
-from edge.problems import Problem, read_body
+from edge.api_description import IN_PERSON, answered, problems, takes
+from edge.api_documents import LoggedOut, MeDocument, NewTokenDocument, Revoked, TokenList
+from edge.problems import Problem, json_body
 
 BODY_BYTES_MAX = 16 * 1024
 DAYS_MAX = 3650
@@ -61,40 +63,27 @@ class _NewToken(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _BodyT = TypeVar("_BodyT", _Login, _SetUp, _NewPassword, _NewToken)
+_LOGIN = {"name": "ada", "password": "a horse in the hall"}
 _Told = TypeVar("_Told")
-
-
-def _takes(kind: type[msgspec.Struct]) -> Answer:
-    """The description of a body, for OpenAPI."""
-    _, parts = msgspec.json.schema_components([kind], ref_template="{name}")
-
-    def whole(schema: Any) -> Any:
-        if isinstance(schema, list):
-            return [whole(each) for each in schema]
-        if not isinstance(schema, dict):
-            return schema
-        return whole(parts[schema["$ref"]]) if "$ref" in schema else {key: whole(each) for key, each in schema.items()}
-
-    content = {"application/json": {"schema": whole(parts[kind.__name__])}}
-    return {"requestBody": {"required": True, "content": content}}
 
 
 def access_router(service: AccessService) -> APIRouter:
     """The routes."""
-    router = APIRouter(prefix="/api/v1")
+    router = APIRouter(prefix="/api/v1", tags=["Access"])
     _add_people(router, service)
     _add_tokens(router, service)
     return router
 
 
 def _add_people(router: APIRouter, service: AccessService) -> None:
-    @router.get("/me")
+    @router.get("/me", response_model=MeDocument)
     async def me(request: Request) -> Answer:
         """Who makes this request."""
-        has_accounts = await _asked(service.ask(service.desk.has_accounts))
-        return {**_me(principal_of(request), request.state.csrf), "has_accounts": has_accounts}
+        return await _of_request(request, service)
 
-    @router.post("/login", openapi_extra=_takes(_Login))
+    entered = {**answered(MeDocument, "Logged in; the cookie comes with it."), **problems(400, 401, 403, 415, 429)}
+
+    @router.post("/login", openapi_extra=takes(_Login, _LOGIN), responses=entered)
     async def login(request: Request) -> Response:
         """Log in; the session that the browser had before ends."""
         body = await _json(request, _Login)
@@ -103,7 +92,9 @@ def _add_people(router: APIRouter, service: AccessService) -> None:
         log.info("logged in", account=new.name, address=address)
         return _session_answer(request, service, new)
 
-    @router.post("/setup", openapi_extra=_takes(_SetUp))
+    set_up_link = {"link": "the part of the link behind /#/setup/", **_LOGIN}
+
+    @router.post("/setup", openapi_extra=takes(_SetUp, set_up_link), responses=entered)
     async def setup(request: Request) -> Response:
         """Make the first account, an operator's."""
         body = await _json(request, _SetUp)
@@ -112,7 +103,9 @@ def _add_people(router: APIRouter, service: AccessService) -> None:
         log.warning("first account made", account=new.name, address=address)
         return _session_answer(request, service, new)
 
-    @router.post("/me/password", openapi_extra=_takes(_NewPassword))
+    passwords = {"old": "a horse in the hall", "new": "a cow in the rain"}
+
+    @router.post("/me/password", openapi_extra=takes(_NewPassword, passwords), responses=entered)
     async def password(request: Request) -> Response:
         """Another password; every other session of the account ends."""
         who = principal_of(request)
@@ -122,7 +115,7 @@ def _add_people(router: APIRouter, service: AccessService) -> None:
         log.info("password changed", account=new.name, address=address)
         return _session_answer(request, service, new)
 
-    @router.post("/logout")
+    @router.post("/logout", responses={**answered(LoggedOut, "Logged out; the cookie is taken back."), **problems(403)})
     async def logout(request: Request) -> Response:
         """End the session."""
         name = cookie_name(request)
@@ -134,14 +127,17 @@ def _add_people(router: APIRouter, service: AccessService) -> None:
 
 
 def _add_tokens(router: APIRouter, service: AccessService) -> None:
-    @router.get("/tokens")
+    @router.get("/tokens", response_model=TokenList)
     async def tokens(_: Annotated[Principal, Depends(requires(Role.OPERATOR))]) -> Answer:
         """Every token, without the token itself."""
         kept = await _asked(service.ask(service.desk.tokens))
         shown = ("name", "made_by", "created_ms", "expires_ms", "used_ms")
         return {"tokens": [{"scopes": sorted(t.scopes), **{each: getattr(t, each) for each in shown}} for t in kept]}
 
-    @router.post("/tokens", status_code=HTTPStatus.CREATED, openapi_extra=_takes(_NewToken))
+    @router.post(
+        "/tokens", status_code=HTTPStatus.CREATED, response_model=NewTokenDocument, responses=problems(400, 415),
+        openapi_extra={**takes(_NewToken, {"name": "grafana", "scopes": ["read"], "days": 90}), **IN_PERSON},
+    )  # fmt: skip
     async def new_token(request: Request) -> Answer:
         """A new token; this answer is the only time that it is shown."""
         who = _operator_in_person(request)
@@ -153,8 +149,8 @@ def _add_tokens(router: APIRouter, service: AccessService) -> None:
         log.info("token made", token=body.name, scopes=sorted(body.scopes), account=who.name)
         return {"name": body.name, "scopes": sorted(set(body.scopes)), "expires_ms": expires_ms, "token": token}
 
-    @router.delete("/tokens/{name}")
-    async def revoke(request: Request, name: str) -> Answer:
+    @router.delete("/tokens/{name}", response_model=Revoked, responses=problems(404), openapi_extra=IN_PERSON)
+    async def revoke(request: Request, name: Annotated[str, Path(description="the token's name")]) -> Answer:
         """Revoke a token, at once."""
         who = _operator_in_person(request)
         await _asked(service.ask(service.desk.remove_token, name))
@@ -170,7 +166,6 @@ def _operator_in_person(request: Request) -> Principal:
 
 
 def _me(who: Principal, csrf: str | None) -> Answer:
-    """`csrf` goes back in the header X-CSRF-Token of every changing request of this session."""
     return {
         "kind": who.kind,
         "name": who.name,
@@ -178,6 +173,16 @@ def _me(who: Principal, csrf: str | None) -> Answer:
         "scopes": sorted(scope for scope in Scope if who.may(scope)),
         "csrf": csrf,
     }
+
+
+async def _of_request(request: Request, service: AccessService) -> Answer:
+    has_accounts = await _asked(service.ask(service.desk.has_accounts))
+    return {**_me(principal_of(request), request.state.csrf), "has_accounts": has_accounts}
+
+
+async def me_as_json(request: Request, service: AccessService) -> str:
+    """What `/api/v1/me` answers. Raises `Problem`."""
+    return MeDocument.model_validate(await _of_request(request, service)).model_dump_json()
 
 
 def _session_answer(request: Request, service: AccessService, new: LoggedIn) -> Response:
@@ -206,11 +211,7 @@ def _address(request: Request) -> str:
 async def _json(request: Request, kind: type[_BodyT]) -> _BodyT:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "expected Content-Type: application/json")
-    body = await read_body(request, BODY_BYTES_MAX)
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, f"body: {error}") from None
+    return await json_body(request, kind, BODY_BYTES_MAX)
 
 
 async def _asked(question: Awaitable[_Told], address: str = "") -> _Told:

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from edge.access.requires import requires
 from edge.access.roles import Principal, Role
+from edge.api_description import problems
 from edge.drill import (
     LATENCY_MS,
     LATENCY_MS_MAX,
@@ -43,7 +44,9 @@ log = structlog.get_logger("gateway")
 class Wanted(BaseModel):
     """A drill to begin. `link`: uplink or devices; `destination`: only this one of the uplink's."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", json_schema_extra={"examples": [{"fault": "down", "seconds": SECONDS}]}
+    )
 
     fault: Fault
     seconds: Annotated[int, Field(ge=SECONDS_MIN, le=SECONDS_MAX)] = SECONDS
@@ -60,15 +63,15 @@ def drill_router(
     changed: Callable[[], Awaitable[None]],
 ) -> APIRouter:
     """The routes. `held`: how many readings wait; `changed` is awaited when a drill has begun, or was ended."""
-    router = APIRouter(prefix="/api/v1/drill")
+    router = APIRouter(prefix="/api/v1/drill", tags=["Drill"])
 
     @router.get("")
-    async def standing() -> DrillStatus:
+    async def drill() -> DrillStatus:
         """Whether one may begin, and the one that runs."""
         return drill_status(drills, clock)
 
-    @router.post("")
-    async def begin(wanted: Wanted, who: Operator) -> DrillStatus:
+    @router.post("", responses=problems(409))
+    async def begin_drill(wanted: Wanted, who: Operator) -> DrillStatus:
         """An outage for a while."""
         if wanted.destination not in (None, *destinations):
             why = f"destination: expected one of {', '.join(destinations)}, found {wanted.destination}"
@@ -86,7 +89,7 @@ def drill_router(
         return drill_status(drills, clock)
 
     @router.delete("")
-    async def end(who: Operator) -> DrillStatus:
+    async def end_drill(who: Operator) -> DrillStatus:
         """The end of the drill."""
         drills.end(clock.wall_ms())
         log.warning("drill ends", by=who.name)

@@ -10,17 +10,18 @@ never hold up its store; one recording is made at a time.
 
 import asyncio
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Response
 
+from edge.api_description import problems
 from edge.field_selection import Fields, Wanted, selected
 from edge.outage_report import LIST_MAX, OutageDocument, OutageList, outage_list, recording_bytes
 from edge.outages.export import NothingRecorded
 from edge.outages.observations import LINKS
 from edge.outages.packing import PackingError, packed
-from edge.store import StoreError
 from edge.store.outage_log import read_archive
 
 LIST_DEFAULT = 100
@@ -31,24 +32,26 @@ Answer = TypeVar("Answer")
 
 def outage_router(store_path: Path) -> APIRouter:
     """The routes."""
-    router = APIRouter(prefix="/api/v1/outages")
+    router = APIRouter(prefix="/api/v1/outages", tags=["Outages"])
     one_at_a_time = asyncio.Lock()
 
     @router.get("", response_model=OutageList)
     async def outages(
         fields: Annotated[Fields, Depends(Wanted(OutageDocument))],
-        limit: Annotated[int, Query(ge=1, le=LIST_MAX)] = LIST_DEFAULT,
+        limit: Annotated[int, Query(ge=1, le=LIST_MAX, description="so many at most")] = LIST_DEFAULT,
     ) -> OutageList | Response:
         """The newest outages."""
         found = await _read(lambda: outage_list(read_archive(store_path, LINKS, events=False), limit))
         return selected(found, "outages", fields)
 
-    @router.get("/recording")
+    told = {"description": "The recording (.outage.jsonl).", "content": {each: {} for each in MEDIA_TYPES.values()}}
+
+    @router.get("/recording", response_class=Response, responses={HTTPStatus.OK.value: told, **problems(404, 501)})
     async def recording(
-        days: Annotated[float | None, Query(gt=0, le=DAYS_MAX)] = None,
-        form: Annotated[Literal["jsonl", "gz", "zst"], Query(alias="format")] = "jsonl",
+        days: Annotated[float | None, Query(gt=0, le=DAYS_MAX, description="only the last ones")] = None,
+        form: Annotated[Literal["jsonl", "gz", "zst"], Query(alias="format", description="packed, or not")] = "jsonl",
     ) -> Response:
-        """The recording."""
+        """What the links did, as a recording that can be replayed."""
         async with one_at_a_time:
             body = await _read(lambda: packed(recording_bytes(read_archive(store_path, LINKS), days), f".{form}"))
         return Response(body, media_type=MEDIA_TYPES[form])
@@ -59,8 +62,6 @@ def outage_router(store_path: Path) -> APIRouter:
 async def _read(read: Callable[[], Answer]) -> Answer:
     try:
         return await asyncio.to_thread(read)
-    except StoreError as error:
-        raise HTTPException(503, str(error)) from error
     except PackingError as error:
         raise HTTPException(501, str(error)) from error
     except NothingRecorded as error:

@@ -35,13 +35,13 @@ class _Body(BaseModel):
 class LogLevel(_Body):
     """From which level on lines are written."""
 
-    level: Level
+    level: Annotated[Level, Field(examples=["debug"])]
 
 
 class ForMinutes(_Body):
     """How long maintenance mode lasts."""
 
-    minutes: Annotated[int, Field(ge=1, le=MINUTES_MAX)] = MINUTES
+    minutes: Annotated[int, Field(ge=1, le=MINUTES_MAX, examples=[MINUTES])] = MINUTES
 
 
 class SettingsDocument(_Body):
@@ -54,7 +54,7 @@ class SettingsDocument(_Body):
 
 def settings_router(config: EdgeConfig, maintenance: Maintenance, clock: Clock) -> APIRouter:
     """The routes."""
-    router = APIRouter(prefix="/api/v1/settings")
+    router = APIRouter(prefix="/api/v1/settings", tags=["Settings"])
     shown = effective(config)
 
     def document() -> SettingsDocument:
@@ -68,21 +68,21 @@ def settings_router(config: EdgeConfig, maintenance: Maintenance, clock: Clock) 
         return document()
 
     @router.put("/log-level")
-    async def log_level(wanted: LogLevel, who: Operator) -> SettingsDocument:
+    async def switch_log_level(wanted: LogLevel, who: Operator) -> SettingsDocument:
         """Another level, until the next restart. Libraries that chat stay as they are."""
         logging.getLogger().setLevel(wanted.level.upper())
         log.warning("log level switched", level=wanted.level, by=who.name)
         return document()
 
     @router.put("/maintenance")
-    async def begin(wanted: ForMinutes, who: Operator) -> SettingsDocument:
+    async def begin_maintenance(wanted: ForMinutes, who: Operator) -> SettingsDocument:
         """Maintenance mode for a while."""
         maintenance.begin(who.name or "", wanted.minutes, clock.monotonic_ms(), clock.wall_ms())
         log.warning("maintenance mode begins", minutes=wanted.minutes, by=who.name)
         return document()
 
     @router.delete("/maintenance")
-    async def end(who: Operator) -> SettingsDocument:
+    async def end_maintenance(who: Operator) -> SettingsDocument:
         """The end of maintenance mode."""
         maintenance.end()
         log.warning("maintenance mode ends", by=who.name)

@@ -2,7 +2,9 @@
 
 import asyncio
 from http import HTTPStatus
+from typing import TypeVar
 
+import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -10,7 +12,10 @@ from starlette.exceptions import HTTPException
 
 from edge.store import StoreError
 
+PROBLEM_TYPE = "application/problem+json"
+STORE_RETRY_AFTER_S = 5  # what an asker is told while the disk refuses
 BODY_SECONDS_MAX = 15.0  # a body that comes slower than this is cut off: nobody may hold a connection for ever
+Body = TypeVar("Body")
 
 
 class Problem(Exception):
@@ -34,7 +39,7 @@ def problem_document(
     document = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
     if instance is not None:
         document["instance"] = instance
-    return JSONResponse(document, status, headers, "application/problem+json")
+    return JSONResponse(document, status, headers, PROBLEM_TYPE)
 
 
 async def answer_problem(request: Request, error: Exception) -> Response:
@@ -64,7 +69,17 @@ async def _bad_request_problem(request: Request, error: Exception) -> Response:
 
 
 async def _store_problem(request: Request, error: Exception) -> Response:
-    return problem_document(HTTPStatus.SERVICE_UNAVAILABLE, str(error), instance=request.url.path)
+    headers = {"Retry-After": str(STORE_RETRY_AFTER_S)}
+    return problem_document(HTTPStatus.SERVICE_UNAVAILABLE, str(error), instance=request.url.path, headers=headers)
+
+
+async def json_body(request: Request, kind: type[Body], bytes_max: int) -> Body:
+    """The body as what it is to be. Raises `Problem`."""
+    body = await read_body(request, bytes_max)
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"body: {error}") from None
 
 
 async def read_body(request: Request, bytes_max: int) -> bytes:

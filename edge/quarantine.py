@@ -156,9 +156,6 @@ class Quarantine:
         return gone
 
 
-ITEM_FIELDS = ("id", "at_ms", "source", "reason", "topic", "payload_bytes", "payload_base64", "payload_text")
-
-
 def item_document(item: Item) -> dict[str, object]:
     """One item as JSON-ready data: bytes in base64, and as text where they are UTF-8."""
     return {

@@ -73,6 +73,7 @@ SHELL_MODULES: Final = (
     "edge/api_access.py",
     "edge/api_commands.py",
     "edge/api_data.py",
+    "edge/api_description.py",
     "edge/api_drill.py",
     "edge/api_outages.py",
     "edge/api_settings.py",

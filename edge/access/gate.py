@@ -33,6 +33,8 @@ ENTRANCES = frozenset({"/api/v1/login", "/api/v1/setup"})
 OPEN = ENTRANCES | {"/api/v1/me", "/api/v1/logout"}
 """Open to everybody: who am I, and the ways in and out."""
 FILES = "/static/"
+PAGE = "/"
+"""Open to everybody; what it holds of data, the route gives to those who may read."""
 OWN = frozenset({"/api/v1/me/password"})
 """Open to whoever is logged in: what they change is their own."""
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -72,8 +74,10 @@ class Gate:
         bearer = bearer_of(request.headers)
         if not is_safe and bearer is None:
             refuse_other_sites(request)
-        if is_safe and (path in PROBES or path == "/" or path.startswith(FILES)):  # none of them holds data
+        if is_safe and (path in PROBES or path.startswith(FILES)):  # none of them holds data
             return Seen(NOBODY)
+        if is_safe and path == PAGE:
+            return await self._looks_at_the_page(request)
         seen = await self._identify(request, bearer)
         if not is_safe and path not in ENTRANCES:
             _refuse_without_csrf_token(request, seen)
@@ -92,6 +96,13 @@ class Gate:
             raise Problem(HTTPStatus.UNAUTHORIZED, f"Bearer: {error}", CHALLENGE) from None
         except AccessError as error:
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"Retry-After": "5"}) from None
+
+    async def _looks_at_the_page(self, request: Request) -> Seen:
+        """Who they are; nobody is refused, for the page is also where one logs in."""
+        try:
+            return await self._identify(request, None)
+        except Problem:
+            return Seen(NOBODY)
 
     async def _is_still(self, request: Request, seen: Seen) -> bool:
         try:

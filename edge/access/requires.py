@@ -15,10 +15,11 @@ is nobody's. Reading needs no line: the middleware asks for `Role.VIEWER` wherev
 In a test, `signed_in(app, Role.OPERATOR)` of tests/edge/access/kit.py stands for the middleware.
 """
 
-from dataclasses import dataclass
 from http import HTTPStatus
 
 from fastapi import Request
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
 
 from edge.access.roles import NOBODY, Kind, Principal, Role, Scope
 from edge.problems import Problem
@@ -26,17 +27,28 @@ from edge.problems import Problem
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="tidegate"'}
 
 
-@dataclass(frozen=True, slots=True)
-class requires:  # noqa: N801  # reads as the function that it is to those who use it
-    """A check of one request. Two checks for the same are equal, so that FastAPI asks once."""
+class requires(SecurityBase):  # noqa: N801  # reads as the function that it is to those who use it
+    """A check of one request. Two checks for the same are equal, so that FastAPI asks once.
 
-    needed: Role | Scope
+    As FastAPI's own base for such checks it stands in the API's description, by the scope that it asks for.
+    """
+
+    def __init__(self, needed: Role | Scope) -> None:
+        self.needed = needed
+        self.scope = needed.scope if isinstance(needed, Role) else needed
+        self.model = HTTPBearer()
+        self.scheme_name = self.scope.value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, requires) and other.needed == self.needed
+
+    def __hash__(self) -> int:
+        return hash(self.needed)
 
     def __call__(self, request: Request) -> Principal:
         """Who makes the request. Raises `Problem`."""
         principal = principal_of(request)
-        scope = self.needed.scope if isinstance(self.needed, Role) else self.needed
-        if not principal.may(scope):
+        if not principal.may(self.scope):
             raise refusal(principal, self.needed)
         return principal
 

@@ -12,12 +12,13 @@ from http import HTTPStatus
 from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
-from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from edge.access.requires import requires
-from edge.access.roles import Role
+from edge.access.roles import Principal, Role
 from edge.alerts.book import BY_MAX, LIST_MAX, AlertBook, Listed
+from edge.api_description import problems, takes
 from edge.field_selection import Fields, Wanted, selected
 from edge.problems import Problem, read_body
 from edge.store.alerts import AlertRow
@@ -72,7 +73,7 @@ class AlertPage(BaseModel):
 
 
 class _By(msgspec.Struct, forbid_unknown_fields=True):
-    by: str = ""
+    by: Annotated[str, msgspec.Meta(description="who has seen it; without it, whoever asks")] = ""
 
 
 class AlertsApi:
@@ -85,34 +86,37 @@ class AlertsApi:
 
     def router(self) -> APIRouter:
         """The routes, to be mounted."""
-        router = APIRouter(prefix="/api/v1/alerts")
+        router = APIRouter(prefix="/api/v1/alerts", tags=["Alerts"])
 
         @router.get("", response_model=AlertPage)
         async def alerts(
             fields: Annotated[Fields, Depends(Wanted(AlertDocument))],
-            state: State = "open",
-            severity: Severity | None = None,
-            device: Annotated[int | None, Query(ge=0, le=ID_MAX)] = None,
-            before: Annotated[int, Query(ge=1, le=ID_MAX)] = ID_MAX,
-            limit: Annotated[int, Query(ge=1, le=LIST_MAX)] = 100,
-            order: Literal["newest", "worst"] = "newest",
+            state: Annotated[State, Query(description="`open`: active, or not acknowledged")] = "open",
+            severity: Annotated[Severity | None, Query(description="only of this one")] = None,
+            device: Annotated[
+                int | None, Query(ge=0, le=ID_MAX, description="the key of a device; 0: the gateway's own")
+            ] = None,
+            before: Annotated[int, Query(ge=1, le=ID_MAX, description="the lowest id of the page before")] = ID_MAX,
+            limit: Annotated[int, Query(ge=1, le=LIST_MAX, description="so many at most")] = 100,
+            order: Annotated[Literal["newest", "worst"], Query(description="which come first")] = "newest",
         ) -> AlertPage | Response:
             """Alerts, the newest first; or the worst of the active ones first (one page only)."""
             wanted = Listed(state, severity, device, before, limit)
             page: AlertPage = await self._in_store(alert_page, self._book, wanted, worst_first=order == "worst")
             return selected(page, "items", fields)
 
-        @router.post("/{alert_id}/acknowledge", response_model=AlertDocument)
-        async def acknowledge(alert_id: int, request: Request) -> Response | AlertDocument:
+        @router.post(
+            "/{alert_id}/acknowledge", response_model=AlertDocument, responses=problems(400, 404),
+            openapi_extra=takes(_By, {"by": "Ada"}, required=False),
+        )  # fmt: skip
+        async def acknowledge(
+            alert_id: Annotated[int, Path(ge=1, le=ID_MAX, description="as the list tells it")],
+            who: Annotated[Principal, Depends(requires(Role.OPERATOR))],
+            request: Request,
+        ) -> AlertDocument:
             """Note that somebody has seen it."""
-            try:
-                who = requires(Role.OPERATOR)(request)
-                by = _by(await read_body(request, BODY_BYTES_MAX)) or check_by(who.name or "")
-            except Problem as problem:
-                return problem.response()
-            row = None
-            if 0 < alert_id < ID_MAX:
-                row = await self._in_store(self._book.acknowledge, alert_id, by, self._clock.wall_ms())
+            by = _by(await read_body(request, BODY_BYTES_MAX)) or check_by(who.name or "")
+            row = await self._in_store(self._book.acknowledge, alert_id, by, self._clock.wall_ms())
             if row is None:
                 raise HTTPException(HTTPStatus.NOT_FOUND, f"there is no alert {alert_id}")
             return alert_document(row)

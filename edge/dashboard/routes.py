@@ -1,15 +1,16 @@
 """The dashboard's routes: what the pages show under `/api/v1`, the live stream, and `/metrics`. GET and HEAD only."""
 
 from collections.abc import AsyncIterator, Iterator
+from http import HTTPStatus
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Header, Response
+from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import Field
 
-from edge.dashboard.chart_routes import KEY_MAX, known, make_chart_router
+from edge.api_description import problems
+from edge.dashboard.chart_routes import KEY_MAX, Key, known, make_chart_router
 from edge.dashboard.documents import DeviceDetail, DevicePage, DeviceRow, History, Now, StoreDetail
-from edge.dashboard.entries import Query
+from edge.dashboard.entries import Query as Wish
 from edge.dashboard.metrics import CONTENT_TYPE, metrics_text
 from edge.dashboard.service import Dashboard
 from edge.field_selection import Fields, Wanted, selected
@@ -29,42 +30,44 @@ def make_router(dashboard: Dashboard) -> APIRouter:
     """Every route, on one dashboard."""
     router = APIRouter()
 
-    @router.get("/api/v1/now")
+    @router.get("/api/v1/now", tags=["Overview"])
     async def now() -> Now:
         """The status, and in one sentence whether it is working."""
         return await dashboard.now()
 
-    @router.get("/api/v1/history")
+    @router.get("/api/v1/history", tags=["Overview"])
     async def history() -> History:
         """The last fifteen minutes, a sample a second."""
         return dashboard.history()
 
-    @router.get("/api/v1/devices", response_model=DevicePage)
+    @router.get("/api/v1/devices", response_model=DevicePage, tags=["Devices"])
     async def devices(
         fields: Annotated[Fields, Depends(Wanted(DeviceRow))],
-        q: Annotated[str, Field(max_length=TEXT_MAX)] = "",
-        site: Annotated[str | None, Field(max_length=TEXT_MAX)] = None,
-        sort: Sort = "device",
-        offset: Annotated[int, Field(ge=0, le=OFFSET_MAX)] = 0,
-        limit: Annotated[int, Field(ge=1, le=LIMIT_MAX)] = 100,
+        q: Annotated[str, Query(max_length=TEXT_MAX, description="only with this text in name or site")] = "",
+        site: Annotated[str | None, Query(max_length=TEXT_MAX, description="only of this one")] = None,
+        sort: Annotated[Sort, Query(description="by what; with `-` before it, highest first")] = "device",
+        offset: Annotated[int, Query(ge=0, le=OFFSET_MAX, description="so many are left out at the beginning")] = 0,
+        limit: Annotated[int, Query(ge=1, le=LIMIT_MAX, description="so many at most")] = 100,
     ) -> DevicePage | Response:
         """Devices whose name or site holds `q`, sorted (`-` before: highest first), some at a time."""
-        query = Query(q, site, sort.removeprefix("-"), sort.startswith("-"), offset, limit)
+        query = Wish(q, site, sort.removeprefix("-"), sort.startswith("-"), offset, limit)
         return selected(await dashboard.devices(query), "items", fields)
 
-    @router.get("/api/v1/devices/{key}")
-    async def device(key: Annotated[int, Field(ge=1, le=KEY_MAX)]) -> DeviceDetail:
+    @router.get("/api/v1/devices/{key}", tags=["Devices"], responses=problems(404))
+    async def device(key: Key) -> DeviceDetail:
         """One device: its latest values, recent readings, and the ledger of its newest boots."""
         return known(await dashboard.device(key), key)
 
-    @router.get("/api/v1/store")
+    @router.get("/api/v1/store", tags=["Store"])
     async def store() -> StoreDetail:
         """The store, its consumers and the ledger's totals."""
         return await dashboard.store()
 
-    @router.get("/metrics", response_class=Response)
+    exposition = {"description": "The answer.", "content": {CONTENT_TYPE: {"schema": {"type": "string"}}}}
+
+    @router.get("/metrics", response_class=Response, tags=["Overview"], responses={HTTPStatus.OK.value: exposition})
     async def metrics() -> Response:
-        """For Prometheus: see docs/metrics.md."""
+        """For Prometheus."""
         return Response(metrics_text(await dashboard.status(), dashboard.streams), media_type=CONTENT_TYPE)
 
     router.include_router(make_chart_router(dashboard.charts))
@@ -77,12 +80,17 @@ def _add_live(router: APIRouter, dashboard: Dashboard) -> None:
         with dashboard.stream_slot():
             yield
 
-    @router.get(LIVE_PATH, response_class=EventSourceResponse, dependencies=[Depends(slot)])
+    @router.get(LIVE_PATH, response_class=EventSourceResponse, dependencies=[Depends(slot)], tags=["Overview"])
     async def live(
-        devices: bool = False,
-        device: Annotated[int | None, Field(ge=1, le=KEY_MAX)] = None,
-        last_event_id: Annotated[str | None, Header()] = None,
+        devices: Annotated[bool, Query(description="also `devices`: rows that changed")] = False,
+        device: Annotated[
+            int | None, Query(ge=1, le=KEY_MAX, description="also `device` and `commands`: what is new of this one")
+        ] = None,
+        last_event_id: Annotated[str | None, Header(description="the last event that was seen: what followed")] = None,
     ) -> AsyncIterator[ServerSentEvent]:
-        """Server-sent events: `status` once a second; `devices`, rows that changed; `device`, one device's news."""
+        """What happens, as server-sent events.
+
+        `status` comes once a second, as GET /api/v1/now has it, or `trouble` while the store does not answer.
+        """
         async for event in dashboard.live(devices, device, last_event_id):
             yield event

@@ -115,6 +115,11 @@ class Dashboard:
         status = await self.status()
         return Now(verdict=verdict(status), status=status)
 
+    @property
+    def latest(self) -> Now | None:
+        """The newest look, a second old at most; None while the store does not answer."""
+        return self._now
+
     def history(self) -> History:
         """The last minutes."""
         return self._recorder.history()

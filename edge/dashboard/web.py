@@ -5,15 +5,19 @@ nothing inline; every error is a problem document (RFC 9457, `application/proble
 is, but for the live stream.
 """
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from fastapi import FastAPI
-from fastapi.responses import FileResponse
+from fastapi import FastAPI, Request
+from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import MutableHeaders
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from edge.access.requires import principal_of
+from edge.access.roles import Scope as Right
+from edge.dashboard.first_page import first_page
 from edge.dashboard.routes import LIVE_PATH, make_router
 from edge.dashboard.service import Dashboard
 from edge.http_surroundings import Tagged
@@ -38,13 +42,15 @@ API_DOCS_POLICY = HEADERS["Content-Security-Policy"].replace("img-src 'self'", "
 """Swagger UI's style sheet holds its signs as data; they are images, which run nothing."""
 
 
-def install(app: FastAPI, dashboard: Dashboard) -> None:
-    """Put the dashboard's routes and pages on an application."""
+def install(app: FastAPI, dashboard: Dashboard, me: Callable[[Request], Awaitable[str]]) -> None:
+    """Put the dashboard's routes and pages on an application. `me`: who makes a request, as JSON."""
     app.include_router(make_router(dashboard))
+    template = (STATIC / "index.html").read_text(encoding="utf-8")
 
     @app.get("/", include_in_schema=False)
-    async def page() -> FileResponse:
-        return FileResponse(STATIC / "index.html")
+    async def page(request: Request) -> HTMLResponse:
+        now = dashboard.latest if principal_of(request).may(Right.READ) else None
+        return HTMLResponse(first_page(template, await me(request) if now else "null", now))
 
     @app.get("/docs", include_in_schema=False)
     async def api_docs() -> FileResponse:
@@ -78,7 +84,7 @@ class _Surroundings:
                 for name, value in HEADERS.items():
                     headers[name] = value
                 # A page is asked for anew each time (304 if it is the same); an answer is true for a second.
-                is_file = path in ("/", "/docs") or path.startswith(("/static/", "/docs/"))
+                is_file = path == "/docs" or path.startswith(("/static/", "/docs/"))
                 if path == "/docs":
                     headers["Content-Security-Policy"] = API_DOCS_POLICY
                 headers["Cache-Control"] = "no-cache" if is_file else "no-store"

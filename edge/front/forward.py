@@ -62,8 +62,6 @@ async def whole_description(app: FastAPI, back: Back) -> dict[str, Any]:
     theirs = await back.forward(Forwarded(0, "GET", "/openapi.json", b"", [], b"", None, nobody))
     other = msgspec.json.decode(theirs.body)
     ours = app.openapi()
-    schemas = {
-        **other.get("components", {}).get("schemas", {}),
-        **ours.get("components", {}).get("schemas", {}),
-    }
-    return {**ours, "paths": {**other["paths"], **ours["paths"]}, "components": {"schemas": schemas}}
+    schemas = {**other["components"]["schemas"], **ours["components"]["schemas"]}
+    paths = {**other["paths"], **ours["paths"]}
+    return {**ours, "paths": paths, "components": {**ours["components"], "schemas": schemas}}

@@ -10,8 +10,9 @@ from fastapi import APIRouter, FastAPI
 
 from edge.access.gate import Gate
 from edge.access.service import AccessService
-from edge.api import TITLE, PortInUse
-from edge.api_access import access_router
+from edge.api import PortInUse
+from edge.api_access import access_router, me_as_json
+from edge.api_description import Described
 from edge.api_outages import outage_router
 from edge.certificate_watch import CertificateWatch
 from edge.dashboard.service import Dashboard
@@ -36,7 +37,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 def make_front(access: AccessService, back: Back, dashboard: Dashboard, *routers: APIRouter) -> FastAPI:
     """The application."""
-    app = FastAPI(title=TITLE, docs_url=None, redoc_url=None, openapi_url=None)
+    app = Described(openapi_url=None)
     described: dict[str, Any] = {}
 
     @app.get("/openapi.json", include_in_schema=False)
@@ -50,7 +51,7 @@ def make_front(access: AccessService, back: Back, dashboard: Dashboard, *routers
     app.router.default = Forward(back)
     app.add_middleware(Gate, service=access)
     app.add_middleware(Traced)
-    install(app, dashboard)
+    install(app, dashboard, lambda request: me_as_json(request, access))
     return app
 
 

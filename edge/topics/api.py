@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Query, Response
 from pydantic import BaseModel, ConfigDict
 
+from edge.api_description import problems
 from edge.config import EdgeConfig
 from edge.field_selection import Fields, Wanted, selected
 from edge.mapping.explain import Explanation, explain
@@ -76,7 +77,7 @@ class ExplainedTopic(_Document):
 
 def topics_router(watch: TopicWatch, config: EdgeConfig, clock: Clock) -> APIRouter:
     """The routes."""
-    router = APIRouter(prefix="/api/v1/topics")
+    router = APIRouter(prefix="/api/v1/topics", tags=["Topics"])
 
     def told(row: TopicRow) -> Explanation:
         if _is_ours(row.topic, config.mqtt.topic_root):
@@ -86,9 +87,9 @@ def topics_router(watch: TopicWatch, config: EdgeConfig, clock: Clock) -> APIRou
     @router.get("", response_model=TopicsDocument)
     async def topics(
         fields: Annotated[Fields, Depends(Wanted(TopicDocument))],
-        q: Annotated[str, Query(max_length=Q_CHARS_MAX)] = "",
-        offset: Annotated[int, Query(ge=0, le=OFFSET_MAX)] = 0,
-        limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = LIMIT_MAX,
+        q: Annotated[str, Query(max_length=Q_CHARS_MAX, description="only topics that hold this text")] = "",
+        offset: Annotated[int, Query(ge=0, le=OFFSET_MAX, description="so many are left out at the beginning")] = 0,
+        limit: Annotated[int, Query(ge=1, le=LIMIT_MAX, description="so many at most")] = LIMIT_MAX,
     ) -> TopicsDocument | Response:
         """Topics that were seen and hold `q`, by name, some at a time."""
         watch.ask()
@@ -107,8 +108,12 @@ def topics_router(watch: TopicWatch, config: EdgeConfig, clock: Clock) -> APIRou
         )
         return selected(document, "topics", fields)
 
-    @router.get("/one")
-    async def one(topic: Annotated[str, Query(min_length=1, max_length=TOPIC_CHARS_MAX)]) -> ExplainedTopic:
+    @router.get("/one", responses=problems(404))
+    async def topic_explained(
+        topic: Annotated[
+            str, Query(min_length=1, max_length=TOPIC_CHARS_MAX, description="the whole topic", examples=["hall/pump"])
+        ],
+    ) -> ExplainedTopic:
         """One topic, explained."""
         watch.ask()
         row = watch.table.get(topic)

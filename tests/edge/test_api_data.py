@@ -134,17 +134,17 @@ def test_a_token_is_read_from_its_file(desk: Desk, tmp_path: Path) -> None:
         (WHERE, b"", "empty"),
         (WHERE, b"[{}]", "seq is missing"),
         (WHERE, b"nonsense", "SenML"),
-        ("/api/v1/readings?site=s", b"[]", "device is empty"),
+        ("/api/v1/readings?site=s&device=", b"[]", "device is empty"),
         ("/api/v1/readings?site=a%2Fb&device=d", b"[]", "site"),
-        ("/api/v1/quarantine/retry", b"{}", "at least one id"),
+        ("/api/v1/quarantine/retry", b"{}", "ids"),
         ("/api/v1/quarantine/retry", b'{"ids":["1"]}', "body"),
-        ("/api/v1/quarantine/retry", b'{"ids":[0]}', "whole numbers"),
-        ("/api/v1/quarantine/retry", json.dumps({"ids": list(range(1, 200))}).encode(), "at most 100"),
+        ("/api/v1/quarantine/retry", b'{"ids":[0]}', "ids[0]"),
+        ("/api/v1/quarantine/retry", json.dumps({"ids": list(range(1, 200))}).encode(), "<= 100"),
         ("/api/v1/quarantine/purge", b"{}", "either"),
         ("/api/v1/quarantine/purge", b'{"all":true,"ids":[1]}', "either"),
         ("/api/v1/quarantine/purge", b'{"al":true}', "body"),
         ("/api/v1/quarantine/purge", b'{"all":true,"reason":"r"}', "either"),
-        ("/api/v1/quarantine/retry", b'{"ids":[1],"reason":"r"}', "at least one id"),
+        ("/api/v1/quarantine/retry", b'{"ids":[1],"reason":"r"}', "`reason`"),
         ("/api/v1/destinations/forget", b'{"names":"x"}', "body"),
     ],
 )
@@ -190,7 +190,7 @@ def test_a_store_that_refuses_is_answered_with_retry_after(
 
     monkeypatch.setattr(desk, "take_readings", fail)
     answer = api.ask("POST", WHERE, content=b"[]", headers=BEARER)
-    assert "store refuses" in refused(answer, 503)
+    assert "disk" in refused(answer, 503)
     assert int(answer.headers["retry-after"]) > 0
 
 
@@ -203,8 +203,8 @@ def test_the_quarantine_is_listed_shown_retried_and_purged(api: Api, desk: Desk)
     assert api.ask("GET", "/api/v1/quarantine?fields=id&limit=1").json()["items"] == [{"id": 1}]
     assert "payload_base64" in refused(api.ask("GET", "/api/v1/quarantine?fields=payload"), 422)
     refused(api.ask("GET", "/api/v1/quarantine/99"), 404)
-    refused(api.ask("GET", "/api/v1/quarantine/x"), 400)
-    refused(api.ask("GET", "/api/v1/quarantine?limit=-1"), 400)
+    refused(api.ask("GET", "/api/v1/quarantine/x"), 422)
+    refused(api.ask("GET", "/api/v1/quarantine?limit=-1"), 422)
     newest = api.ask("GET", "/api/v1/quarantine?order=newest&before=3&limit=1").json()
     assert [each["id"] for each in newest["items"]] == [2]
     assert api.ask("GET", "/api/v1/quarantine?order=newest&reason=none").json()["items"] == []

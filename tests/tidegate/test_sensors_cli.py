@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from tests.uncounted import uncounted
 from tidegate import cli
 from tidegate.errors import EXIT_USAGE, ConfigError
 from tidegate.sensors_cli import parse_duration, parse_speed
@@ -42,11 +43,11 @@ def _main(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, st
     return (ended.value.code if isinstance(ended.value.code, int) else 0), out, err
 
 
-def _virtual(fleet: Path, out: Path, hash_seed: str) -> dict[str, object]:
+def _virtual(fleet: Path, out: Path, env: dict[str, str]) -> dict[str, object]:
     words = ["sensors", "run", "--config", str(fleet), "--for", "1d", "--speed", "max", "--out", str(out)]
     done = subprocess.run(
         [sys.executable, "-m", "tidegate", *words],
-        env=os.environ | {"PYTHONHASHSEED": hash_seed},
+        env=env,
         capture_output=True,
         text=True,
         timeout=50,
@@ -59,8 +60,8 @@ def _virtual(fleet: Path, out: Path, hash_seed: str) -> dict[str, object]:
 
 def test_the_file_is_the_same_in_every_process(fleet: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "1.jsonl", tmp_path / "2.jsonl"
-    result = _virtual(fleet, first, "1")
-    assert _virtual(fleet, second, "2") == result
+    result = _virtual(fleet, first, os.environ | {"PYTHONHASHSEED": "1"})
+    assert _virtual(fleet, second, uncounted(PYTHONHASHSEED="2")) == result
     assert first.read_bytes() == second.read_bytes()
     assert len(first.read_bytes().splitlines()) == 3 * 1440
     assert result["simulated_ms"] == 86_400_000

@@ -113,6 +113,10 @@ def test_an_outage_is_seen_without_reload_and_so_is_its_end(scene: Stage, watche
     scene.cloud.start()
     watched.text_becomes(".term.delivered .number", "20")
     watched.text_becomes(".verdict h1", "Everything is working.")
+    away = watched.page.locator("[data-tile=uplink]")
+    expect(away).to_contain_text("1 outage; the last at", timeout=PATIENCE_MS)
+    expect(watched.page.locator("[data-tile=devices] dd").first).to_have_text("never")
+    expect(watched.page.locator("[data-tile=silent]")).to_contain_text("pump")
 
 
 def test_devices_are_searched_sorted_and_brought_up_to_date(scene: Stage, watched: Watched) -> None:
@@ -260,14 +264,18 @@ def test_the_page_comes_back_when_the_gateway_does(scene: Stage, watched: Watche
     watched.errors[:] = [error for error in watched.errors if "ERR_" not in error]
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_serious(scene: Stage, watched: Watched, theme: str) -> None:
+@pytest.mark.parametrize(("theme", "width_px"), [("light", 1280), ("dark", 320)])
+def test_axe_finds_nothing_serious_and_nothing_is_wider_than_the_screen(
+    scene: Stage, watched: Watched, theme: str, width_px: int
+) -> None:
     _send(scene, "pump", (0, 1, 4), battery_level=3.0)
     watched.page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+    watched.page.set_viewport_size({"width": width_px, "height": 800})
     for path, says in PAGES.items():
         watched.go(path)
         expect(watched.page.locator("main")).to_contain_text(says, timeout=PATIENCE_MS)
         assert serious(watched) == [], path
+        assert watched.page.evaluate("document.documentElement.scrollWidth") == width_px, path
 
 
 def test_axe_finds_nothing_serious_in_an_outage_and_without_the_gateway(scene: Stage, watched: Watched) -> None:

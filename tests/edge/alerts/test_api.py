@@ -80,7 +80,7 @@ def test_acknowledging_needs_the_token_and_counts_once(desk: Desk) -> None:
 
 @pytest.mark.parametrize(
     ("path", "body", "status"),
-    [("99", b"", 404), ("0", b"", 404), ("1", b"{", 400), ("1", b'{"by":"\\u0000"}', 400), ("1", b'{"who":1}', 400),
+    [("99", b"", 404), ("0", b"", 422), ("1", b"{", 400), ("1", b'{"by":"\\u0000"}', 400), ("1", b'{"who":1}', 400),
      ("1", b'{"by":"' + b"x" * 65 + b'"}', 400), ("1", b" " * 5000, 413)],
 )  # fmt: skip
 def test_a_bad_acknowledgement_changes_nothing(desk: Desk, path: str, body: bytes, status: int) -> None:

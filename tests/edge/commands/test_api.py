@@ -13,12 +13,14 @@ from edge.access.roles import Role
 from edge.api_commands import DownlinkApi
 from edge.commands.book import OPEN_PER_DEVICE_MAX
 from edge.desk import Desk
+from edge.problems import add_problem_handlers
 from sensors.clock import SystemClock
 from tests.edge.access.kit import signed_in
 from tests.edge.kit import SITE, message, open_desk, reading
 
 PATH = f"/api/v1/devices/{SITE}/d1/commands"
 REBOOT = {"name": "reboot"}
+MANIFEST = {"version": "1.0.0", "size": 1, "sha256": "0" * 64, "chunk_bytes": 256, "device_types": ["climate"]}
 
 
 class Client:
@@ -50,6 +52,7 @@ def client(desk: Desk) -> Client:
         return call(*args, **kwargs)
 
     app = FastAPI()
+    add_problem_handlers(app)
     app.include_router(DownlinkApi(desk, in_store, SystemClock()).router())
     return Client(app)
 
@@ -70,7 +73,7 @@ def test_a_command_is_accepted_found_listed_and_called_back(client: Client) -> N
         ("POST", PATH, {"name": "dance"}, 400, "unknown"),
         ("POST", PATH, {"name": "reboot", "when": 1}, 400, "unknown field `when`"),
         ("POST", PATH, {"name": "set-interval", "args": {"interval_s": 0}}, 400, "interval_s is 0"),
-        ("POST", PATH, {"name": "reboot", "ttl_s": 0}, 400, "ttl_s is 0"),
+        ("POST", PATH, {"name": "reboot", "ttl_s": 0}, 400, "ttl_s"),
         ("POST", PATH.replace("d1", "d9"), REBOOT, 404, "no device office/d9"),
         ("POST", PATH.replace("d1", "%2B"), REBOOT, 400, "holds '+'"),
         ("GET", f"{PATH}/7-x", None, 404, "has no command 7-x"),
@@ -78,6 +81,9 @@ def test_a_command_is_accepted_found_listed_and_called_back(client: Client) -> N
         ("DELETE", "/api/v1/rollouts/7", None, 404, "no rollout 7"),
         ("POST", "/api/v1/firmware/1.0.0/rollouts", {}, 404, "no image 1.0.0"),
         ("POST", "/api/v1/firmware", {"manifest": {}, "image_base64": ""}, 400, "version"),
+        ("POST", "/api/v1/firmware", {"manifest": MANIFEST, "image_base64": "\u00e4"}, 400, "image_base64"),
+        ("POST", "/api/v1/firmware", {"manifest": MANIFEST, "image_base64": "a"}, 400, "image_base64"),
+        ("DELETE", "/api/v1/rollouts/x", None, 422, "number"),
     ],
 )
 def test_what_cannot_be_is_a_problem_document_that_says_why(

@@ -32,7 +32,7 @@ from tests.edge.kit import T0_MS, message, reading
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "dashboard.md"
 TOKEN = "test-only"
-FILES = ("/", "/static/app.css", "/docs", "/docs/page.js")
+FILES = ("/static/app.css", "/docs", "/docs/page.js")
 STOP_WITHIN_S = 1.5  # less than the server's own patience with connections that stay open
 
 

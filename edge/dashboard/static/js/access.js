@@ -8,10 +8,10 @@ const SETUP = /^#\/setup\/(.+)$/;
 const PASSWORD_CHARS_MIN = 12;
 const SCOPES = [["read", "look"], ["ingest", "post readings"], ["operate", "look, and change things"]];
 
-/** Who makes this page's requests. `changed` is called after a login, a logout, or when a session is over. */
+/** Who makes this page's requests; `me` if the page came with it. `changed` is called after a login, a logout, or when a session is over. */
 export class Access {
-  constructor(changed) {
-    this.me = { kind: "nobody", name: null, role: null, scopes: [], csrf: null, has_accounts: false };
+  constructor(changed, me) {
+    this.me = me ?? { kind: "nobody", name: null, role: null, scopes: [], csrf: null, has_accounts: false };
     this.changed = changed;
   }
 
@@ -197,7 +197,8 @@ class AccountPage extends Entrance {
       await this.list();
     });
     return h("section", { class: "panel", "aria-labelledby": "tokens-head" }, h("h2", { id: "tokens-head" }, "Tokens of programs"),
-      h("table", { class: "plain" }, h("thead", {}, h("tr", {}, ...["Name", "May", "Last used", "Ends", ""].map((head) => h("th", { scope: "col" }, head || h("span", { class: "hidden" }, "Revoke"))))), this.rows),
+      h("div", { class: "sideways", tabindex: "0", role: "region", "aria-label": "Tokens, a table" }, h("table", { class: "plain" },
+        h("thead", {}, h("tr", {}, ...["Name", "May", "Last used", "Ends", ""].map((head) => h("th", { scope: "col" }, head || h("span", { class: "hidden" }, "Revoke"))))), this.rows)),
       this.trouble, this.made, add);
   }
 

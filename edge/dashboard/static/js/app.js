@@ -28,7 +28,8 @@ const ROUTES = [
 let turn = 0;
 let page = null;
 let started = null;
-const access = new Access((hash) => { history.replaceState(null, "", hash); show(null); route(); });
+let first = JSON.parse(document.getElementById("first")?.textContent ?? "null"); // what the page came with
+const access = new Access((hash) => { history.replaceState(null, "", hash); show(null); route(); }, first?.me);
 
 function show(text) {
   banner.hidden = !text;
@@ -76,16 +77,18 @@ async function route() {
     if (anchor.dataset.page === name) anchor.setAttribute("aria-current", "page");
     else anchor.removeAttribute("aria-current");
   }
-  const first = page === null;
+  const isFirst = page === null;
   page?.unmount();
   main.replaceChildren();
-  page = new Page(main, match[1], access);
+  delete document.documentElement.dataset.elsewhere;
+  page = new Page(main, match[1], access, first?.now);
+  first = null;
   link.hidden = Boolean(page.still);
   document.title = `${page.title} – Tidegate`;
   page.reload();
   if (page.still) live.stop();
   else live.open(page.query ?? "");
-  if (!first && !page.still) main.focus({ preventScroll: true });
+  if (!isFirst && !page.still) main.focus({ preventScroll: true });
   scrollTo(0, 0);
 }
 
@@ -109,5 +112,6 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => disp
 theme(document.documentElement.dataset.theme ?? "auto");
 document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
 addEventListener("hashchange", route);
-await access.look();
+if (first) access.show();
+else await access.look();
 route();

@@ -1,9 +1,20 @@
 // Charts: uPlot with our colours. Gaps are null and stay gaps.
 
-/* global uPlot */
 import { count, duration } from "/static/js/format.js";
 
-const sync = uPlot.sync("time");
+let library = null;
+
+/** uPlot, fetched with the first chart: what is to be read at a glance does not wait for it. */
+function loaded() {
+  library ??= new Promise((done, failed) => {
+    const style = document.createElement("link");
+    Object.assign(style, { rel: "stylesheet", href: "/static/vendor/uPlot.min.css" });
+    const script = document.createElement("script");
+    Object.assign(script, { src: "/static/vendor/uPlot.iife.min.js", onload: () => done(globalThis.uPlot), onerror: failed });
+    document.head.append(style, script);
+  });
+  return library;
+}
 
 function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -42,6 +53,7 @@ export class Chart {
     this.host = host;
     this.options = { label, series, bands, fromZero, elapsed, height };
     this.data = null;
+    loaded().then((uPlot) => { this.uPlot = uPlot; this.redraw(); }, () => { library = null; });
     host.classList.add("chart");
     host.setAttribute("role", "img");
     host.setAttribute("aria-label", label);
@@ -61,15 +73,15 @@ export class Chart {
   }
 
   redraw() {
-    if (!this.data || !this.host.clientWidth) return;
+    if (!this.uPlot || !this.data || !this.host.clientWidth) return;
     this.plot?.destroy();
     const { series, bands, fromZero } = this.options;
-    this.plot = new uPlot({
+    this.plot = new this.uPlot({
       width: this.host.clientWidth,
       height: this.height(),
       padding: [10, 1.8 * rem(), 0, 0],
       legend: { show: false },
-      cursor: { sync: { key: sync.key, setSeries: false }, drag: { x: false, y: false }, points: { size: 7 } },
+      cursor: { sync: { key: this.uPlot.sync("time").key, setSeries: false }, drag: { x: false, y: false }, points: { size: 7 } },
       scales: { x: { time: true }, y: { range: (_, low, high) => this.range(low, high, fromZero) } },
       axes: [
         axis({ size: 1.75 * rem(), gap: 0.4 * rem(), space: 5 * rem(), values: (_, at) => at.map((t) => this.options.elapsed ? duration(t * 1000) : this.span() > 172_800 ? new Date(t * 1000).toLocaleDateString("en-GB", { day: "numeric", month: "short" }) : new Date(t * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", ...(this.span() < 300 && { second: "2-digit" }) })) }),
@@ -124,6 +136,7 @@ export class Chart {
   }
 
   destroy() {
+    this.data = null;
     this.resized.disconnect();
     removeEventListener("tidegate-theme", this.rethemed);
     this.plot?.destroy();

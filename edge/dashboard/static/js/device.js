@@ -5,8 +5,8 @@ import { Chart, inWords } from "/static/js/charts.js";
 import { CommandsPanel } from "/static/js/commands.js";
 import { battery, clockOffset, firmware, link } from "/static/js/devices.js";
 import { foreign, h, say } from "/static/js/dom.js";
-import { ago, clock, count, named, NONE, plural, unit, value } from "/static/js/format.js";
-import { BatteryPanel, daysLeft, HistoryPanel } from "/static/js/history.js";
+import { ago, clock, count, daysLeft, named, NONE, plural, unit, value } from "/static/js/format.js";
+import { BatteryPanel, HistoryPanel } from "/static/js/history.js";
 import { bootStrip, timeStrip } from "/static/js/ledger_strip.js";
 import { ask } from "/static/js/live.js";
 

@@ -1,8 +1,7 @@
 // All devices as a table that draws only what is seen: 10,000 rows cost as much as 30.
 
 import { foreign, h, say } from "/static/js/dom.js";
-import { ago, count, duration, named, NONE, plural, unit, value } from "/static/js/format.js";
-import { daysLeft } from "/static/js/history.js";
+import { ago, count, daysLeft, duration, named, NONE, plural, unit, value } from "/static/js/format.js";
 import { ask } from "/static/js/live.js";
 
 const CHUNK = 100;

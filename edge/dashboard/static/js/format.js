@@ -92,3 +92,12 @@ export function ranges(list, shown = 12) {
   const newest = list.slice(-shown).map(([first, last]) => (first === last ? count(first) : `${count(first)}–${count(last)}`));
   return (list.length > shown ? "… " : "") + newest.join(", ");
 }
+
+/** How long a battery lasts, as people say it. */
+export function daysLeft(left) {
+  if (!left) return null;
+  const whole = (days) => (days >= 10 ? Math.round(days) : Math.round(days * 10) / 10).toLocaleString("en");
+  if (left.high === null) return `over ${whole(left.low)} d`;
+  const [low, high] = [whole(left.low), whole(left.high)];
+  return low === high ? `${low} d left` : `${low}–${high} d left`;
+}

@@ -2,7 +2,7 @@
 
 import { Chart, inWords } from "/static/js/charts.js";
 import { foreign, h, say } from "/static/js/dom.js";
-import { named, NONE, unit, value } from "/static/js/format.js";
+import { daysLeft, named, NONE, unit, value } from "/static/js/format.js";
 import { ask } from "/static/js/live.js";
 
 const EVERY_MS = 15_000;
@@ -96,15 +96,6 @@ function told(lines, nowMs) {
   const step = Math.max(...lines.map((line) => line.step_ms));
   const begins = nowMs - first > 120_000 ? ` Kept since ${new Date(first).toLocaleString("en-GB")}.` : "";
   return `${step ? `A point stands for ${step < 120_000 ? `${step / 1000} s` : `${Math.round(step / 60_000)} min`}.` : "Every reading."}${begins}`;
-}
-
-/** How long a battery lasts, as people say it. */
-export function daysLeft(left) {
-  if (!left) return null;
-  const whole = (days) => (days >= 10 ? Math.round(days) : Math.round(days * 10) / 10).toLocaleString("en");
-  if (left.high === null) return `over ${whole(left.low)} d`;
-  const [low, high] = [whole(left.low), whole(left.high)];
-  return low === high ? `${low} d left` : `${low}–${high} d left`;
 }
 
 export class BatteryPanel {

@@ -5,6 +5,7 @@ import { Chart, inWords, spanInWords } from "/static/js/charts.js";
 import { h, icon, say } from "/static/js/dom.js";
 import { MachinePanel } from "/static/js/machine.js";
 import { bytes, clock, count, duration, money, NONE, plural, rate } from "/static/js/format.js";
+import { LatelyPanel } from "/static/js/lately.js";
 import { ask } from "/static/js/live.js";
 
 const SAMPLES_MAX = 900;
@@ -15,11 +16,13 @@ const CAUSES = { dns: "name not resolved", refused: "connection refused", unreac
 export class NowPage {
   title = "Now";
 
-  constructor(root, _, access) {
+  constructor(root, _, access, first) {
     this.history = null;
     this.alerts = new AlertsPanel(access);
+    this.lately = new LatelyPanel();
     this.machine = new MachinePanel();
-    root.append(this.verdict(), this.alerts.box, this.flow(), h("div", { class: "panel figures" }, this.figures(), this.ledger()), this.charts(), this.lanes(), this.machine.box);
+    root.append(this.verdict(), this.alerts.box, h("div", { class: "panel figures" }, this.figures(), this.ledger()), this.flow(), this.lately.box, this.charts(), this.lanes(), this.machine.box);
+    if (first) this.show(first);
   }
 
   verdict() {
@@ -98,7 +101,7 @@ export class NowPage {
   charts() {
     const panel = (title, label, series) => {
       const host = h("div");
-      const box = h("section", { class: "panel", "aria-label": title },
+      const box = h("section", { class: "panel", "aria-label": `${title} over time` },
         h("div", { class: "panel-head" }, h("h2", {}, title), h("p", { class: "readout", "aria-hidden": "true" })),
         series.length > 1 && h("p", { class: "key" }, ...series.map((one) => h("span", { class: one.key }, one.label))), host);
       return [box, new Chart(host, { label, series, fromZero: true })];
@@ -117,6 +120,7 @@ export class NowPage {
       this.history = history;
       this.show(now);
       this.alerts.status(now);
+      this.lately.status(now);
       this.draw();
     } catch { /* the live stream says when the gateway is back */ }
   }
@@ -124,6 +128,7 @@ export class NowPage {
   status(now) {
     this.show(now);
     this.alerts.status(now);
+    this.lately.status(now);
     if (!this.history || now.status.at_ms <= (this.history.at_ms.at(-1) ?? 0)) return;
     const { forward, at_ms: atMs } = now.status;
     const { history } = this;

@@ -35,7 +35,7 @@ export class OutagesPage {
       h("section", { class: "panel", "aria-label": "Timeline" }, h("div", { class: "panel-head" }, h("h2", {}, "What the links did"),
         h("ul", { class: "classes legend" }, h("li", { class: "up" }, "up"), h("li", { class: "down" }, "outage"), h("li", { class: "drill" }, "drill"), h("li", { class: "off" }, "not recorded"))), this.lanes),
       h("section", { class: "panel", "aria-label": "Every outage" }, h("div", { class: "panel-head" }, h("h2", {}, "Every outage")),
-        h("div", { class: "sideways" }, h("table", { class: "plain outages" }, h("thead", {}, h("tr", {}, column("Began"), column("Link"), column("Cause"), column("Lasted", true), column("Held at most", true), column("Made up for in", true))), this.rows)), this.more));
+        h("div", { class: "sideways", tabindex: "0", role: "region", "aria-label": "Every outage, a table" }, h("table", { class: "plain outages" }, h("thead", {}, h("tr", {}, column("Began"), column("Link"), column("Cause"), column("Lasted", true), column("Held at most", true), column("Made up for in", true))), this.rows)), this.more));
     this.replayed = new Replayed(root);
     this.offer();
     this.timer = setInterval(() => this.reload(), EVERY_MS);

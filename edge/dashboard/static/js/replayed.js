@@ -15,7 +15,7 @@ export class Replayed {
     this.drawn = h("div", { class: "replay" });
     this.charts = [];
     root.append(h("section", { class: "panel", "aria-label": "A replay" },
-      h("div", { class: "panel-head" }, h("h2", {}, "A replay"), h("label", { for: "replay" }, "Its course ", this.file)), this.said, this.drawn));
+      h("div", { class: "panel-head" }, h("h2", {}, "A replay"), h("label", { for: "replay" }, h("span", { class: "hidden" }, "The file with its course"), this.file)), this.said, this.drawn));
   }
 
   async read() {
