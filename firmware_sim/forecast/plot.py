@@ -11,6 +11,7 @@ from pathlib import Path
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from firmware_sim.forecast.report import TypeForecast
 from sensors.svg import SALT, named_in_order
@@ -20,6 +21,7 @@ ROW_INCHES, WIDTH_INCHES = 3.4, 15.0
 DAYS_PER_YEAR = 365.25
 YEARS_FROM_DAYS = 1_000.0  # a longer axis is in years
 SHARES_SHOWN_PERCENT = 1.0  # of the drain; what is less is summed up as "other"
+OTHER_SHOWN_PERCENT = 0.1  # thinner than a line
 DOTS_PER_INCH = 110
 LEGEND_ROOM = 1.4  # the legend stands over the highest bar, not on it
 
@@ -76,6 +78,9 @@ def _histogram(axes: Axes, variants: list[TypeForecast], per_unit: float, unit: 
     axes.set_xlim(0, None if any(f.histogram_days for f in variants) else first.horizon_days / per_unit)
     top = max((max(forecast.histogram) for forecast in variants if forecast.histogram), default=1)
     axes.set_ylim(0, top * LEGEND_ROOM)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    if not any(forecast.histogram_days for forecast in variants):
+        axes.text(0.5, 0.5, "none ends within the horizon", transform=axes.transAxes, ha="center", fontsize=9)
     axes.legend(fontsize=7, loc="upper left")
 
 
@@ -90,19 +95,23 @@ def _survival(axes: Axes, variants: list[TypeForecast], per_unit: float, unit: s
         axes.fill_between(days, low, high, color=colour, alpha=0.25, linewidth=0)
     axes.set_ylim(0, 103)
     axes.set_xlim(0, None)
-    axes.legend(fontsize=7, loc="upper right")
+    axes.legend(fontsize=7, loc="best")  # where no curve runs: some fall at once, some never
 
 
 def _drain(axes: Axes, variants: list[TypeForecast]) -> None:
     axes.set_title("what drains the battery", fontsize=10)
     axes.set_xlabel("share of all charge (%)")
     names = [name for name, share in variants[0].drain_percent.items() if share >= SHARES_SHOWN_PERCENT]
+    shares = [[forecast.drain_percent.get(name, 0.0) for name in names] for forecast in variants]
+    others = [max(0.0, 100 - sum(each)) for each in shares]
+    bars = [name.replace("_", " ") for name in names]
+    if max(others) >= OTHER_SHOWN_PERCENT:
+        bars.append("other")
+        shares = [[*each, other] for each, other in zip(shares, others, strict=True)]
     height = 0.8 / len(variants)
     for n, (colour, forecast) in enumerate(zip(COLOURS * len(variants), variants, strict=False)):
-        shares = [forecast.drain_percent.get(name, 0.0) for name in names]
-        places = [at + n * height for at in range(len(names) + 1)]
-        axes.barh(places, [*shares, max(0.0, 100 - sum(shares))], height, color=colour, label=forecast.variant)
+        axes.barh([at + n * height for at in range(len(bars))], shares[n], height, color=colour, label=forecast.variant)
     middle = height * (len(variants) - 1) / 2
-    axes.set_yticks([at + middle for at in range(len(names) + 1)], [*names, "other"], fontsize=8)
+    axes.set_yticks([at + middle for at in range(len(bars))], bars, fontsize=8)
     axes.invert_yaxis()
     axes.legend(fontsize=7, loc="lower right")
