@@ -6,6 +6,7 @@ Promises: /api/v2/write answers with InfluxDB 2.x's statuses and bodies (204, 40
 
 import sqlite3
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Final
 
@@ -112,6 +113,7 @@ async def write(
     request: Request, service: Authorized, org: str = "", bucket: str = "", precision: str = "ns"
 ) -> Response:
     """Take line protocol as InfluxDB 2.x does; the checks stand in its order."""
+    service.writes.requests += 1
     if precision not in PRECISION_NS:
         raise PrecisionError(precision)
     if not bucket:
@@ -131,6 +133,8 @@ async def write(
     if report.dropped:
         message = f"failure writing points to database: partial write: {report.reason} dropped={report.dropped}"
         raise errors.ApiError(422, message)
+    head_bytes = sum(len(name) + len(value) for name, value in request.headers.raw)
+    service.writes.accept(report, head_bytes + len(body))
     return Response(status_code=204)
 
 
@@ -215,9 +219,10 @@ async def export(service: Authorized, selected: Selected) -> Response:
 
 @_read_routes.get("/stats")
 async def stats(service: Authorized) -> Response:
-    """Return the counters: points per bucket since the database was made, answers by status since the start."""
+    """Return the counters: points per bucket since the database was made, answers and writes since the start."""
     buckets = await service.run(service.store.stats)
-    return _json({"buckets": buckets, "answers": service.answers, "points_max": service.config.max_points})
+    content = {"buckets": buckets, "answers": service.answers, "writes": asdict(service.writes)}
+    return _json(content | {"points_max": service.config.max_points})
 
 
 def _json(content: object) -> Response:

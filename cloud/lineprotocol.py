@@ -171,21 +171,25 @@ class _Parser:
     def parse_plain(self, line: str) -> Point | None:
         """Parse the common shape (no escapes, no spaces in strings, a series seen before); None means: ask `parse`."""
         parts = line.split(" ")
-        if len(parts) != 3 or "\\" in line or parts[1][:1] in _BLANK:
+        if len(parts) != 3 or "\\" in line or parts[1][:1] in _BLANK or not line.isascii():
             return None
         key, fields_text, stamp = parts
         series = self._series.get(key)
-        # isdecimal alone would let other scripts' digits through; 19 digits hold every nanosecond in range.
-        if series is None or not (stamp.isascii() and stamp.isdecimal() and len(stamp) <= 19):
+        # 19 digits hold every nanosecond in range.
+        if series is None or not (stamp.isdecimal() and len(stamp) <= 19) or len(fields_text) > KEY_BYTES_MAX // 16:
             return None
         time_ns = int(stamp) * self._unit_ns
         if time_ns > TIME_NS_MAX:
             return None
         fields: dict[str, FieldValue] = {}
+        plain_float = _PLAIN_FLOAT.fullmatch
         for item in fields_text.split(","):
             name, _, text = item.partition("=")
-            if not name or not text or len(item) > KEY_BYTES_MAX // 16 or not item.isascii():
+            if not name or not text:
                 return None
+            if len(text) <= 24 and plain_float(text):  # most values are
+                fields[name] = float(text)
+                continue
             value = _plain_value(text)
             if value is None:
                 return None
@@ -225,7 +229,7 @@ _SERIES_REMEMBERED: Final = 20_000  # a body's worth; more would only cost memor
 
 
 def _plain_value(text: str) -> FieldValue | None:
-    """Read a value that needs no error message and no unescaping; None means "look closer"."""
+    """Read a value, not a plain float, that needs no error message and no unescaping; None means "look closer"."""
     last = text[-1]
     if last == "i":
         digits = text[:-1]
@@ -233,8 +237,6 @@ def _plain_value(text: str) -> FieldValue | None:
     if last == '"':
         inner = text[1:-1]
         return inner if text[0] == '"' and len(text) >= 2 and '"' not in inner else None
-    if len(text) <= 24 and _PLAIN_FLOAT.fullmatch(text):
-        return float(text)
     return _BOOLEANS.get(text)
 
 

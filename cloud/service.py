@@ -5,6 +5,7 @@ import hmac
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 from cloud.bodies import inflate
@@ -27,6 +28,25 @@ class BodyEmptyError(Exception):
         super().__init__("writing requires points")
 
 
+@dataclass(slots=True)
+class Writes:
+    """Write requests since the start: how many were answered, and the bytes of those that were stored, as received.
+
+    `needed_bytes`: of each of them the share of points that were not there before, which is what a link that loses
+    nothing would have had to carry.
+    """
+
+    requests: int = 0
+    accepted_bytes: int = 0
+    needed_bytes: int = 0
+
+    def accept(self, report: WriteReport, size_bytes: int) -> None:
+        """One was stored."""
+        fresh = report.created + report.changed
+        self.accepted_bytes += size_bytes
+        self.needed_bytes += size_bytes * fresh // max(1, fresh + report.rewritten)
+
+
 class CloudService:
     """One running cloud. Everything that may block goes through `run`, in the order asked, in one thread."""
 
@@ -35,6 +55,7 @@ class CloudService:
         self.config = config
         self.clock_ns = clock_ns
         self.answers: Counter[int] = Counter()
+        self.writes = Writes()
         self._token = token.encode()
         self.store = PointStore(
             config.db_path,

@@ -132,6 +132,7 @@ class TriedDevice(_Document):
     device: str
     command: str
     result: DeviceResult
+    detail: str
 
 
 class RolloutDocument(_Document):

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import structlog
 
-from edge.access.settings import BadCertificate
+from edge.access.settings import BadCertificate, ServerTls
 from edge.certificates import Certificate, look_at
-from edge.config import EdgeConfig
+from edge.config_parts import TlsSettings
 from edge.status import CertificateStatus
 from sensors.clock import Clock
 
@@ -23,19 +23,21 @@ log = structlog.get_logger("gateway")
 
 
 class CertificateWatch:
-    """Over one configuration. `context` is what the API serves TLS with; raises `BadCertificate` on construction.
+    """Over what the API serves TLS with and what the broker is shown. `context` is the API's.
+
+    Raises `BadCertificate` on construction.
 
     Who serves (`take_up_forever`) and who tells of certificates (`run`) may be two processes.
     """
 
-    def __init__(self, config: EdgeConfig, clock: Clock) -> None:
-        self._tls = config.api.tls
+    def __init__(self, served: ServerTls | None, shown: TlsSettings | None, clock: Clock) -> None:
+        self._tls = served
         self._clock = clock
         self._files: dict[str, Path] = {}
-        if config.api.tls is not None:
-            self._files["api.tls.cert_file"] = config.api.tls.cert_file
-        if config.mqtt.tls is not None and config.mqtt.tls.cert_file is not None:
-            self._files["mqtt.tls.cert_file"] = config.mqtt.tls.cert_file
+        if served is not None:
+            self._files["api.tls.cert_file"] = served.cert_file
+        if shown is not None and shown.cert_file is not None:
+            self._files["mqtt.tls.cert_file"] = shown.cert_file
         self.context: ssl.SSLContext | None = None if self._tls is None else self._tls.context()
         self._served = self._stamp()
         self._seen: list[Certificate] = []

@@ -165,7 +165,7 @@ class Desk:
         self._undecodable.add(ingested.undecodable, now_ms)
         self.latest.note(ingested.rows, wall_ms)
         self._throttle.note(ingested.by_device, now_ms)
-        rebirths = self._rebirths.ask(ingested.rebirths, now_ms, wall_ms)
+        rebirths = self._rebirths.ask(ingested.rebirths, now_ms, wall_ms) if ingested.rebirths else []
         answers = self._feedback.heard(ingested.heard, now_ms)
         return ingested, answers + rebirths + self.downlinks.heard(ingested.contacts, now_ms, wall_ms)
 

@@ -95,7 +95,7 @@ class Gateway:
         self._machine = MachineWatch(config.store.data_dir)
         self._drill = DrillSwitch(Drills(self._maintenance, always=config.drill.always), clock)
         self._uplinks = self._all_uplinks()
-        self._certificates = CertificateWatch(config, clock)
+        self._certificates = CertificateWatch(config.api.tls, config.mqtt.tls, clock)
         self._inbox: Inbox[MqttConnection, Message] = Inbox(config.store.commit_bytes_max)
         self._connection: MqttConnection | None = None
         self._alerts = AlertPublisher(desk.alerts.book, self._in_store)
@@ -261,10 +261,10 @@ class Gateway:
             await asyncio.sleep(backoff.fail() / 1000)
 
     def _device_link_down(self, error: ConnectionLost) -> None:
-        if self._device_link_status.state != "down":
-            self._device_link_status = LinkStatus(
-                state="down", since_ms=self._clock.wall_ms(), cause=error.cause, message=str(error)
-            )
+        """Down since it went down, for the reason that keeps it down now."""
+        before = self._device_link_status
+        since_ms = before.since_ms if before.state == "down" else self._clock.wall_ms()
+        self._device_link_status = LinkStatus(state="down", since_ms=since_ms, cause=error.cause, message=str(error))
         log.warning("broker lost", cause=error.cause, error=str(error))
 
     def _deliver(self, connection: MqttConnection, messages: Sequence[Message]) -> None:

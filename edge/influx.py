@@ -154,9 +154,9 @@ def _client(settings: InfluxTarget) -> tuple[InfluxDBClient, BoundedPoolManager]
 
 def outcome_of(status: int, headers: dict[str, str], body: str, now_ms: int) -> Outcome:
     """The decision table: what an HTTP answer of the write API means. Header names are in lower case."""
-    message = server_message(body)
     if status == 204:
         return Accepted() if headers else Failed(PROTOCOL, "the answer 204 is cut off before its first header")
+    message = server_message(body)
     if status in {400, 422}:
         return Refused(status, message)
     if status == 413:

@@ -26,8 +26,8 @@ Synchronous; lives in the store's thread.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
+from types import TracebackType
 
 from edge.intervals import Intervals
 from edge.store.names import BEFORE as BEFORE
@@ -101,21 +101,67 @@ class Account:
     def acknowledged_through(self) -> int:
         """The highest seq up to which nothing is outstanding (received, or lost for good); -1 if seq 0 is."""
         end = self.received.end_of_run(0)
-        if len(self.entries) > 1:
+        if self._has_lost():
             lost = self.lost()
             while (further := self.received.end_of_run(lost.end_of_run(end + 1) + 1)) > end:
                 end = further
             end = max(end, lost.end_of_run(end + 1))
         return end
 
+    def _has_lost(self) -> bool:
+        for name in self.entries:  # noqa: SIM110  # a loop: asked several times for each message
+            if name.startswith(LOST):
+                return True
+        return False
+
     def missing(self) -> list[tuple[int, int]]:
         """Ranges below the highest received seq that neither arrived nor were given up."""
         highest = self.received.highest
-        if highest is None or (len(self.received) == 1 and self.acknowledged_through() >= highest):
+        if highest is None or self.received.end_of_run(0) == highest or self.acknowledged_through() >= highest:
             return []
         known = Intervals(self.received)
         known.update(self.lost())
         return list(known.gaps(0, highest))
+
+
+class LedgerTransaction:
+    """See `Ledger.transaction`. A class, because it is entered several times for each reading of a quiet site."""
+
+    __slots__ = ("_inner", "_ledger")
+
+    def __init__(self, ledger: "Ledger", store: Store) -> None:
+        self._ledger = ledger
+        self._inner = store.transaction()
+
+    def __enter__(self) -> None:
+        self._ledger.refresh()
+        try:
+            self._inner.__enter__()
+        except BaseException:
+            self._ledger.forget_uncommitted()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._write_and_leave()
+            else:
+                self._inner.__exit__(kind, error, trace)
+        except BaseException:
+            self._ledger.forget_uncommitted()
+            raise
+        if error is not None:
+            self._ledger.forget_uncommitted()
+
+    def _write_and_leave(self) -> None:
+        try:
+            self._ledger.write_if_due()
+        except BaseException as failure:
+            self._inner.__exit__(type(failure), failure, failure.__traceback__)
+            raise
+        self._inner.__exit__(None, None, None)
 
 
 class Ledger:
@@ -182,21 +228,17 @@ class Ledger:
         if self._stale:
             self._recover()
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> "LedgerTransaction":
         """One durable transaction of the store in which things are told to the ledger; it writes itself if it is time.
 
         Raises `StoreError`: then nothing of the block was kept, here and there.
         """
-        self.refresh()
-        try:
-            with self._store.transaction():
-                yield
-                if self._counted or self.checkpoint_due():
-                    self.write()
-        except BaseException:
-            self.forget_uncommitted()
-            raise
+        return LedgerTransaction(self, self._store)
+
+    def write_if_due(self) -> None:
+        """At the end of a transaction: write, if there is a count that no row tells, or if it is time."""
+        if self._counted or self.checkpoint_due():
+            self.write()
 
     # -- what happened, told inside the transaction in which it happened
 
@@ -355,7 +397,7 @@ class Ledger:
         self._store.put_ledger(rows, self.totals)
         self._store.set_cursor(RECEIVED_CURSOR, self._store.head)
         for name in self._destinations:
-            self._store.put_ranges(covered_ranges(name), self._store.ranges(done_ranges(name)))
+            self._store.put_ranges(covered_ranges(name), self._store.look_at_ranges(done_ranges(name)))
         self.writes += 1
         self._uncovered = 0
         self._counted = False

@@ -17,7 +17,10 @@ class _Document(BaseModel):
 
 
 class LinkStatus(_Document):
-    """One link: to the broker (`devices`) or to the cloud (`uplink`). Times are milliseconds since 1970."""
+    """One link: to the broker (`devices`) or to the cloud (`uplink`). Times are milliseconds since 1970.
+
+    `cause` and `message`: why the last try failed, which need not be why the first one did.
+    """
 
     state: Literal["up", "down", "unknown"]
     since_ms: int

@@ -114,15 +114,14 @@ class Uplink:
         return outcome
 
     def _seen(self, outcome: Outcome) -> None:
-        """Keep the link's state: it is down only when no answer can be relied on."""
-        state = self.status.state
+        """Keep the link's state: it is down only when no answer can be relied on, for the reason of the last try."""
+        before = self.status
         if isinstance(outcome, Failed):
-            if state != "down":
-                self.status = LinkStatus(
-                    state="down", since_ms=self._clock.wall_ms(), cause=outcome.cause, message=outcome.message
-                )
+            since_ms = before.since_ms if before.state == "down" else self._clock.wall_ms()
+            self.status = LinkStatus(state="down", since_ms=since_ms, cause=outcome.cause, message=outcome.message)
+            if (before.state, before.cause) != ("down", outcome.cause):
                 log.warning("uplink down", destination=self.destination, cause=outcome.cause, error=outcome.message)
-        elif state != "up":
+        elif before.state != "up":
             self.status = LinkStatus(state="up", since_ms=self._clock.wall_ms())
             log.info("uplink up", destination=self.destination)
         if not isinstance(outcome, (Accepted, Failed)):

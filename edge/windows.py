@@ -229,8 +229,7 @@ class Aggregator:
             if numbers is None:
                 numbers = forgotten[key[:2]] = self._tables.forgotten(key.device_key, key.size_s).copy()
             numbers.add(_number(key))
-        for (device_key, size_s), numbers in forgotten.items():
-            self._tables.put_forgotten(device_key, size_s, _bounded(numbers))
+        self._tables.put_forgotten({key: _bounded(numbers) for key, numbers in forgotten.items()})
         self._tables.delete(keys)
 
     # -- for a driver that does not ask all the time

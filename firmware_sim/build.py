@@ -15,6 +15,7 @@ from firmware_sim.device import Device
 from firmware_sim.device_clock import ClockSpec
 from firmware_sim.device_radio import DeviceRadio
 from firmware_sim.device_spec import DeviceSpec, FirmwareSpec, Observer
+from firmware_sim.failures import NO_FAILURES, FailureRates, Failures
 from firmware_sim.flash import NoMedium
 from firmware_sim.outbox import Flash
 from firmware_sim.power import PowerDataError, PowerError
@@ -60,18 +61,27 @@ def build_fleet(
     *,
     first_boot: int,
     started_ms: int = 0,
+    on_ms: int | None = None,
     supply_of: SupplyOf = build_supply,
     ground: GroundTruth | None = None,
 ) -> list[Device]:
-    """The devices, switched off. `first_boot`: see `Flash.outbox`; `started_ms`: from when traces and steps count.
+    """The devices, switched off. `first_boot`: see `Flash.outbox`; `started_ms`: from when traces and steps count;
+    `on_ms`: when they are switched on (again), if that is not the same.
 
     `ground` hears, beside the observer, of the faults that were at work. `supply_of` makes each device's supply; a
     forecast puts a meter there. Raises `FleetError` (unknown part, quantity, cell or board; a recording that cannot be
     read).
     """
     ethers: Ethers = {}
+    on_ms = started_ms if on_ms is None else on_ms
     return [
-        _device(_Place(config, at, group, n, started_ms, supply_of, ethers, ground), name, flash, observer, first_boot)
+        _device(
+            _Place(config, at, group, n, started_ms, on_ms, supply_of, ethers, ground),
+            name,
+            flash,
+            observer,
+            first_boot,
+        )
         for at, group in enumerate(config.devices)
         for n, name in enumerate(group.device_names())
     ]
@@ -95,6 +105,7 @@ class _Place:
     group: DeviceGroup
     n: int
     started_ms: int
+    on_ms: int
     supply_of: SupplyOf
     ethers: Ethers
     ground: GroundTruth | None
@@ -119,7 +130,16 @@ def _device(place: _Place, name: str, flash: Flash, observer: Observer, first_bo
         missed=_missed(name, place.ground, board),
         radio=_radio(place, name),
         temperature_c=ambient_temperature(place.config, group),
+        failures=_failures(place, name),
     )
+
+
+def _failures(place: _Place, name: str) -> Failures:
+    given = place.group.failures
+    if not (given.resets_per_day or given.breaks_per_year):
+        return NO_FAILURES
+    rng = Random(derive_seed(place.config.seed, name, "failures"))  # noqa: S311 - a model's randomness
+    return Failures(FailureRates(given.resets_per_day, given.breaks_per_year), rng, place.started_ms)
 
 
 def _told(observer: Observer, ground: GroundTruth | None, board: Board) -> Observer:
@@ -167,7 +187,7 @@ def _spec(place: _Place, name: str, rng: Random) -> DeviceSpec:
 
 def _supply(place: _Place) -> Supply:
     try:
-        return place.supply_of(place.config, place.group, place.started_ms)
+        return place.supply_of(place.config, place.group, place.on_ms)
     except PowerDataError as error:  # a file of the user's own parts: the message names file and key
         raise FleetError("cells or boards", str(error)) from error
     except (PowerError, OSError) as error:

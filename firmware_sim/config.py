@@ -25,6 +25,8 @@ DEVICES_MAX = 100_000  # ten times the size that was measured at real-time rate;
 OUTBOX_BYTES_DEFAULT = 256 * 1024  # the spare part of a 1 MB NOR flash: some 2,000 readings
 SENSORS_MAX = VALUES_MAX - 5  # of one reading; the battery adds five values
 VIRTUAL_START = datetime(2026, 1, 1, tzinfo=UTC)  # fixed, so that two runs of one file measure the same days
+RESETS_PER_DAY_MAX = 1440.0  # once a minute: a firmware that hardly gets as far as its first reading
+BREAKS_PER_YEAR_MAX = 1000.0  # within the first hours, for tests of what a fleet does without them
 SPEED_MAX = 10_000.0  # a day in nine seconds; beyond it the real gateway and broker are the limit
 
 
@@ -147,6 +149,13 @@ class FirmwareConfig(_Model):
         return None if public_key is None else check_public_key(public_key)
 
 
+class FailureConfig(_Model):
+    """How often each device of the group fails, on average: its watchdog bites, or the board breaks for ever."""
+
+    resets_per_day: float = Field(default=0.0, ge=0, le=RESETS_PER_DAY_MAX)
+    breaks_per_year: float = Field(default=0.0, ge=0, le=BREAKS_PER_YEAR_MAX)
+
+
 class DeviceGroup(_Model):
     """`count` devices of one kind, called `name` or, when there are more, `name-1`, `name-2`, ... (zero-filled)."""
 
@@ -164,6 +173,7 @@ class DeviceGroup(_Model):
     clock: ClockConfig = ClockConfig()
     outbox: OutboxConfig = OutboxConfig()
     firmware: FirmwareConfig = FirmwareConfig()
+    failures: FailureConfig = FailureConfig()
     send: SendConfig = SendConfig()
 
     @field_validator("name")

@@ -9,7 +9,7 @@ Promises:
 - What is published was appended before, but is durable only after the flash's `commit`: commit before you publish.
 - With a receive window (`receive_window_ms`) the radio sleeps between contacts, and what arrives then waits for the
   next one, as at a broker that holds a persistent session; without one (None) the device always listens.
-- A restart (watchdog, brown-out) keeps flash and forgets RAM. A dead device does nothing, for ever.
+- A restart (watchdog, brown-out) keeps flash and forgets RAM. A dead device, empty or broken, does nothing, for ever.
 """
 
 from collections import deque
@@ -23,19 +23,19 @@ from firmware_sim.device_clock import DeviceClock
 from firmware_sim.device_radio import DeviceRadio
 from firmware_sim.device_spec import Counters, DeviceSpec, Measure, Observer, Publish
 from firmware_sim.express import Express, as_received
+from firmware_sim.failures import NO_FAILURES, Failures
 from firmware_sim.orders import Orders, Wish
 from firmware_sim.outbox import Outbox, OutboxFullError
 from firmware_sim.phases import AT_REST, RESTING, UNPOWERED, Event, Phase, next_phase
 from firmware_sim.records import as_measured, as_sent, encode_body
 from firmware_sim.sender import BACKOFF_BASE_MS, BACKOFF_CAP_MS, Acknowledge, Pack, Sender
 from firmware_sim.supply import PowerState, Supply
-from sensors.messages import RANGES_MAX, LostRange, MessageError, State, decode_ack, decode_resend, encode
+from sensors.messages import RANGES_MAX, MessageError, State, decode_ack, decode_resend, encode
 from sensors.reading import Reading, Value
 from sensors.senml import encode as encode_senml
 from sensors.topics import Kind
 
 MAILBOX_MAX = 64  # messages that wait for a sleeping device; a broker's queue for one client is larger
-_MV_PER_V = 1000
 
 
 class Device:
@@ -53,6 +53,7 @@ class Device:
         radio: DeviceRadio | None = None,
         temperature_c: Callable[[int], float] | None = None,
         missed: Callable[[int], None] | None = None,
+        failures: Failures = NO_FAILURES,
     ) -> None:
         """`missed` hears of samples in which no sensor said anything: nothing is stored then."""
         self.spec = spec
@@ -67,22 +68,20 @@ class Device:
         self._timings = supply.timings() if radio is None else replace(supply.timings(), connect_ms=0)
         self._observer = observer
         self._missed = missed
+        self._failures = failures
         self._clock = DeviceClock(spec.clock, rng, temperature_c)
         self._sender = Sender(outbox, spec.sender, rng)
         self._mailbox: deque[tuple[Kind, bytes, int]] = deque(maxlen=MAILBOX_MAX)
         self._orders = Orders(outbox, spec.firmware, spec.interval_ms, self.counters, self._work)
         self._reset_due_ms: int | None = None
-        self._report_now = False
-        self._linked = False
+        self._report_now = self._linked = False
         self._sampling = True
         self._slot_ms = 0
         self._sample_due_ms: int | None = None
         self._busy_until_ms = 0
         self._listen_until_ms: int | None = None
         self._power_due_ms: int | None = None
-        self._not_before_ms = 0
-        self._attempt = 0
-        self._fresh = 0
+        self._not_before_ms = self._attempt = self._fresh = 0
         self._state_due = False
         self._last_stored: tuple[int, tuple[Value, ...]] | None = None
         self.express: Express | None = None  # a gateway in this memory; only a fleet in virtual time has one
@@ -111,7 +110,7 @@ class Device:
     def start(self, now_ms: int) -> list[Publish]:
         """Switch the device on. The first sample falls at a random moment of the first interval."""
         self._busy_until_ms = now_ms
-        return self._boot(Event.POWER, now_ms)
+        return [] if self._failures.has_broken(now_ms) else self._boot(Event.POWER, now_ms)
 
     def step(self, now_ms: int) -> list[Publish]:
         """Do all that is due."""
@@ -120,7 +119,7 @@ class Device:
             if at_ms == self._power_due_ms:
                 out += self._boot(Event.POWER, at_ms)
             elif at_ms == self._reset_due_ms:
-                out += self._boot(Event.RESET, at_ms)
+                out += [] if self._breaks(at_ms) else self._boot(Event.RESET, at_ms)
             elif at_ms == self._sample_due_ms:
                 out += self._sample(at_ms)
             elif at_ms == self._listen_until_ms:
@@ -193,6 +192,7 @@ class Device:
         newest_at_ms = self.outbox.newest_at_ms
         self._clock.restart(now_ms, 0 if newest_at_ms is None else newest_at_ms)
         self.outbox.start_boot(self._clock.read(now_ms)[0])
+        self._reset_due_ms = self._failures.next_ms(self._busy_until_ms)
         if not self._orders.boot():
             self._reset_due_ms = self._busy_until_ms  # the old image, as soon as this one has given up
         elif self._orders.finish_update(now_ms).reset:
@@ -290,21 +290,18 @@ class Device:
             return False
         self._report_now = False
         self._enter(Event.CONTACT)
-        if not self._spend(self._timings.connect_ms, at_ms):
-            self._store(values, at_ms)
-            return True
-        self._attempt = self._fresh = self._not_before_ms = 0
-        self._enter(Event.LINKED)
-        self._clock.contact(at_ms)
-        if not self._spend(self._timings.transmit_ms, at_ms):
+        lasted = self._spend(self._timings.connect_ms, at_ms)
+        if lasted:
+            self._reach(at_ms)
+            lasted = self._spend(self._timings.transmit_ms, at_ms)
+        if not lasted:
             self._store(values, at_ms)
             return True
         self._sender.passed(self.outbox.pass_on(taken_at_ms, len(body)))
         self._last_stored = at_ms, values
         self.counters.pass_on()
         self._observer(reading, at_ms)
-        self._enter(Event.SENT)
-        self._open_window()
+        self._finish()
         express.take(received, at_ms)
         return True
 
@@ -325,15 +322,19 @@ class Device:
         if self._held_back(now_ms):
             self._enter(Event.NO_LINK)
             return []
-        self._attempt = self._fresh = self._not_before_ms = 0
-        self._enter(Event.LINKED)
-        if self._clock.contact(now_ms) and self._clock.correction_ms is not None:
-            self.outbox.note_clock(self._clock.correction_ms)
+        self._reach(now_ms)
         out: list[Publish] = []
         while self._mailbox and self.powered:
             kind, payload, arrived_ms = self._mailbox.popleft()
             out += self._read_mail(kind, payload, now_ms, arrived_ms)
         return out + self._transmit(now_ms) if self.powered else []
+
+    def _reach(self, now_ms: int) -> None:
+        """The network is there."""
+        self._attempt = self._fresh = self._not_before_ms = 0
+        self._enter(Event.LINKED)
+        if self._clock.contact(now_ms) and self._clock.correction_ms is not None:
+            self.outbox.note_clock(self._clock.correction_ms)
 
     def _transmit(self, now_ms: int) -> list[Publish]:
         """Send what the window allows, then listen."""
@@ -344,7 +345,9 @@ class Device:
             if not self._end_rest(Event.CONTACT, now_ms):
                 return []
             self._enter(Event.LINKED)
-        out = [self._state(self.outbox.lost[:RANGES_MAX])] if self._state_due else []
+        out: list[Publish] = []
+        if self._state_due:
+            out.append(self._orders.state(self.outbox.lost[:RANGES_MAX], self.supply.voltage_v()))
         self._state_due = False
         out += self._orders.words(now_ms)
         out += [self._publish(pack, now_ms) for pack in self._sender.pump(now_ms)]
@@ -353,11 +356,12 @@ class Device:
             if sent is None:
                 return []  # the pulse pulled the voltage down: nothing left the antenna whole
             out[at] = sent
-        self._enter(Event.SENT)
-        self._open_window()
+        self._finish()
         return out
 
-    def _open_window(self) -> None:
+    def _finish(self) -> None:
+        """All is said: listen for what is answered."""
+        self._enter(Event.SENT)
         window_ms = self.spec.receive_window_ms
         closes = window_ms is not None and self._sampling
         self._listen_until_ms = self._busy_until_ms + (window_ms or 0) if closes else None
@@ -403,7 +407,7 @@ class Device:
         except MessageError:
             self.counters.bad_messages += 1
             return []
-        return [self._state(lost)] if lost else []
+        return [self._orders.state(lost, self.supply.voltage_v())] if lost else []
 
     def _heed(self, wish: Wish, now_ms: int) -> None:
         """Do what an order asks of the firmware around it."""
@@ -418,18 +422,6 @@ class Device:
         if wish.reschedule and self._sampling:
             self._slot_ms = now_ms
             self._schedule_sample()
-
-    def _state(self, lost: tuple[LostRange, ...]) -> Publish:
-        voltage_v = self.supply.voltage_v()
-        state = State(
-            online=True,
-            boot=self.outbox.boot,
-            firmware=self._orders.version,
-            battery_mv=None if voltage_v is None else round(voltage_v * _MV_PER_V),
-            lost=lost,
-            update=self._orders.update_report(),
-        )
-        return Publish(Kind.STATE, encode(state), retain=True)
 
     def _listening(self) -> bool:
         return self.phase is Phase.RECEIVE or (self.phase is Phase.SLEEP and self._always_on())
@@ -478,6 +470,14 @@ class Device:
         if self._radio is not None and phase in RESTING:
             return self._survives(self.supply.draw_radio(self._radio.rest(from_ms, until_ms), resting=True))
         return self._survives(self.supply.draw(phase, duration_ms, until_ms))
+
+    def _breaks(self, now_ms: int) -> bool:
+        """Whether the board is broken by now; then it is dead."""
+        if not self._failures.has_broken(now_ms):
+            return False
+        if self._end_rest(None, now_ms):
+            self._survives(PowerState.EMPTY)
+        return True
 
     def _work(self, phase: Phase, duration_ms: int, now_ms: int) -> bool:
         """Book something that is done beside the state; False if the supply gave way."""

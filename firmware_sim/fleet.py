@@ -8,6 +8,7 @@ Promises:
 - Killed at any instant and started again on the same `data_dir`, the fleet continues: every reading in the truth file
   was delivered or is still held (or is reported as lost, by the outbox's policy). Readings that the flash held but a
   kill kept out of the truth file are added to it at the start.
+- The scenario goes on, too: what counts from the fleet's start counts from the first start on the `data_dir`.
 - What is in the batteries is kept in `data_dir` too: every hour, and at the end.
 - Two processes on one `data_dir` are refused with `FleetBusyError`.
 - A clean stop ends sampling first, then waits up to `drain_s` for every acknowledgement, says `online: false` for each
@@ -17,6 +18,7 @@ Promises:
 import asyncio
 import contextlib
 import fcntl
+import gc
 import heapq
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -32,6 +34,7 @@ from firmware_sim.flights import Flights
 from firmware_sim.links import Links
 from firmware_sim.open_files import make_room
 from firmware_sim.outbox import Flash
+from firmware_sim.start_file import begun_ms
 from firmware_sim.status import FleetReport, FleetStatus
 from firmware_sim.truth import FleetTruth, TruthFile
 from sensors.clock import Clock
@@ -40,11 +43,12 @@ from sensors.seeds import derive_seed
 from sensors.topics import Kind
 
 _MS_PER_S = 1000
-TURN_S = 0.01  # the shortest turn: what comes due within it shares one commit
+TURN_S = 0.02  # the shortest turn: what comes due within it shares one commit; nobody sees that a reading is 20 ms late
 SETTLE_S = 5.0  # for the broker to take the farewells; then it is told by the closed connection
 _FLASH_FILE = "flash.log"
 _LOCK_FILE = "lock"
 _BATTERY_FILE = "batteries.json"
+_START_FILE = "started"
 SAVE_BATTERIES_EVERY_MS = 3_600_000  # of the devices' time: a kill costs an hour of a life of years
 
 
@@ -109,8 +113,15 @@ class _Fleet:
         self._started_ms = clock.monotonic_ms()
         first_boot = self._epoch_ms // _MS_PER_S  # seconds since 1970: no earlier life of the device had as many boots
         ground = FleetTruth(truth)
+        folder, now_ms = config.data_dir, self._epoch_ms
         self.devices = build_fleet(
-            config, flash, nobody, first_boot=first_boot, started_ms=self._epoch_ms, ground=ground
+            config,
+            flash,
+            nobody,
+            first_boot=first_boot,
+            started_ms=now_ms if folder is None else begun_ms(folder / _START_FILE, now_ms),
+            on_ms=now_ms,
+            ground=ground,
         )
         self._by_name = {device.spec.name: device for device in self.devices}
         ground.attach({name: device.supply for name, device in self._by_name.items()})
@@ -163,6 +174,7 @@ class _Fleet:
                 for n, device in enumerate(self.devices):
                     self._take(n, device.start(started_ms))
                 await self._publish_turn()
+                gc.freeze()  # what was built lives to the end: looking at 10,000 devices again and again took seconds
                 if ready is not None:
                     ready()
                 while not stopping.done() and (left_s := self._left_s()) != 0:
@@ -172,6 +184,7 @@ class _Fleet:
                 await self._drain()
                 await self._say_farewell()
         finally:
+            gc.unfreeze()
             stopping.cancel()
             if self._committing is not None:
                 await self._committing
@@ -212,12 +225,13 @@ class _Fleet:
 
     async def _do_what_is_due(self) -> None:
         now_ms = self.now_ms() if self._end_ms is None else min(self.now_ms(), self._end_ms - 1)
-        if self._heap:
-            self._status.note_late((now_ms - self._heap[0][0]) / self._config.speed)
-        while self._heap and self._heap[0][0] <= now_ms:
-            at_ms, n = heapq.heappop(self._heap)
-            if self._scheduled[n] == at_ms:
-                self._take(n, self.devices[n].step(now_ms))
+        due_ms = self._next_alarm_ms()
+        if due_ms is not None:
+            self._status.note_late((now_ms - due_ms) / self._config.speed)
+        while due_ms is not None and due_ms <= now_ms:
+            _, n = heapq.heappop(self._heap)
+            self._take(n, self.devices[n].step(now_ms))
+            due_ms = self._next_alarm_ms()
         await self._publish_turn()
         self._land()
         await self._save_batteries_if_due()
@@ -225,12 +239,18 @@ class _Fleet:
     async def _wait(self, limit_s: float | None) -> None:
         await asyncio.sleep(0)  # an event that is set already would not let the connections have their turn
         waits_s = [] if limit_s is None else [limit_s]
-        due = [at_ms for at_ms in (self._heap[0][0] if self._heap else None, self._flights.due_ms) if at_ms is not None]
+        due = [at_ms for at_ms in (self._next_alarm_ms(), self._flights.due_ms) if at_ms is not None]
         if due:
             waits_s.append(max(TURN_S, (min(due) - self.now_ms()) / (_MS_PER_S * self._config.speed)))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(waits_s, default=None)):
                 await self._wake.wait()
+
+    def _next_alarm_ms(self) -> int | None:
+        """When the next device wants something; alarms that a device has set anew since fall out here."""
+        while self._heap and self._scheduled[self._heap[0][1]] != self._heap[0][0]:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
 
     async def _publish_turn(self) -> None:
         self._wake.clear()
@@ -261,8 +281,9 @@ class _Fleet:
         if due_ms != self._scheduled[n]:
             self._scheduled[n] = due_ms
             if due_ms is not None:
+                if not self._heap or due_ms < self._heap[0][0]:
+                    self._wake.set()
                 heapq.heappush(self._heap, (due_ms, n))
-                self._wake.set()
         if messages:
             self._wake.set()
         self.links.set_power(n, on=device.powered)

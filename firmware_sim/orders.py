@@ -30,10 +30,11 @@ from sensors.commands import (
     encode_command_ack,
 )
 from sensors.firmware import FirmwareError, decode_chunk, encode_ask, manifest_from_arguments
-from sensors.messages import UpdateState
+from sensors.messages import LostRange, State, UpdateState, encode
 from sensors.topics import Kind
 
 _MS_PER_S = 1000
+_MV_PER_V = 1000
 DOWNLINK_BYTES_PER_MS = 100  # 0.8 Mbit/s: what a small Wi-Fi or Thread node sees of its link, overheads off
 # Winbond W25Q32JV, typical: 45 ms to erase a sector of 4 KB, 0.4 ms to write a page of 256 bytes.
 SECTOR_BYTES = 4096
@@ -184,6 +185,18 @@ class Orders:
         self._untold.append(ack)
 
     # -- what is said
+
+    def state(self, lost: tuple[LostRange, ...], voltage_v: float | None) -> Publish:
+        """What the device says of itself, retained; `lost`: what it measured and has no more."""
+        state = State(
+            online=True,
+            boot=self._outbox.boot,
+            firmware=self.version,
+            battery_mv=None if voltage_v is None else round(voltage_v * _MV_PER_V),
+            lost=lost,
+            update=self.update_report(),
+        )
+        return Publish(Kind.STATE, encode(state), retain=True)
 
     def due_ms(self) -> int | None:
         """When there is something to say without anything arriving; None if there is not. 0: at once."""

@@ -142,7 +142,7 @@ class Flash:
         return False
 
     def _live_bytes(self) -> int:
-        return sum(part.bytes_used + part.slot_bytes for part in self._outboxes.values())
+        return sum(part.live_bytes for part in self._outboxes.values())
 
     def _part(self, device: str) -> "Outbox":
         if device not in self._outboxes:
@@ -257,6 +257,19 @@ class Outbox:
         found = self._records[start : start + limit]
         return [record for record in found if record.boot == found[0].boot]
 
+    @property
+    def live_bytes(self) -> int:
+        """What `frames` would take: of an idle device its boot, its clock and its acknowledgement: not nothing."""
+        empty = frame_bytes(self.device, 0)
+        live = empty + _BOOT_BODY.size + self.bytes_used + (len(self._clocks) + len(self._floors)) * empty
+        if self._lost:
+            live += len(self._lost) * (empty + _LOST_BODY.size)
+        if self.config is not None:
+            live += empty + len(self.config)
+        if self.slot_bytes:
+            live += self.slot_bytes + sum(map(len, self._slots)) * (empty + 1)
+        return live
+
     def records(self) -> Iterator[Record]:
         """Everything held, in order."""
         return iter(self._records)
@@ -306,9 +319,8 @@ class Outbox:
         """All that is live, as frames: what a compacted flash holds of this device. Counts as wear."""
         at_ms = self.newest_at_ms or 0
         live = [encode_frame(FrameKind.BOOT, self.device, self.boot, 0, at_ms, _BOOT_BODY.pack(self.bytes_written))]
-        boots = {self.boot} | {record.boot for record in self._records} | {lost.boot for lost in self._lost}
-        self._floors = {boot: seq for boot, seq in self._floors.items() if boot in boots}
-        self._clocks = {boot: correction for boot, correction in self._clocks.items() if boot in boots}
+        if self._floors.keys() | self._clocks.keys() != {self.boot}:
+            self._forget_past_boots()
         live += [encode_frame(FrameKind.CLOCK, self.device, boot, 0, by_ms) for boot, by_ms in self._clocks.items()]
         live += [encode_frame(FrameKind.ACK, self.device, boot, seq, at_ms) for boot, seq in self._floors.items()]
         live += [self._lost_frame(lost) for lost in self._lost]
@@ -322,6 +334,12 @@ class Outbox:
         ]
         self.bytes_written += sum(map(len, live))
         yield from live
+
+    def _forget_past_boots(self) -> None:
+        """Of a boot of which nothing is held or lost, nothing will be asked again."""
+        boots = {self.boot} | {record.boot for record in self._records} | {lost.boot for lost in self._lost}
+        self._floors = {boot: seq for boot, seq in self._floors.items() if boot in boots}
+        self._clocks = {boot: correction for boot, correction in self._clocks.items() if boot in boots}
 
     def _evict(self, needed: int) -> None:
         while self.free_bytes < needed:

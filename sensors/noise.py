@@ -16,6 +16,7 @@ from sensors.seeds import normal
 from sensors.signals import MS_PER_S, SignalError, require_not_negative, require_positive
 
 _ROOT_SPACING_TAUS = 16  # nodes this far apart are taken as independent: their true correlation is exp(-16), 1e-7
+_WALK_KEPT = 6  # halves of a walk: 1 KB a signal; the widest, and so many narrow ones that others are seldom asked for
 _HALVINGS = 11  # 16 to 32 taus over 2**11: nodes at most tau/64 apart, where linear loses under 1 % of the variance
 
 
@@ -152,6 +153,8 @@ class RandomWalk:
                 left_node, left = middle_node, middle
             if half >= keep:
                 spans.append((left_node, right_node, left, right))
+                if len(spans) > _WALK_KEPT:
+                    del spans[1]
         return left + (right - left) * (grains - left_node)
 
     def _outer_span(self, node: int) -> tuple[int, int, float, float]:

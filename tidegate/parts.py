@@ -35,9 +35,12 @@ class Part:
 
 def sensors() -> Part:
     """The fleet of simulated devices."""
+    from firmware_sim.battery_file import BatteryFileError
     from firmware_sim.build import FleetError
     from firmware_sim.config import FleetConfig
     from firmware_sim.fleet import FleetBusyError, serve
+    from firmware_sim.start_file import StartFileError
+    from firmware_sim.truth import TruthFileError
     from sensors.clock import SystemClock
 
     async def start(config: FleetConfig, stop: asyncio.Event) -> None:
@@ -50,7 +53,8 @@ def sensors() -> Part:
             late_ms_max=round(report.late_ms_max),
         )
 
-    return Part("SENSORS", FleetConfig, start, taken=(FleetBusyError,), misconfigured=(FleetError,))
+    misfits = (FleetError, BatteryFileError, StartFileError, TruthFileError)
+    return Part("SENSORS", FleetConfig, start, taken=(FleetBusyError,), misconfigured=misfits)
 
 
 def edge() -> Part:

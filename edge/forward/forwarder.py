@@ -166,7 +166,7 @@ class Forwarder:
         self._again = batch  # until the transaction is through, the batch counts as unanswered
         writes_link = self._link.is_limited
         with self._ledger.transaction():
-            known = self._queue.done(lane.source)  # a commit that failed may have been one all the same
+            known = self._queue.look_at_done(lane.source)  # a commit that failed may have been one all the same
             fresh = [entry for entry in batch.entries if entry.id not in known]
             self._ledger.deliver(self.destination, fresh)
             if len(fresh) < len(batch.entries):

@@ -127,8 +127,8 @@ class Schedule:
     def choose(self, waiting: Iterable[LaneName]) -> LaneName:
         """The lane to serve next, of those that have something."""
         order = sorted(waiting, key=_ORDER.__getitem__)
-        if order[0] is LaneName.NOTICES:
-            return LaneName.NOTICES
+        if len(order) == 1 or order[0] is LaneName.NOTICES:
+            return order[0]
         return min(order, key=self._start)
 
     def charge(self, name: LaneName, size_bytes: int) -> None:

@@ -99,7 +99,7 @@ class LaneQueue:
         if self._rules.backfill and LaneName.LIVE in allowed:
             self._move_live_point()
         while (lane := self._next_lane(allowed)) is not None:
-            ranges = lane.next_ranges(self._seen(lane.source), *self._region(lane), rows_max)
+            ranges = lane.next_ranges(self.look_at_done(lane.source), *self._region(lane), rows_max)
             batch = self._read(lane, ranges)
             if batch is not None:
                 self._schedule.charge(lane.name, len(batch.body))
@@ -131,7 +131,7 @@ class LaneQueue:
 
     def is_whole(self, batch: Batch) -> bool:
         """Whether the destination is still owed every row of a batch. Raises `StoreError`."""
-        done = self._seen(self._lanes[batch.lane].source)
+        done = self.look_at_done(self._lanes[batch.lane].source)
         return not any(row.id in done for row in batch.rows)
 
     def has_alert(self) -> bool:
@@ -139,7 +139,7 @@ class LaneQueue:
         lane = self._lanes.get(LaneName.NOTICES)
         if lane is None:
             return False
-        for first, last in self._seen(lane.source).gaps(*self._region(lane)):
+        for first, last in self.look_at_done(lane.source).gaps(*self._region(lane)):
             rows = lane.source.read(first, last, ALERTS_LOOKED_AT).rows
             return any(isinstance(row, Notice) and row.is_alert for row in rows)
         return False
@@ -153,7 +153,7 @@ class LaneQueue:
 
     def _is_owed(self, lane: Lane) -> bool:
         first, last = self._region(lane)
-        return first <= last and self._seen(lane.source).end_of_run(first) < last
+        return first <= last and self.look_at_done(lane.source).end_of_run(first) < last
 
     def _region(self, lane: Lane) -> tuple[int, int]:
         """The first and the last id that is this lane's to send."""
@@ -167,7 +167,7 @@ class LaneQueue:
         """The ids that the destination is done with: accepted by it, or in quarantine. Raises `StoreError`."""
         return self._store.ranges(self._done_names[source.name])
 
-    def _seen(self, source: Source) -> Intervals:
+    def look_at_done(self, source: Source) -> Intervals:
         """`done`, only to be looked at."""
         return self._store.look_at_ranges(self._done_names[source.name])
 
@@ -214,7 +214,7 @@ class LaneQueue:
         first, head = self._region(live)
         if head - first < LIVE_BATCHES_MAX * self._batch_rows:
             return
-        gaps = list(self._seen(live.source).gaps(first, head))
+        gaps = list(self.look_at_done(live.source).gaps(first, head))
         count = sum(gap_last - gap_first + 1 for gap_first, gap_last in gaps)
         if count <= LIVE_BATCHES_MAX * self._batch_rows:
             return
@@ -233,23 +233,22 @@ class LaneQueue:
         live.parts = []
 
     def _backlog(self, lane: Lane) -> int:
-        return sum(last - first + 1 for first, last in self._seen(lane.source).gaps(*self._region(lane)))
+        return sum(last - first + 1 for first, last in self.look_at_done(lane.source).gaps(*self._region(lane)))
 
     # -- what is done
 
-    def finish(self, source: Source, ids: Intervals) -> Intervals:
-        """Note that the destination is done with these ids, inside a transaction; all that it is done with."""
+    def finish(self, source: Source, ids: Intervals) -> None:
+        """Note that the destination is done with these ids, inside a transaction."""
         done = self.done(source)
         done.update(ids)
         self._store.put_ranges(self._done_names[source.name], done)
         if source.name == READINGS:
             self._store.set_cursor(forward_cursor(self._destination), done.end_of_run(1))
-        return done
 
     def accepted(self, batch: Batch) -> None:
         """Note that the batch was accepted, after the transaction that says so."""
         lane = self._lanes[batch.lane]
-        lane.accepted(self._seen(lane.source))
+        lane.accepted(self.look_at_done(lane.source))
 
     def outage_is_over(self, batch: Batch) -> None:
         """Note that this batch was the first to get through: rollups next, unless it was one of them."""

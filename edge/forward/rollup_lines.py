@@ -12,7 +12,7 @@ the value's name and unit.
 
 from collections.abc import Callable, Iterable
 
-from edge.forward.lines import NS_PER_MS, escape_tag, escape_text, line_head
+from edge.forward.lines import FIELD_CACHE_MAX, NS_PER_MS, escape_tag, escape_text, line_head
 from edge.stats import Summary
 from edge.store.windows import RollupEntry
 from sensors.reading import Value, column
@@ -24,15 +24,33 @@ class RollupEncoder:
     def __init__(self, name_of: Callable[[int], tuple[str, str]], *, measurement: str = "reading") -> None:
         self._name_of = name_of
         self._measurement = measurement
+        self._heads: dict[tuple[int, int], str] = {}
+        self._columns: dict[tuple[str, str | None], str] = {}
 
     def encode(self, entries: Iterable[RollupEntry]) -> bytes:
         """One line a rollup, each ended by a line feed."""
         return "".join([self._line(entry) for entry in entries]).encode()
 
     def _line(self, entry: RollupEntry) -> str:
-        head = line_head(f"{self._measurement}_{entry.size_s}s", *self._name_of(entry.device_key))
-        fields = ",".join([_fields(summary) for summary in entry.summaries])
-        return f"{head} {fields} {entry.start_ms * NS_PER_MS}\n"
+        fields = ",".join([_fields(self._column(summary), summary) for summary in entry.summaries])
+        return f"{self._head(entry)} {fields} {entry.start_ms * NS_PER_MS}\n"
+
+    def _head(self, entry: RollupEntry) -> str:
+        key = entry.size_s, entry.device_key
+        head = self._heads.get(key)
+        if head is None:
+            head = line_head(f"{self._measurement}_{entry.size_s}s", *self._name_of(entry.device_key))
+            self._heads[key] = head  # as many as devices and sizes
+        return head
+
+    def _column(self, summary: Summary) -> str:
+        key = summary.name, summary.unit
+        name = self._columns.get(key)
+        if name is None:
+            if len(self._columns) >= FIELD_CACHE_MAX:
+                self._columns.clear()
+            name = self._columns[key] = escape_tag(column(Value(summary.name, summary.last, summary.unit)))
+        return name
 
 
 def quantile_field(share: float) -> str:
@@ -40,8 +58,7 @@ def quantile_field(share: float) -> str:
     return f"p{share * 100:.10g}".replace(".", "_")
 
 
-def _fields(summary: Summary) -> str:
-    name = escape_tag(column(Value(summary.name, summary.last, summary.unit)))
+def _fields(name: str, summary: Summary) -> str:
     if isinstance(summary.last, str):
         return f'{name}_text_count={summary.count}i,{name}_text_last="{escape_text(summary.last)}"'
     fields = (

@@ -10,7 +10,6 @@ import socket
 import sys
 
 from edge.certificate_watch import CertificateWatch
-from edge.config import EdgeConfig
 from edge.front.frames import AWAKE
 from edge.front.logs import ship_logs
 from edge.front.pipe import PipedBack, read_frame
@@ -29,7 +28,7 @@ async def front(server_socket: socket.socket, pipe: socket.socket) -> None:
     back = PipedBack(reader, writer)
     ship_logs(back.tell)
     clock = SystemClock()
-    certificates = CertificateWatch(EdgeConfig(api=settings.api), clock)
+    certificates = CertificateWatch(settings.api.tls, None, clock)
     piping = asyncio.create_task(back.run())
     serving = asyncio.create_task(serve_beside(settings, server_socket, back, certificates, clock))
     await asyncio.wait({piping, serving}, return_when=asyncio.FIRST_COMPLETED)

@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from edge.causes import CLOSED, PROTOCOL, REFUSED, TIMEOUT, cause_of
+from edge.causes import CLOSED, PROTOCOL, REFUSED, RESET, TIMEOUT, TLS, cause_of
 from edge.config import MqttSettings
 from edge.message import Message
 from edge.mqtt.codec import (
@@ -32,6 +32,7 @@ from edge.mqtt.framing import PUBLISH, Framer, FramingError, parse_publish
 PINGS_PER_KEEPALIVE = 2  # so that one lost ping is no lost connection
 SILENCE_KEEPALIVES = 1.5  # without a byte for so many keepalive intervals, the broker counts as gone
 INFLIGHT_MAX = 1024  # downlinks that wait for the broker's PUBACK: beyond it they are said again later
+ALERT_S = 2.0  # how long a broker may take to say what it has against our certificate, beyond which nobody asks
 SUBSCRIBE_ID = 65_535
 """Packet id of the one SUBSCRIBE; downlinks use the ids below it."""
 
@@ -236,9 +237,10 @@ async def connect(settings: MqttSettings, filters: Sequence[str], deliver: Deliv
                 lambda: MqttConnection(settings, deliver), settings.host, settings.port, ssl=_tls(settings)
             )
             await connection.establish(filters)
-    except ConnectionLost:
+    except ConnectionLost as error:
         await _abandon(connection)
-        raise
+        refusal = await _refusal_by_tls(settings) if error.cause in (RESET, CLOSED) else None
+        raise refusal or error from None
     except (OSError, TimeoutError, FramingError) as error:
         await _abandon(connection)
         cause = PROTOCOL if isinstance(error, FramingError) else cause_of(error)
@@ -252,6 +254,29 @@ async def connect(settings: MqttSettings, filters: Sequence[str], deliver: Deliv
 
 def _tls(settings: MqttSettings) -> ssl.SSLContext | None:
     return settings.tls.context() if settings.tls is not None else None
+
+
+async def _refusal_by_tls(settings: MqttSettings) -> ConnectionLost | None:
+    """What the broker has against our certificate, if that is why it hung up.
+
+    In TLS 1.3 it says so when the client is talking already; closing on what it has not read resets the connection,
+    and the reset overtakes the alert. So this comes again, and only listens.
+    """
+    context = _tls(settings)
+    if context is None:
+        return None
+    try:
+        async with asyncio.timeout(ALERT_S):
+            reader, writer = await asyncio.open_connection(settings.host, settings.port, ssl=context)
+            try:
+                await reader.read(1)
+            finally:
+                writer.transport.abort()
+    except ssl.SSLError as error:
+        return ConnectionLost(TLS, f"{settings.host}:{settings.port} refuses our certificate: {error}")
+    except (OSError, TimeoutError):
+        return None
+    return None
 
 
 async def _abandon(connection: MqttConnection | None) -> None:

@@ -70,9 +70,9 @@ class Records(ABC):
         return ids
 
     def put_ranges(self, name: str, ids: Intervals) -> None:
-        """Write a set of ids, inside a transaction."""
+        """Write a set of ids, inside a transaction. It is the store's from now on, and not to be changed any more."""
         self._db.execute("INSERT OR REPLACE INTO ranges VALUES (?, ?)", (name, ids.encode()))
-        self._ranges[name] = ids.copy()
+        self._ranges[name] = ids
         self.moves += 1
 
     def forget_consumer(self, cursors: Iterable[str], ranges: Iterable[str] = ()) -> None:

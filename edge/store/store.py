@@ -88,6 +88,7 @@ class Store(Records):
         self.hold_from: int | None = None
         """The first reading that nobody may send or roll up yet, see `edge.own_clock`; None: there is none."""
         self.path = path
+        self._folder = path.parent
         self.free_bytes: Callable[[Path], int] = free_bytes
         """Asks the volume; a simulated disk puts its own answer here."""
         self.strayed: Callable[[], str | None]
@@ -227,7 +228,7 @@ class Store(Records):
         except sqlite3.Error as error:
             raise self.named(error) from error
         if self.ballast is not None:
-            self.ballast.make(self.free_bytes(self.path.parent))
+            self.ballast.make(self.free_bytes(self._folder))
 
     def care(self) -> StoreCare:
         """How `look_after` found things."""
@@ -394,8 +395,9 @@ class Store(Records):
 
     def size_bytes(self) -> int:
         """What the store takes on the disk: the database and its write-ahead log."""
-        names = (self.path.name, self.path.name + "-wal")
-        return sum(path.stat().st_size for path in map(self.path.with_name, names) if path.exists())
+        with suppress(FileNotFoundError):
+            return self.path.stat().st_size + self.wal.size_bytes()
+        return self.wal.size_bytes()
 
     def pages(self) -> "Pages":
         """How many pages the file has."""
@@ -417,7 +419,7 @@ class Store(Records):
     def volume_free_bytes(self) -> int:
         """What the volume has left for readings: not what the ballast takes back."""
         owed = 0 if self.ballast is None else self.ballast.owed_bytes
-        return max(0, self.free_bytes(self.path.parent) - owed)
+        return max(0, self.free_bytes(self._folder) - owed)
 
     def run(self, sql: str, arguments: tuple[object, ...] = ()) -> list[Any]:
         """The rows of one statement."""

@@ -8,7 +8,7 @@ to `put`, in one and the same transaction.
 
 import struct
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -209,12 +209,13 @@ class WindowTables:
             self._forgotten.clear()
         self._forgotten[device_key, size_s] = numbers
 
-    def put_forgotten(self, device_key: int, size_s: int, numbers: Intervals) -> None:
-        """Write which windows of a device are no longer kept."""
-        self._keep_forgotten(device_key, size_s, numbers)
-        self._store.run(
-            "INSERT OR REPLACE INTO forgotten_windows VALUES (?, ?, ?)", (device_key, size_s, numbers.encode())
-        )
+    def put_forgotten(self, forgotten: Mapping[tuple[int, int], Intervals]) -> None:
+        """Write which windows are no longer kept, by device and size."""
+        rows = []
+        for (device_key, size_s), numbers in forgotten.items():
+            self._keep_forgotten(device_key, size_s, numbers)
+            rows.append((device_key, size_s, numbers.encode()))
+        self._store.run_many("INSERT OR REPLACE INTO forgotten_windows VALUES (?, ?, ?)", rows)
 
     # -- the log of rollups
 

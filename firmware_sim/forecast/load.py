@@ -18,7 +18,7 @@ import numpy.typing as npt
 from firmware_sim.battery_supply import HOUR_MS, BatterySupply
 from firmware_sim.build_power import find_board, find_cell
 from firmware_sim.build_sensors import known_parts, sensor_loads
-from firmware_sim.config import DeviceGroup, FleetConfig
+from firmware_sim.config import DeviceGroup, FailureConfig, FleetConfig
 from firmware_sim.power import BatteryModel, CellSpec, DrawResult, EnergyLedger
 from firmware_sim.sensor_loads import SensorLoads
 from firmware_sim.supply import Supply
@@ -151,8 +151,8 @@ def measure_load(config: FleetConfig, group: DeviceGroup, *, is_low: bool = Fals
     probes, days = probe_size(group, is_low=is_low)
     slow = group.battery.low_stretch if is_low and group.battery else 1
     lasting_ms = (days + 2) * DAY_MS + math.ceil(2_000 * (group.interval_s * slow + group.jitter_s))
-    # No place and no harvest: the meter wants neither weather nor sun, only what the board and the radio draw.
-    bare = group.model_copy(update={"count": probes, "harvest": None})
+    # No place, harvest or failures: the meter wants only what the board and the radio of a device that works draw.
+    bare = group.model_copy(update={"count": probes, "harvest": None, "failures": FailureConfig()})
     meters: list[LoadMeter] = []
 
     def supply_of(fleet: FleetConfig, its_group: DeviceGroup, started_ms: int) -> Supply:

@@ -1,8 +1,9 @@
 """A forecast as a picture: for each type of device when its batteries end, how many are alive, and what drains them.
 
-Drawn with Matplotlib's own canvas (no window, no global state). The same forecast gives the same SVG.
+Drawn with Matplotlib's own canvas (no window, no global state). The same forecast gives the same SVG, on any machine.
 """
 
+import io
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -12,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from firmware_sim.forecast.report import TypeForecast
+from sensors.svg import SALT, named_in_order
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito: told apart by everybody
 ROW_INCHES, WIDTH_INCHES = 3.4, 15.0
@@ -34,7 +36,7 @@ def save_plot(forecasts: Sequence[TypeForecast], path: Path) -> None:
     if path.suffix.lower() not in {".png", ".svg"}:
         raise PlotFileError(path)
     by_type = [list(group) for _, group in groupby(sorted(forecasts, key=lambda f: f.type), key=lambda f: f.type)]
-    with rc_context({"svg.hashsalt": "tidegate", "axes.spines.top": False, "axes.spines.right": False}):
+    with rc_context({"svg.hashsalt": SALT, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(WIDTH_INCHES, ROW_INCHES * len(by_type) + 0.4), layout="constrained")
         rows = figure.subplots(len(by_type), 3, squeeze=False, width_ratios=(1.1, 1.1, 1.0))
         for axes, variants in zip(rows, by_type, strict=True):
@@ -42,8 +44,12 @@ def save_plot(forecasts: Sequence[TypeForecast], path: Path) -> None:
             _histogram(axes[0], variants, per_unit, unit)
             _survival(axes[1], variants, per_unit, unit)
             _drain(axes[2], variants)
-        metadata = {"Date": None} if path.suffix.lower() == ".svg" else None
-        figure.savefig(path, dpi=DOTS_PER_INCH, metadata=metadata)
+        if path.suffix.lower() == ".png":
+            figure.savefig(path, format="png", dpi=DOTS_PER_INCH)
+            return
+        drawn = io.StringIO()
+        figure.savefig(drawn, format="svg", metadata={"Date": None})
+    path.write_text(named_in_order(drawn.getvalue()), encoding="utf-8")
 
 
 def _time_axis(variants: list[TypeForecast]) -> tuple[float, str]:

@@ -352,6 +352,13 @@ def test_stats_count_points_requests_bytes_and_answers(cloud: Cloud) -> None:
         "body_bytes": 21,
     }
     assert stats["answers"] == {"204": 3, "400": 1}
+    writes = stats["writes"]
+    assert writes["requests"] == 4
+    assert 0 < writes["needed_bytes"] < writes["accepted_bytes"]
+    cloud.write("m x=2 1")  # again: nothing that is needed
+    again = cloud.request("GET", "/api/v1/stats").json()["writes"]
+    assert again["needed_bytes"] == writes["needed_bytes"]
+    assert again["accepted_bytes"] > writes["accepted_bytes"] + len("m x=2 1")
     assert stats["points_max"] == 5000
 
 

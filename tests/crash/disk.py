@@ -20,6 +20,8 @@ from typing import Any
 
 import pytest
 
+from tests.uncounted import uncounted
+
 SOURCE = Path(__file__).parent / "power_loss" / "shim.c"
 ROOT = Path(__file__).parents[2]
 SECTOR_BYTES = 512  # what a disk writes whole or not at all
@@ -54,11 +56,15 @@ def run_under_shim(module: str, *arguments: object, timeout_s: float = 500) -> d
     library = _compiled()
     if isinstance(library, str):
         pytest.skip(library)
-    environ = {**os.environ, "LD_PRELOAD": str(library)}
-    environ.pop("COVERAGE_PROCESS_START", None)
     command = [sys.executable, "-m", module, *map(str, arguments)]
     done = subprocess.run(
-        command, check=False, capture_output=True, text=True, cwd=ROOT, env=environ, timeout=timeout_s
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=uncounted(LD_PRELOAD=str(library)),
+        timeout=timeout_s,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     answer: dict[str, Any] = json.loads(done.stdout)

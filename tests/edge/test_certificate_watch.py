@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from edge.access.settings import BadCertificate
 from edge.certificate_watch import SAY_AGAIN_MS, CertificateWatch
 from edge.certificates import WARN_MS, look_at
-from edge.config import ApiSettings, EdgeConfig, MqttSettings, TlsSettings
+from edge.config import TlsSettings
 from tests.edge.dashboard.kit import HeldClock
 from tests.edge.test_http_server import certificate
 
@@ -24,7 +24,7 @@ def _watch(folder: Path, days: int = 90) -> tuple[CertificateWatch, HeldClock, i
     assert found.expires_ms is not None
     clock = HeldClock()
     clock.at_ms = found.expires_ms - days * DAY_MS
-    return CertificateWatch(EdgeConfig(api=ApiSettings(tls=tls)), clock), clock, found.expires_ms
+    return CertificateWatch(tls, None, clock), clock, found.expires_ms
 
 
 def _shown(context: ssl.SSLContext) -> bytes | None:
@@ -70,9 +70,8 @@ def test_a_certificate_that_went_away_or_is_none_is_said(tmp_path: Path) -> None
 
 def test_the_brokers_certificate_of_ours_is_watched_too(tmp_path: Path) -> None:
     files = certificate(tmp_path, days=5)
-    mqtt = MqttSettings(tls=TlsSettings(cert_file=files.cert_file, key_file=files.key_file))
     clock = HeldClock()
-    watch = CertificateWatch(EdgeConfig(mqtt=mqtt), clock)
+    watch = CertificateWatch(None, TlsSettings(cert_file=files.cert_file, key_file=files.key_file), clock)
     watch.look()
     assert [one.key for one in watch.status()] == ["mqtt.tls.cert_file"]
     assert watch.context is None
@@ -102,4 +101,4 @@ def test_a_gateway_does_not_start_with_a_certificate_that_cannot_be_used(tmp_pat
     tls = certificate(tmp_path)
     tls.cert_file.write_text("none")
     with pytest.raises(BadCertificate):
-        CertificateWatch(EdgeConfig(api=ApiSettings(tls=tls)), HeldClock())
+        CertificateWatch(tls, None, HeldClock())

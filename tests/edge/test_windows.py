@@ -3,6 +3,7 @@
 import math
 import tempfile
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from sensors.reading import Reading, Value
 from tests.edge.kit import T0_MS, message, open_desk, reading
 
 RULES = WindowRules(sizes_s=(10, 60), grace_ms=500, lateness_ms=3_600_000)
+GATHERED = 8  # readings that wait for a window at most
 YEAR_MS = 365 * 86_400_000
 Rolled = dict[tuple[str, int, int], tuple[Summary, ...]]
 
@@ -161,6 +163,64 @@ def test_rollups_equal_a_recomputation_from_raw_for_any_order_duplicates_and_cra
         assert desk.ledger.totals[NOT_ROLLED_UP] == 0
         desk.store.close()
     assert rolled == recomputed(seen.values(), RULES.sizes_s)
+
+
+@st.composite
+def courses(draw: st.DrawFn) -> list[tuple[int, Reading | str]]:
+    """Readings of two devices, in any order and some twice, and crashes; each so many milliseconds after the last."""
+    course: list[Reading | str] = ["crash"] * draw(st.integers(0, 2))
+    for device in ("a", "b"):
+        for seq in range(draw(st.integers(1, 10))):
+            taken_at_ms = T0_MS + draw(st.integers(0, 150_000))
+            course.append(Reading(device, 1, seq, taken_at_ms, (Value("t", float(seq), "Cel"),)))
+    course += draw(st.lists(st.sampled_from(list(course)), max_size=4))
+    waits = st.sampled_from([0, 1, 300, 2_000, 9_000, 31_000, 250_000])
+    return [(draw(waits), step) for step in draw(st.permutations(course))]
+
+
+def emissions(store: Store, sizes_s: Iterable[int]) -> dict[tuple[int, int, int], list[tuple[Summary, ...]]]:
+    """Every rollup of every window, corrected ones too, in their order."""
+    found: dict[tuple[int, int, int], list[tuple[Summary, ...]]] = {}
+    for size_s in sizes_s:
+        for one in WindowTables(store).read(size_s, 1, 10**6, 10**6).entries:
+            found.setdefault((one.device_key, one.size_s, one.start_ms), []).append(one.summaries)
+    return found
+
+
+@given(courses())
+@settings(max_examples=25, deadline=None)
+def test_windows_that_are_gathered_emit_the_same_as_prompt_ones(course: list[tuple[int, Reading | str]]) -> None:
+    rules = replace(RULES, lateness_ms=100_000)  # so that windows are forgotten, too
+    with (
+        tempfile.TemporaryDirectory() as one,
+        tempfile.TemporaryDirectory() as other,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(windows_module, "PAGE_ROWS", 4 * GATHERED)
+        patch.setattr(windows_module, "READ_ROWS", GATHERED)
+        folders = (Path(one), Path(other))
+        prompt, gathering = (open_desk(folder, windows=rules) for folder in folders)
+        wall_ms = T0_MS
+        for wait_ms, step in [*course, (1_000_000, "look")]:
+            wall_ms += wait_ms
+            if isinstance(step, Reading):
+                take(prompt, step, wall_ms=wall_ms)
+                take(gathering, step, wall_ms=wall_ms)
+            elif step == "crash":
+                prompt.store.close()
+                gathering.store.close()
+                prompt, gathering = (open_desk(folder, windows=rules) for folder in folders)
+            advance(prompt, wall_ms)
+            due_ms = gathering._aggregator.due_ms()
+            if due_ms is not None and due_ms <= wall_ms:
+                advance(gathering, wall_ms)
+        told = [
+            (emissions(desk.store, rules.sizes_s), desk.ledger.totals[NOT_ROLLED_UP], desk._aggregator.has_open())
+            for desk in (prompt, gathering)
+        ]
+        prompt.store.close()
+        gathering.store.close()
+    assert told[0] == told[1]
 
 
 @settings(deadline=None)

@@ -60,7 +60,7 @@ def test_the_peak_of_the_pulse_browns_the_device_out_while_the_rest_is_fine() ->
 
 @pytest.mark.no_cover
 def test_a_device_on_a_coin_cell_dies_and_its_last_words_are_low() -> None:
-    made = supply("cr2032", "nrf52-ble", charge=0.001)
+    made = supply("cr2032", "nrf52-ble", charge=0.0006)  # the rest goes on trying to boot
     world = World(spec(interval_ms=10_000, receive_window_ms=100), supply=made)
     world.link(up=True)
     for _ in range(1000):

@@ -12,6 +12,7 @@ import pytest
 from firmware_sim.build import FleetError
 from firmware_sim.config import FleetConfig
 from firmware_sim.fleet import FleetBusyError, serve
+from firmware_sim.start_file import StartFileError
 from firmware_sim.status import FleetReport, FleetStatus
 from firmware_sim.truth import TruthLine
 from sensors.clock import SystemClock
@@ -164,3 +165,37 @@ def test_a_fleet_with_an_end_measures_exactly_what_falls_due_before_it(tmp_path:
         msgspec.json.decode(line, type=TruthLine) for line in (tmp_path / "truth.ndjson").read_bytes().splitlines()
     ]
     assert max(line.at_ms or 0 for line in lines) - min(line.at_ms or 0 for line in lines) < 120_000
+
+
+def test_a_restarted_fleet_goes_on_with_its_scenario_and_a_new_folder_begins_it_anew(tmp_path: Path) -> None:
+    signal = {"kind": "steps", "initial": 0.0, "steps": [{"from_s": 100_000, "value": 1.0}]}
+    device = {"name": "d", "interval_s": 10, "sensors": [SENSOR | {"signal": signal}]}
+
+    def last_value(folder: Path, held: int) -> object:
+        run_until(fleet(folder, devices=[device]), held)
+        line = (folder / "truth.ndjson").read_bytes().splitlines()[-1]
+        return msgspec.json.decode(line, type=TruthLine).values[0].value
+
+    assert last_value(tmp_path / "one", 5) == 0.0
+    started = tmp_path / "one" / "flash" / "started"
+    began_ms = int(started.read_text())
+    started.write_text(f"{began_ms - 100_000_000}\n")  # as if that had been a day ago
+    assert last_value(tmp_path / "one", 10) == 1.0
+    assert last_value(tmp_path / "other", 5) == 0.0
+    assert int(started.read_text()) == began_ms - 100_000_000
+
+
+def test_a_start_file_that_holds_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "flash").mkdir()
+    (tmp_path / "flash" / "started").write_text("yesterday\n")
+    with pytest.raises(StartFileError, match="started: expected milliseconds since 1970"):
+        run_until(fleet(tmp_path), 1)
+
+
+def test_a_board_that_broke_stays_broken_when_the_fleet_is_restarted(tmp_path: Path) -> None:
+    broken = {"name": "d", "interval_s": 10, "failures": {"breaks_per_year": 1000.0}, "sensors": [SENSOR]}
+    whole = {"name": "w", "interval_s": 10, "sensors": [SENSOR]}
+    (tmp_path / "flash").mkdir()
+    (tmp_path / "flash" / "started").write_text("1000\n")  # the board broke long ago
+    report = run_until(fleet(tmp_path, devices=[broken, whole]), 3)
+    assert [(device.counters.boots, device.phase == "off") for device in report.devices] == [(0, True), (1, False)]

@@ -9,6 +9,7 @@ import pytest
 from firmware_sim.battery_supply import BatterySupply
 from firmware_sim.build import FleetError, check_fleet
 from firmware_sim.config import FleetConfig
+from firmware_sim.forecast import load
 from firmware_sim.forecast.load import measure_load
 from firmware_sim.phases import Phase
 from firmware_sim.power import Battery, board
@@ -113,8 +114,8 @@ def test_a_sensors_pulse_can_brown_a_device_out() -> None:
 
 
 @pytest.mark.no_cover
-@pytest.mark.timeout(300)
-def test_a_forecasts_drains_name_the_parts() -> None:
+def test_a_forecasts_drains_name_the_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "WAKE_UPS_MAX", 800)  # each draws the same
     config = node(sensor("SCD41", "co2"), sensor("SHT31", "temperature"))
     profile = measure_load(config, config.devices[0])
     mean_ma = dict(zip(profile.states, profile.charge_mah.mean(axis=(0, 1, 2)), strict=True))

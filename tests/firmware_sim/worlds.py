@@ -117,11 +117,17 @@ class World:
         self.now_ms += for_ms
         return self.take(self.device.step(self.now_ms))
 
+    def run_until_next(self) -> list[Publish]:
+        """Let time pass until the next alarm."""
+        wake_ms = self.device.next_wake_ms
+        assert wake_ms is not None
+        return self.run(wake_ms - self.now_ms)
+
     def run_until_sampled(self, count: int) -> list[Publish]:
         """Let time pass, alarm by alarm, until so many readings have been measured."""
         out: list[Publish] = []
         while len(self.truth) < count:
-            out += self.run((self.device.next_wake_ms or 0) - self.now_ms)
+            out += self.run_until_next()
         return out
 
     def link(self, *, up: bool) -> list[Publish]:

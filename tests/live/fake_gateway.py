@@ -21,7 +21,7 @@ from sensors.topics import Kind, build_topic, parse_topic, subscription
 class FakeGateway:
     """Use as a context manager."""
 
-    def __init__(self, port: int, *, acking: bool = True) -> None:
+    def __init__(self, port: int, *, acking: bool = True, user: tuple[str, str] | None = None) -> None:
         self.readings: dict[Identity, Reading] = {}
         self.messages = 0
         self.states: dict[str, list[State]] = defaultdict(list)
@@ -32,6 +32,8 @@ class FakeGateway:
         self._floor: dict[tuple[str, int], int] = {}
         self._changed = threading.Condition()
         self._client = Client(CallbackAPIVersion.VERSION2, client_id="fake-gateway", protocol=MQTTv5)
+        if user is not None:
+            self._client.username_pw_set(*user)
         self._client.on_connect = self._connected
         self._client.on_message = self._received
         self._client.reconnect_delay_set(1, 1)

@@ -54,6 +54,10 @@ def test_both_engines_give_the_same_verdict() -> None:
     assert outage.fresh_after_ms is not None
     assert processes.backlog_peak >= outage.held
     assert processes.to_json()["hash"] is None
+    assert processes.rollups >= processes.produced // (30 // INTERVAL_S + 1)
+    assert processes.late_marks == 0
+    assert 0 < processes.needed_bytes <= processes.accepted_bytes < processes.sent_bytes
+    assert processes.unseen == ("out_of_order", "requests_failed", "events", "hash")
 
 
 def test_two_verdicts_that_differ_are_told_apart() -> None:

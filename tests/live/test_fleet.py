@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 from firmware_sim.truth import TruthLine
 from sensors.reading import Identity
 from tests.live.fake_gateway import FakeGateway
-from tests.live.mosquitto import Mosquitto, running_mosquitto
+from tests.live.mosquitto import Mosquitto, free_port, running_mosquitto
 
 pytestmark = pytest.mark.live
 
@@ -232,8 +233,42 @@ def test_tls_is_spoken_to_a_broker_of_ones_own_authority_and_not_to_a_stranger(t
         assert report["held"] == report["sampled"]
 
 
+@pytest.mark.parametrize("connections", ["shared", "per-device"])
+def test_a_fleet_with_certificate_and_password_over_tls_delivers_everything_and_nothing_without_either(
+    tmp_path: Path, connections: str
+) -> None:
+    certificates = make_certificates(tmp_path / "tls")
+    plain = free_port()  # for the gateway
+    extra = (
+        f"certfile {certificates / 'server.pem'}\nkeyfile {certificates / 'server.key'}\n"
+        f"cafile {certificates / 'ca.pem'}\nrequire_certificate true\nlistener {plain} 127.0.0.1"
+    )
+    users = {"fleet": "secret", "gateway": "other"}
+    with running_mosquitto(tmp_path / "mosquitto", users=users, extra=extra) as broker:
+        tls = {"ca_file": str(certificates / "ca.pem")}
+        own = {"cert_file": str(certificates / "client.pem"), "key_file": str(certificates / "client.key")}
+        mqtt = {"username": "fleet", "password": "secret", "tls": tls | own}
+        config = fleet_config(broker, tmp_path, connections, mqtt=mqtt)
+        for refused in ({"password": "guess"}, {"tls": tls}):
+            fleet = FleetProcess({**config, "mqtt": {**config["mqtt"], **refused}, "drain_s": 0})
+            refusal = b"not authorised" if "password" in refused else b"did not return a certificate"
+            assert wait_until(partial(has_logged, broker, refusal))
+            report = fleet.stop()
+            assert report["held"] >= report["sampled"]
+            assert report["acked"] == 0
+        with FakeGateway(plain, user=("gateway", "other")) as gateway:
+            fleet = FleetProcess(config)
+            assert gateway.wait_for_count(30, ARRIVE_S)
+            assert fleet.stop()["held"] == 0
+            assert_all_arrived(gateway, tmp_path)
+
+
+def has_logged(broker: Mosquitto, sign: bytes) -> bool:
+    return sign in broker.log.read_bytes()
+
+
 def make_certificates(folder: Path) -> Path:
-    """An authority, and a certificate of it for 127.0.0.1."""
+    """An authority, and certificates of it for 127.0.0.1 and for a client."""
     folder.mkdir()
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
 
@@ -244,5 +279,9 @@ def make_certificates(folder: Path) -> Path:
     openssl(
         "req", "-x509", *key, "-keyout", "server.key", "-out", "server.pem", "-subj", "/CN=127.0.0.1",
         "-addext", "subjectAltName=IP:127.0.0.1", "-CA", "ca.pem", "-CAkey", "ca.key",
+    )  # fmt: skip
+    openssl(
+        "req", "-x509", *key, "-keyout", "client.key", "-out", "client.pem", "-subj", "/CN=fleet",
+        "-CA", "ca.pem", "-CAkey", "ca.key",
     )  # fmt: skip
     return folder

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cloud.lineprotocol import FieldValue, Point, Series, UInt
 from cloud.points import PointStore, encode_tags
-from tidegate.replay.points import Met, Points
+from tidegate.replay.points import FRESH_MAX, PACK_POINTS, Held, Met, Points
 from tidegate.replay.run import MEMORY_FOLDER
 
 VALUES: st.SearchStrategy[FieldValue] = st.one_of(
@@ -50,3 +50,21 @@ def test_the_witness_is_told_what_each_point_met() -> None:
     points.write([Point(series, {"a": 1.0}, 5), Point(series, {"a": 1.0}, 5), Point(series, {"a": 2.0}, 5)])
     points.write([Point(series, {"a": "conflict"}, 6)])
     assert told == [Met.NOTHING, Met.ITSELF, Met.ANOTHER]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.permutations(range(8)),
+    st.lists(st.tuples(st.integers(0, 3 * FRESH_MAX), st.binary(max_size=3).map(bytes.hex)), max_size=40),
+)
+def test_points_that_were_packed_are_what_was_written_last(order: list[int], later: list[tuple[int, str]]) -> None:
+    held, expected = Held(), dict[int, bytes]()
+    written = [(8 * at + step, f"{at} {step}") for step in order for at in range(PACK_POINTS)]
+    for time_ns, text in written + later:
+        held.put(time_ns, text.encode())
+        expected[time_ns] = text.encode()
+    assert len(held) == len(expected)
+    assert {time_ns: held[time_ns] for time_ns in held} == expected
+    assert [held.get(time_ns) for time_ns, _ in later] == [expected[time_ns] for time_ns, _ in later]
+    assert held.get(-1) is None
+    assert len(held._fresh) < FRESH_MAX

@@ -55,6 +55,21 @@ def test_without_an_outage_that_met_traffic_a_run_is_invalid() -> None:
     assert verdict.exit_code == 2
 
 
+@pytest.mark.parametrize("name", ["node", "devices"])
+def test_an_outage_of_a_device_link_alone_is_a_fault_that_was_met(name: str) -> None:
+    verdict = replay(recording((name, LinkKind.DEVICE)), SMALL)
+    assert (verdict.valid, verdict.passed, verdict.faults_met, verdict.faults_unmet) == (True, True, 1, ())
+
+
+def test_an_outage_of_a_device_link_that_nobody_met_makes_a_run_invalid() -> None:
+    quiet = SiteConfig.model_validate({"fleet": {"devices": 1, "interval_s": 3600}})
+    verdict = replay(recording(("node", LinkKind.DEVICE)), quiet, seed=2)
+    assert verdict.produced > 0
+    assert not verdict.valid
+    (unmet,) = verdict.faults_unmet
+    assert unmet.startswith("node: Down(start_us=100000000, end_us=160000000")
+
+
 def test_every_kind_of_link_is_given_to_its_owner() -> None:
     links = recording(
         ("lte", LinkKind.UPLINK),

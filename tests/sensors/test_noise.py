@@ -1,6 +1,7 @@
 """Ornstein-Uhlenbeck noise and the random walk: the published laws, at any instant, in any order."""
 
 import math
+import pickle
 import statistics
 from dataclasses import replace
 
@@ -106,3 +107,11 @@ def test_what_was_asked_before_does_not_change_an_answer(signal: Signal, instant
     asked = [at_ms + n * step_ms for at_ms in instants for n in range(4)]
     fresh = [replace(signal).value(at_ms) for at_ms in asked]  # type: ignore[type-var]
     assert [signal.value(at_ms) for at_ms in asked] == fresh
+
+
+def test_a_walk_remembers_little_and_answers_as_one_that_remembers_nothing() -> None:
+    walk = RandomWalk(7, 20.0, 0.05, low=0.0, high=100.0)
+    for step in range(500):
+        at_ms = 1_767_225_600_000 + 60_000 * step
+        assert walk.value(at_ms) == RandomWalk(7, 20.0, 0.05, low=0.0, high=100.0).value(at_ms)
+    assert len(pickle.dumps(walk)) < 800

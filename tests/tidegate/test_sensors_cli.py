@@ -9,8 +9,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from tests.uncounted import uncounted
 from tidegate import cli
-from tidegate.errors import ConfigError
+from tidegate.errors import EXIT_USAGE, ConfigError
 from tidegate.sensors_cli import parse_duration, parse_speed
 
 FLEET = """
@@ -42,11 +43,11 @@ def _main(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, st
     return (ended.value.code if isinstance(ended.value.code, int) else 0), out, err
 
 
-def _virtual(fleet: Path, out: Path, hash_seed: str) -> dict[str, object]:
+def _virtual(fleet: Path, out: Path, env: dict[str, str]) -> dict[str, object]:
     words = ["sensors", "run", "--config", str(fleet), "--for", "1d", "--speed", "max", "--out", str(out)]
     done = subprocess.run(
         [sys.executable, "-m", "tidegate", *words],
-        env=os.environ | {"PYTHONHASHSEED": hash_seed},
+        env=env,
         capture_output=True,
         text=True,
         timeout=50,
@@ -59,8 +60,8 @@ def _virtual(fleet: Path, out: Path, hash_seed: str) -> dict[str, object]:
 
 def test_the_file_is_the_same_in_every_process(fleet: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "1.jsonl", tmp_path / "2.jsonl"
-    result = _virtual(fleet, first, "1")
-    assert _virtual(fleet, second, "2") == result
+    result = _virtual(fleet, first, os.environ | {"PYTHONHASHSEED": "1"})
+    assert _virtual(fleet, second, uncounted(PYTHONHASHSEED="2")) == result
     assert first.read_bytes() == second.read_bytes()
     assert len(first.read_bytes().splitlines()) == 3 * 1440
     assert result["simulated_ms"] == 86_400_000
@@ -153,3 +154,23 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 def test_what_is_no_speed_is_refused(text: str) -> None:
     with pytest.raises(ConfigError):
         parse_speed(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("started", "milliseconds since 1970"),
+        ("batteries.json", "the batteries of an earlier run"),
+        ("truth.ndjson", "a reading of an earlier run"),
+    ],
+)
+def test_files_of_an_earlier_run_that_hold_something_else_are_one_line(
+    fleet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, expected: str
+) -> None:
+    places = f'data_dir = "{tmp_path}"\ntruth_file = "{tmp_path / "truth.ndjson"}"\n'
+    fleet.write_text(places + FLEET, encoding="utf-8")
+    (tmp_path / name).write_text("yesterday\n")
+    code, _, err = _main(capsys, "sensors", "run", str(fleet), "--for", "1s")
+    assert code == EXIT_USAGE
+    assert expected in err
+    assert "Traceback" not in err

@@ -4,8 +4,8 @@ import asyncio
 import http.client
 import json
 import urllib.request
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 from urllib.error import URLError
 from urllib.parse import urlencode
 
@@ -17,6 +17,13 @@ MEASUREMENT = "reading"
 NS_PER_MS = 1_000_000
 Unanswered = (URLError, OSError, http.client.HTTPException, ValueError)
 """What a part that is being killed may answer with."""
+
+
+class Counted(NamedTuple):
+    """How many points there are, and how often one of them was overwritten with something else."""
+
+    points: int
+    changed: int
 
 
 class Client:
@@ -52,6 +59,24 @@ class Client:
         """How many readings were ever overwritten with something else: promise 2 says none. (A rollup may be.)"""
         body = await self._get(self._query("series", limit=1000))
         return sum(int(series["changed"]) for series in json.loads(body)["series"]) if body is not None else -1
+
+    async def counted(self, measurements: Iterable[str]) -> Counted:
+        """The points of these measurements. Raises one of `Unanswered`."""
+        found = Counted(0, 0)
+        for measurement in measurements:
+            after: dict[str, object] = {}
+            while True:
+                body = await asyncio.to_thread(
+                    self._read, self._query("series", limit=1000, **after, measurement=measurement)
+                )
+                page = json.loads(body)
+                points = sum(int(series["points"]) for series in page["series"])
+                changed = sum(int(series["changed"]) for series in page["series"])
+                found = Counted(found.points + points, found.changed + changed)
+                if page["next"] is None:
+                    break
+                after = {"after": page["next"]}
+        return found
 
     def points(self) -> Iterator[dict[str, Any]]:
         """Every point in the cloud. Raises one of `Unanswered`."""

@@ -32,12 +32,13 @@ def monotonic_us() -> int:
 
 @dataclass(slots=True)
 class Counters:
-    """What went through a proxy since it started."""
+    """What went through a proxy since it started. `stalls`: how often bytes had to wait for a link that was silent."""
 
     connections: int = 0
     turned_away: int = 0
     resets: int = 0
     answers_lost: int = 0
+    stalls: int = 0
     upstream_errors: int = 0
     bytes_moved: dict[Stream, int] = field(default_factory=lambda: dict.fromkeys(Stream, 0))
 
@@ -58,6 +59,7 @@ class Pump:
         self._chunks: deque[bytes] = deque()
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
+        self._is_stalled = False
 
     def wake(self) -> None:
         """Something changed: ask the pipe again."""
@@ -96,6 +98,9 @@ class Pump:
                 self._half_close()
                 return
             else:
+                if self.pipe.shape.stalled and self._chunks and not self._is_stalled:
+                    self._is_stalled = True
+                    self._counters.stalls += 1
                 await self._wait(decision.until_us)
 
     def _half_close(self) -> None:
@@ -107,6 +112,7 @@ class Pump:
             raise _ConnectionEnded(Finish.RESET) from error
 
     async def _send(self, size: int) -> None:
+        self._is_stalled = False
         chunk = self._chunks.popleft()
         if len(chunk) > size:
             self._chunks.appendleft(chunk[size:])

@@ -6,18 +6,16 @@ Promises: what is written names no file, no machine and no moment, so equal data
 
 import html
 import io
-import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from sensors.svg import SALT, named_in_order
 
 FORMATS = (".png", ".svg", ".html")
 DPI = 120
 UNITS = ((86_400_000, "days"), (3_600_000, "hours"), (60_000, "minutes"), (1_000, "seconds"))
 AT_LEAST = 3  # of a unit, before it is the axis's unit
-_SALT = "tidegate"  # of the names within an SVG, which are random without one
-_HASHED = re.compile(r'(?<=id=")[a-z][0-9a-f]{10}(?=")')  # a name that is made from numbers with all their digits
-_REFERRED = re.compile(r'((?:id="|#))([a-z][0-9a-f]{10})(?=["\)])')
 
 
 class PlotError(ValueError):
@@ -49,25 +47,15 @@ def save(figure: Any, title: str, path: Path, kind: str) -> None:
         figure.savefig(path, format="png", dpi=DPI)
         return
     drawn = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": _SALT}):
+    with mpl.rc_context({"svg.hashsalt": SALT}):
         figure.savefig(drawn, format="svg", metadata={"Date": None})
-    svg = _named_in_order(drawn.getvalue())
+    svg = named_in_order(drawn.getvalue())
     path.write_text(svg if kind == ".svg" else _page(title, svg[svg.index("<svg") :]), encoding="utf-8")
 
 
 def span_unit(span_ms: int) -> tuple[int, str]:
     """The largest unit of which a span has some: its milliseconds, and its name."""
     return next(((size, name) for size, name in UNITS if span_ms >= AT_LEAST * size), (1000, "seconds"))
-
-
-def _named_in_order(svg: str) -> str:
-    """The same picture, its hashed names numbered.
-
-    The layout's solver may end one unit in the last place away from where it ended before: nothing that is drawn
-    changes (six decimals are written), but names made from all digits do.
-    """
-    names = {name: f"{name[0]}{number}" for number, name in enumerate(dict.fromkeys(_HASHED.findall(svg)))}
-    return _REFERRED.sub(lambda found: found[1] + names.get(found[2], found[2]), svg)
 
 
 def _page(title: str, svg: str) -> str:

@@ -197,6 +197,7 @@ class FaultProxy:
             "turned_away": counters.turned_away,
             "resets": counters.resets,
             "answers_lost": counters.answers_lost,
+            "stalls": counters.stalls,
             "upstream_errors": counters.upstream_errors,
             "upstream_bytes": counters.bytes_moved[Stream.UPSTREAM],
             "downstream_bytes": counters.bytes_moved[Stream.DOWNSTREAM],

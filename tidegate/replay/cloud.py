@@ -140,7 +140,7 @@ class Cloud:
 
 def identity_of(point: Point) -> Identity | None:
     """Whose reading a point is, by the gateway's line format; None where it says none."""
-    device = dict(point.series.tags).get("device")
+    device = next((value for name, value in point.series.tags if name == "device"), None)
     boot, seq = point.fields.get("boot"), point.fields.get("seq")
     if device is None or not isinstance(boot, int) or not isinstance(seq, int):
         return None

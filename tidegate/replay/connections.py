@@ -15,7 +15,7 @@ from random import Random
 from edge.outages.events import Cause, Ending
 from edge.retry import Backoff
 from tidegate.replay.broker import Attachment, Broker, Delivery, Login, Message
-from tidegate.replay.links import RESETTING, Link
+from tidegate.replay.links import RESETTING, Down, Link
 from tidegate.replay.world import US_PER_MS, US_PER_S, Timer, World
 
 SILENCE_PER_KEEPALIVE = (3, 2)  # 1.5, kept whole
@@ -52,24 +52,24 @@ class Wire:
         self._silence_us = silence_us = keepalive_us * SILENCE_PER_KEEPALIVE[0] // SILENCE_PER_KEEPALIVE[1]
         for down in self._link.downs_after(self._world.now_us):
             if down.cause in RESETTING:
-                self._ending = self._world.at(down.start_us, partial(self._break, down.cause))
+                self._ending = self._world.at(down.start_us, partial(self._break_by, down, down.cause))
                 break
             if down.end_us - down.start_us >= silence_us:
                 at_us = down.start_us + silence_us
-                self._ending = self._world.at(at_us, lambda: self._break(Cause.TIMEOUT))
+                self._ending = self._world.at(at_us, partial(self._break_by, down, Cause.TIMEOUT))
                 break
         self._attachment = broker.attach(login, self._deliver, lambda: self._break(Cause.RESET))
         return self._attachment.session_present
 
     def publish(self, message: Message, answered: Callable[[int], None] | None = None) -> None:
         """Send a message to the broker; `answered` is given the reason code of its PUBACK, if that arrives."""
-        self._send(UP, message.size_bytes, lambda: self._reach(message, answered))
+        self._send(UP, message.size_bytes, partial(self._reach, message, answered))
 
     def acknowledge(self, packet_ids: Sequence[int]) -> None:
         """Send PUBACKs. On a wire that is gone they go nowhere."""
         attachment = self._attachment
         if self.open and attachment is not None:
-            self._send(UP, PUBACK_BYTES * len(packet_ids), lambda: attachment.acknowledge(packet_ids))
+            self._send(UP, PUBACK_BYTES * len(packet_ids), partial(attachment.acknowledge, packet_ids))
 
     def suffer(self, how: Ending) -> bool:
         """The recording has a connection end so; whether there was one to end."""
@@ -106,23 +106,28 @@ class Wire:
         if self._link.mishaps.takes_answer(self._world.now_us):
             self._break(Cause.RESET)
         else:
-            self._send(DOWN, PUBACK_BYTES, lambda: answered(reason))
+            self._send(DOWN, PUBACK_BYTES, partial(answered, reason))
 
     def _deliver(self, delivery: Delivery) -> None:
-        self._send(DOWN, delivery.message.size_bytes, lambda: self._arrived(self, delivery))
+        self._send(DOWN, delivery.message.size_bytes, partial(self._arrived, self, delivery))
 
     def _send(self, way: int, size_bytes: int, deliver: Callable[[], None]) -> None:
         if not self.open or self._half_open:
             return
-        start_us = max(self._world.now_us, self._moved_us[way])
-        moved_us, arrives_us = self._link.carry(start_us, size_bytes, self._rng)
-        self._moved_us[way] = moved_us
-        self._last_us[way] = arrives_us = max(arrives_us, self._last_us[way])
-        self._world.at(arrives_us, lambda: self._arrive(deliver))
+        world, moved, last = self._world, self._moved_us, self._last_us
+        start_us = max(world.now_us, moved[way])
+        moved[way], arrives_us = self._link.carry(start_us, size_bytes, self._rng)
+        if arrives_us > last[way]:
+            last[way] = arrives_us
+        world.at(last[way], partial(self._arrive, deliver))
 
     def _arrive(self, deliver: Callable[[], None]) -> None:
         if self.open and not self._half_open:
             deliver()
+
+    def _break_by(self, down: Down, cause: Cause) -> None:
+        self._link.met_downs.add(down)
+        self._break(cause)
 
     def _break(self, cause: Cause) -> None:
         if not self.open:
@@ -204,7 +209,7 @@ class Client:
         self._dialing = self._world.at(at_us, self._reached)
 
     def _reached(self) -> None:
-        down = self._link.down_at(self._world.now_us)
+        down = self._link.meet(self._world.now_us)
         if down is not None or not self._broker.up:
             self._failed(Cause.REFUSED if down is None else down.cause)
             return

@@ -6,6 +6,7 @@ back by reading its flash.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from zlib import crc32
 
 import msgspec
@@ -158,7 +159,7 @@ class SimDevice:
             self._send(self._client.wire, self._sent)
 
     def _send(self, wire: Wire, number: int) -> None:
-        wire.publish(self._flying[number][0], lambda reason: self._answered(number, reason))
+        wire.publish(self._flying[number][0], partial(self._answered, number))
 
     def _answered(self, number: int, reason: int) -> None:
         _, token = self._flying.pop(number, (None, None))

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cloud.lineprotocol import FieldValue, Point
 from edge.forward.lines import timestamp_ns
@@ -199,7 +199,7 @@ class History:
             self.late_marks += met is Met.NOTHING
             count, until_ms = fields.get("readings"), fields.get("until_ms")
             is_sane = isinstance(count, int) and isinstance(until_ms, int) and count > 0
-            if not is_sane or int(str(until_ms)) * NS_PER_MS < point.time_ns:
+            if not is_sane or int(str(until_ms)) < point.time_ns // NS_PER_MS:  # below that, jumps are told apart
                 self.broken(Promise.NOTHING_INVENTED, f"a late mark that marks nothing: {fields} at {point.time_ns}")
         elif measurement == ALERTS:
             self.alerts += met is Met.NOTHING
@@ -259,8 +259,8 @@ class History:
         return sum(getattr(account, kind).count() for account in self.accounts.values())
 
     def _account(self, device: str, boot: int) -> Account:
-        key = AccountKey(device, boot)
-        account = self.accounts.get(key)
+        accounts: dict[Any, Account] = self.accounts  # a plain tuple finds its key, and is made sooner
+        account = accounts.get((device, boot))
         if account is None:
-            account = self.accounts[key] = Account()
+            account = accounts[AccountKey(device, boot)] = Account()
         return account

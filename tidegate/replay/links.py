@@ -1,7 +1,7 @@
 """Links that follow a recording: when does what is sent now arrive, and how does a connection over it fail.
 
 A `Link` is pure: its whole future is known (a timeline, then healed for good), so it answers at once; only its
-`mishaps` remember which of them have happened. How an outage is felt follows its cause:
+`mishaps` and `met_downs` remember which of them somebody met. How an outage is felt follows its cause:
 
     refused, reset, http    connections are reset the moment the link goes down, new ones are refused
     all others              silence: nothing moves; if the link returns in time all goes on, else a time-out notices
@@ -50,7 +50,11 @@ class Link:
         self._timeline = timeline
         self._healed_at_us = healed_at_us if timeline is not None else 0
         self._latency_us = latency_us
+        self._calm_from_us = self._calm_until_us = self._calm_latency_us = 0
+        self.name = "" if timeline is None else timeline.link
         self.downs = tuple(_downs(timeline, healed_at_us)) if timeline is not None else ()
+        self.met_downs: set[Down] = set()
+        """Those of `downs` that somebody met: was refused or cut off by, or had to wait for."""
         self.mishaps = Mishaps() if timeline is None else _mishaps(timeline, self.downs, healed_at_us)
 
     def state(self, at_us: int) -> LinkState:
@@ -63,6 +67,13 @@ class Link:
         """The span without a link that this instant lies in."""
         at = bisect_right(self.downs, at_us, key=_start) - 1
         return self.downs[at] if at >= 0 and at_us < self.downs[at].end_us else None
+
+    def meet(self, at_us: int) -> Down | None:
+        """`down_at`, for one who is about to use the link."""
+        down = self.down_at(at_us)
+        if down is not None:
+            self.met_downs.add(down)
+        return down
 
     def downs_after(self, at_us: int) -> tuple[Down, ...]:
         """The spans without a link that end behind this instant."""
@@ -85,6 +96,8 @@ class Link:
                 if rate is None or left <= rate * (change_us - at_us):
                     return at_us if rate is None else at_us + _ceil(left, rate)
                 left -= rate * (change_us - at_us)
+            else:
+                self.meet(at_us)
             at_us = change_us
         return at_us
 
@@ -92,6 +105,9 @@ class Link:
         """(when the last byte has left, when it is at the far end), by waiting and retransmission if need be."""
         if self._timeline is None or start_us >= self._healed_at_us:
             return start_us, start_us + self._latency_us
+        if self._calm_from_us <= start_us < self._calm_until_us:
+            return start_us, start_us + self._calm_latency_us
+        self._look_for_calm(start_us)
         moved_us = at_us = self.moved_by(start_us, size_bytes)
         loss_ppm = self.state(at_us).loss_ppm or 0
         wait_us = max(RETRANSMIT_US, 2 * self.latency_us(at_us))
@@ -101,9 +117,17 @@ class Link:
             at_us, wait_us = self.moved_by(at_us + wait_us, 0), 2 * wait_us
         return moved_us, at_us + self.latency_us(at_us)
 
+    def _look_for_calm(self, at_us: int) -> None:
+        """Remember how long the link will be well from here on: most of what is sent is sent in such a span."""
+        state, until_us = self.state(at_us), None if self._timeline is None else self._timeline.next_change_us(at_us)
+        is_slow = state.status is Status.DOWN or state.bandwidth_bytes_per_s is not None or state.loss_ppm
+        if not is_slow and until_us is not None:
+            self._calm_from_us, self._calm_until_us = at_us, min(until_us, self._healed_at_us)
+            self._calm_latency_us = self.latency_us(at_us)
+
     def refusal(self, at_us: int, time_out_us: int) -> tuple[int, Down] | None:
         """How an attempt to connect now fails: (when that is known, the outage), or None if it succeeds."""
-        down = self.down_at(at_us)
+        down = self.meet(at_us)
         if down is None:
             return None
         if down.cause in ROUND_TRIPS_TO_FAIL:

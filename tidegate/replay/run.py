@@ -284,15 +284,28 @@ class Run:
 
     # -- the verdict
 
+    def _downs_of_others(self) -> dict[str, bool]:
+        """Whether each outage of a link other than the uplink met anybody: any device of those that share it."""
+        found: dict[str, bool] = {}
+        for link in self._links:
+            if link is not self.link:
+                for down in link.downs:
+                    name = f"{link.name}: {down}"
+                    found[name] = found.get(name, False) or down in link.met_downs
+        return found
+
     def verdict(self) -> Verdict:
         """What came of it so far."""
         history, traffic, life = self.history, self.uplink.traffic, self.gateway.life
         explained = self._explained()
         late_faults = {fault for fault in self.scenario.faults if isinstance(fault, SHOWS_LATER)}
         mishaps = [link.mishaps for link in self._links]
+        downs = self._downs_of_others()
         met = self._met + len(self._met_later) + self.cloud.acts + sum(each.met for each in mishaps)
+        met += sum(downs.values())
         late = sorted(f"{fault}" for fault in late_faults - self._met_later)
-        unmet = (*self._unmet, *late, *chain.from_iterable(each.unmet for each in mishaps))
+        missed = (name for name, is_met in downs.items() if not is_met)
+        unmet = (*self._unmet, *late, *missed, *chain.from_iterable(each.unmet for each in mishaps))
         totals = {} if life is None else life.desk.ledger.totals
         violations = tuple(history.violations)
         return Verdict(

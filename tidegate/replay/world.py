@@ -7,10 +7,10 @@ A world that stops moving (endless events at one instant) raises `WorldStuck` in
 """
 
 import heapq
-from collections import deque
 from collections.abc import Callable
 from hashlib import sha256
 from random import Random
+from typing import Any
 
 from sensors.seeds import derive_seed
 
@@ -19,6 +19,7 @@ EPOCH_MS = 1_767_225_600_000
 US_PER_MS = 1_000
 US_PER_S = 1_000_000
 STORY_LINES = 400  # of the log that are kept for telling what happened before a failure: a few kilobytes
+HASHED_LINES = 4_000  # of the log are hashed at a time: half a megabyte waits
 TOLD_BEFORE, TOLD_AFTER = (
     6,
     14,
@@ -37,23 +38,14 @@ class WorldStuck(RuntimeError):
         self.story = story
 
 
-class Timer:
-    """An event to come; `cancel` makes it not come."""
+class Timer(list[Any]):
+    """An event to come: [at_us, number, action], itself an entry of the heap; `cancel` makes it not come."""
 
-    __slots__ = ("_action",)
-
-    def __init__(self, action: Action) -> None:
-        self._action: Action | None = action
+    __slots__ = ()
 
     def cancel(self) -> None:
         """Forget it; a second call, or one after it happened, does nothing."""
-        self._action = None
-
-    def fire(self) -> None:
-        """Happen, once, unless cancelled. For the world only."""
-        action, self._action = self._action, None
-        if action is not None:
-            action()
+        self[2] = None
 
 
 class World:
@@ -64,9 +56,10 @@ class World:
         self.now_us = 0
         self.events = 0
         self._number = 0
-        self._heap: list[tuple[int, int, Timer]] = []
+        self._heap: list[Timer] = []
         self._hash = sha256()
-        self._story: deque[str] = deque(maxlen=STORY_LINES)
+        self._lines: list[str] = []  # the last of the log: those behind `_hashed` are not in the hash yet
+        self._hashed = 0
         self._told: list[str] = []
         self._telling = 0
         self._at_this_instant = 0
@@ -87,9 +80,9 @@ class World:
 
     def at(self, at_us: int, action: Action) -> Timer:
         """Let something happen at an instant; one that has passed means now, behind what is already due."""
-        timer = Timer(action)
         self._number += 1
-        heapq.heappush(self._heap, (max(at_us, self.now_us), self._number, timer))
+        timer = Timer((max(self.now_us, at_us), self._number, action))
+        heapq.heappush(self._heap, timer)
         return timer
 
     def after(self, delay_us: int, action: Action) -> Timer:
@@ -100,31 +93,44 @@ class World:
         """Live up to and including `end_us`. Raises `WorldStuck`, and whatever an event raises."""
         heap, pop = self._heap, heapq.heappop
         while heap and heap[0][0] <= end_us:
-            at_us, _, timer = pop(heap)
+            timer = pop(heap)
+            at_us, _, action = timer
             if at_us > self.now_us:
                 self.now_us = at_us
                 self._at_this_instant = 0
             self._at_this_instant += 1
             if self._at_this_instant > EVENTS_AT_ONE_INSTANT_MAX:
-                raise WorldStuck(at_us, tuple(self._story)[-5:])
+                raise WorldStuck(at_us, tuple(self._lines)[-5:])
             self.events += 1
-            timer.fire()
+            if action is not None:
+                timer[2] = None
+                action()
         self.now_us = max(self.now_us, end_us)
 
     def note(self, what: str) -> None:
         """Write a line of the log: what happened now, in words and numbers that every machine writes alike."""
         line = f"{self.now_us} {what}"
-        self._hash.update(line.encode() + b"\n")
-        self._story.append(line)
+        self._lines.append(line)
+        if len(self._lines) >= HASHED_LINES + STORY_LINES:
+            self._take_in()
+            del self._lines[:-STORY_LINES]
+            self._hashed = STORY_LINES
         if self._telling:
             self._telling -= 1
             self._told.append(line)
+
+    def _take_in(self) -> None:
+        """Let the hash have what it has not yet."""
+        fresh = self._lines[self._hashed :]
+        if fresh:
+            self._hash.update(("\n".join(fresh) + "\n").encode())
+            self._hashed = len(self._lines)
 
     def tell(self, what: str) -> None:
         """Make something the matter of the story, with the log around it. Not in the log itself."""
         if len(self._told) >= STORY_LINES:
             return
-        before = list(self._story)[-TOLD_BEFORE:]
+        before = self._lines[-TOLD_BEFORE:]
         last = self._told[-TOLD_BEFORE - TOLD_AFTER :]
         self._told += [line for line in before if line not in last]
         self._told.append(f"{self.now_us} >>> {what}")
@@ -132,9 +138,10 @@ class World:
 
     def story(self) -> tuple[str, ...]:
         """What was told of, or else the last lines of the log; each begins with its time in microseconds."""
-        return tuple(self._told or self._story)
+        return tuple(self._told or self._lines[-STORY_LINES:])
 
     @property
     def hash(self) -> str:
         """The SHA-256 of the log so far, in hexadecimal."""
+        self._take_in()
         return self._hash.hexdigest()

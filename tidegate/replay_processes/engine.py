@@ -18,14 +18,14 @@ import msgspec
 from edge.outages.recording import Recording
 from firmware_sim.truth import TruthLine
 from tidegate.bench.mosquitto import mosquitto
-from tidegate.demo.client import Client
+from tidegate.demo.client import MEASUREMENT, Client
 from tidegate.demo.processes import Part
 from tidegate.demo.proof import Proof, prove
 from tidegate.demo.settings import DemoError
 from tidegate.demo.site import LOOPBACK, MARKER, Ports, Site, free_port, toml
 from tidegate.outage.address import Address
 from tidegate.outage.behaviour import LinkDriver
-from tidegate.outage.connection import monotonic_us
+from tidegate.outage.connection import Counters, monotonic_us
 from tidegate.outage.proxy import FaultProxy
 from tidegate.outage.toxics import Stream
 from tidegate.replay.faults import Fault
@@ -126,9 +126,10 @@ class _Run:
         """The whole run."""
         self._write_configurations()
         async with self._everything():
-            crashes = asyncio.create_task(self._crash(self._scenario.faults))
+            end_us = self._scenario.faults_s * US_PER_S
+            crashes = asyncio.create_task(self._crash(each for each in self._scenario.faults if each.at_us < end_us))
             try:
-                await self._look_until_drained()
+                await self._look_until_drained(crashes)
             finally:
                 crashes.cancel()
                 await asyncio.gather(crashes, return_exceptions=True)
@@ -171,8 +172,8 @@ class _Run:
             await self._edge.start()
             self._lives += 1
 
-    async def _look_until_drained(self) -> None:
-        """Until the devices are done and the gateway is, or the time is up."""
+    async def _look_until_drained(self, crashes: asyncio.Task[None]) -> None:
+        """Until all crashes are over, the devices are done and the gateway is, or the time is up."""
         end_us = self._scenario.faults_s * US_PER_S
         patience_us = round(2 * (drain_s(self._scenario, self._speed) + STOP_EXTRA_S) * self._speed * US_PER_S)
         while (at_us := self._at_us) < end_us + patience_us:
@@ -182,7 +183,7 @@ class _Run:
             for fleet in self._fleets:
                 if fleet.exit_code:
                     fleet.check()
-            if done and at_us >= end_us and self._looks.is_drained:
+            if done and crashes.done() and at_us >= end_us and self._looks.is_drained:
                 return
             await asyncio.sleep(LOOK_S)
 
@@ -195,13 +196,24 @@ class _Run:
         if status is None:
             raise DemoError(f"the gateway never answered: see {self._site.log('edge')}")
         counters = [proxy.counters for proxy in self._proxies.values()]
+        others = {link: proxy.counters for link, proxy in self._proxies.items() if proxy is not self._uplink}
+        sizes_s = gateway_tables(self._scenario.gateway, self._speed, self._site.folder, self._site.ports)["windows"][
+            "sizes_s"
+        ]
         end = End(
             at_us=at_us,
             proof=proof,
             status=status,
             stats=await self._client.cloud_stats(),
+            rollups=await self._client.counted([f"{MEASUREMENT}_{size_s}s" for size_s in sizes_s]),
+            late_marks=await self._client.counted([f"{MEASUREMENT}_late"]),
             held_by_devices=sum(self._held(fleet) for fleet in self._fleets),
-            mishaps=sum(each.turned_away + each.resets + each.answers_lost for each in counters),
+            mishaps=sum(map(_mishaps, counters)) + sum(each.stalls for each in others.values()),
+            unmet_links=tuple(
+                f"{link}: every outage"
+                for link, each in others.items()
+                if self._recording.timeline(link).outages() and not _mishaps(each) + each.stalls
+            ),
             answers_lost=self._uplink.counters.answers_lost,
             sent_bytes=self._uplink.counters.bytes_moved[Stream.UPSTREAM],
             lives=self._lives,
@@ -223,3 +235,7 @@ class _Run:
                 if document.get("event") == "fleet is switched off":
                     return int(document["held"])
         return 0
+
+
+def _mishaps(counters: Counters) -> int:
+    return counters.turned_away + counters.resets + counters.answers_lost

@@ -43,6 +43,7 @@ class Looks:
 
     def __init__(self, downs: Sequence[Down], speed: float) -> None:
         self.last: GatewayStatus | None = None
+        self._answered = False
         self.backlog_peak = 0
         self.disk_peak_bytes = 0
         self.course: list[Moment] = []
@@ -54,6 +55,7 @@ class Looks:
         """The gateway's status at this moment; None: it did not answer."""
         down = next((down for down in self._downs if down.start_us <= at_us < down.end_us), None)
         link = None if down is None else str(down.cause)
+        self._answered = status is not None
         if status is None:
             self.course.append(Moment(at_us // US_PER_MS, link, None, None, None))
             return
@@ -72,8 +74,8 @@ class Looks:
 
     @property
     def is_drained(self) -> bool:
-        """Whether the gateway has nothing left to send."""
-        if self.last is None:
+        """Whether the gateway answers and has nothing left to send."""
+        if self.last is None or not self._answered:
             return False
         return self.last.forward.backlog == 0 and _rollups(self.last) == 0
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from edge.status import GatewayStatus
 from sensors.reading import Identity
+from tidegate.demo.client import Counted
 from tidegate.demo.proof import Proof
 from tidegate.demo.site import BUCKET
 from tidegate.replay.history import Promise, Violation
@@ -16,12 +17,7 @@ from tidegate.replay_processes.looks import Looks
 
 UNSEEN = (
     "out_of_order",
-    "rollups",
-    "corrections",
-    "late_marks",
     "requests_failed",
-    "accepted_bytes",
-    "needed_bytes",
     "events",
     "hash",
 )
@@ -36,16 +32,20 @@ BROKEN_BY = {
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """What was found when all was over. `proof` is reading by reading; `mishaps`: connections that the proxies ended,
-    turned away, or took the answer of.
+    """What was found when all was over. `proof` is reading by reading; `rollups` and `late_marks` are those in the
+    cloud; `mishaps`: connections that the proxies ended, turned away, took the answer of, or, of others than the
+    uplink, let wait; `unmet_links`: links with outages, of which none did any of this to anybody.
     """
 
     at_us: int
     proof: Proof
     status: GatewayStatus
     stats: Mapping[str, Any]
+    rollups: Counted
+    late_marks: Counted
     held_by_devices: int
     mishaps: int
+    unmet_links: tuple[str, ...]
     answers_lost: int
     sent_bytes: int
     lives: int
@@ -55,13 +55,13 @@ class End:
 def make_verdict(scenario: Scenario, speed: float, looks: Looks, end: End) -> Verdict:
     """What came of it."""
     ledger, proof = end.status.ledger, end.proof
-    bucket = end.stats["buckets"].get(BUCKET, {})
+    bucket, writes = end.stats["buckets"].get(BUCKET, {}), end.stats["writes"]
     dropped = ledger.thinned + ledger.expired
     missing = max(0, proof.missing - ledger.quarantined - dropped - ledger.lost)
     outages = looks.outages()
     crashes = end.lives - 1
     met = sum(outage.held > 0 for outage in outages) + end.mishaps + crashes
-    unmet = tuple(f"{each.cause} at {each.start_ms} ms" for each in outages if not each.held)
+    unmet = tuple(f"{each.cause} at {each.start_ms} ms" for each in outages if not each.held) + end.unmet_links
     violations = tuple(_violations(end, missing))
     return Verdict(
         seed=scenario.seed,
@@ -77,21 +77,21 @@ def make_verdict(scenario: Scenario, speed: float, looks: Looks, end: End) -> Ve
         duplicates=int(bucket.get("rewritten", 0)),
         redelivered=ledger.duplicates,
         out_of_order=0,
-        rollups=0,
-        corrections=0,
-        late_marks=0,
+        rollups=end.rollups.points,
+        corrections=end.rollups.changed,
+        late_marks=end.late_marks.points,
         alerts=end.status.alerts.raised,
         not_rolled_up=ledger.not_rolled_up,
         backlog_peak=looks.backlog_peak,
         disk_peak_bytes=looks.disk_peak_bytes,
         outages=outages,
         converged_after_ms=_converged_ms(scenario, end),
-        requests=sum(map(int, end.stats["answers"].values())),
+        requests=int(writes["requests"]),
         requests_failed=0,
         answers_lost=end.answers_lost,
         sent_bytes=end.sent_bytes,
-        accepted_bytes=0,
-        needed_bytes=0,
+        accepted_bytes=int(writes["accepted_bytes"]),
+        needed_bytes=int(writes["needed_bytes"]),
         gateway_lives=end.lives,
         faults_met=met,
         faults_unmet=unmet,

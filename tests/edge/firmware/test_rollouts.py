@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from edge.api_documents import FirmwareDocument
+from edge.commands.documents import firmware_document
 from edge.commands.states import CommandState
 from edge.desk import Desk
 from edge.firmware import images as images_module
@@ -134,6 +136,8 @@ def test_a_command_that_the_device_refuses_is_a_failure(desk: Desk) -> None:
     (device,) = desk.downlinks.rollouts.devices(1)
     assert (device.result, state(desk)) == (DeviceResult.FAILED, RolloutState.HALTED)
     assert "signature" in device.detail
+    (told,) = FirmwareDocument.model_validate(firmware_document(desk.downlinks)).rollouts
+    assert [each.model_dump() for each in told.tried] == [device._asdict()], "the API has a name for all of it"
 
 
 def test_removing_the_image_halts_it_and_a_cancelled_one_stays(desk: Desk) -> None:

@@ -1,5 +1,6 @@
 """The picture: every axis with its unit, every variant in the legend, and the same file each time."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ def test_a_drawing_says_what_it_shows(forecasts: tuple[TypeForecast, ...], tmp_p
     save_plot(forecasts, again)
     assert first.read_bytes() == again.read_bytes()
     drawn = first.read_text(encoding="utf-8")
+    assert not re.search(r'id="[a-z][0-9a-f]{10}"', drawn), "a hashed name is another one on another machine"
     texts = ("lifetime (days)", "lives per bin", "share of devices (%)", "share of all charge (%)", "interval_s=10800")
     for text in texts:
         assert f"<!-- {text} -->" in drawn

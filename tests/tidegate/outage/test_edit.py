@@ -184,6 +184,10 @@ def test_time_is_scaled_repeated_and_shifted() -> None:
     assert half.timeline("uplink").at(4 * S).status is None
     assert half.unix_us(5 * S) == DAY.unix_us(0)
     assert causes(apply([DAY], Edit(shift_us=-60 * S))) == [(10, 20, "refused")]
+
+
+@pytest.mark.no_cover
+def test_a_recording_is_repeated_a_thousand_times() -> None:
     assert len(causes(apply([DAY], Edit(repeat=1000)))) == 2000
 
 
