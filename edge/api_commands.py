@@ -215,8 +215,8 @@ class DownlinkApi:
 
     async def roll_out(self, name: ImageName, request: Request) -> Answer:
         """Update devices to an image, a few at a time; or widen a rollout of it."""
-        manifest = await self._image(name)
         new = await json_body(request, _NewRollout, COMMAND_BODY_BYTES_MAX)
+        manifest = await self._image(name)
         try:
             start = self._desk.downlinks.rollouts.start
             rollout = await self._in_store(

@@ -2,6 +2,8 @@
 
 import argparse
 import math
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from sensors.reading import Reading, Value
 from tests.e2e.dashboard.accounts import PASSWORD, Accounts
 from tests.e2e.dashboard.stage import Stage, chromium, stage
 
+REPLAYED = Path(__file__).resolve().parents[2] / "recordings" / "field" / "att-lte.outage.jsonl.zst"
 IMAGES = Path(__file__).resolve().parents[3] / "docs" / "img"
 BYTES_MAX = 200_000  # of a picture: the repository keeps every version
 VIEWS = {"desktop": (1280, 800), "phone": (390, 844), "wall": (1920, 1080)}
@@ -129,6 +132,23 @@ def _shoot(browser: Browser, base: str, names: dict[str, str], themes: tuple[str
             context.close()
 
 
+def _shoot_replay(browser: Browser, base: str, folder: Path) -> None:
+    """The page of outages with the course of a real outage that was replayed."""
+    course = folder / "run.json"
+    command = [sys.executable, "-m", "tidegate", "outage", "replay", str(REPLAYED), "--plot", str(course)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    page = _logged_in(browser, base, viewport={"width": 1280, "height": 800}, timezone_id="UTC").new_page()
+    page.goto(f"{base}/#/outages")
+    panel = page.get_by_role("region", name="A replay")
+    panel.locator("input").set_input_files(course)
+    panel.locator(".chart canvas").first.wait_for()
+    page.wait_for_timeout(500)
+    path = IMAGES / "dashboard-replay-desktop-light.png"
+    panel.screenshot(path=path)
+    _check_size(path)
+    page.context.close()
+
+
 def _logged_in(browser: Browser, base: str, **options: Any) -> BrowserContext:
     """A browser's context in which an operator is logged in."""
     context = browser.new_context(**options)
@@ -154,6 +174,10 @@ class Operator:
 
 def _save(page: Page, path: Path, *, full: bool) -> None:
     page.screenshot(path=path, full_page=full)
+    _check_size(path)
+
+
+def _check_size(path: Path) -> None:
     size = path.stat().st_size
     assert size <= BYTES_MAX, f"{path.name}: {size} bytes, at most {BYTES_MAX} allowed"
 
@@ -182,6 +206,7 @@ def main() -> None:
             scene.cloud.start()
             waiting.wait_for_timeout(RECOVERY_MS)
             _shoot(browser, base, {"outages": "/outages"}, themes)
+            _shoot_replay(browser, base, Path(folder))
             for topic, payload in MISUNDERSTOOD:
                 scene.devices.publish_raw(topic, payload)
             _shoot(browser, base, {"quarantine": "/quarantine"}, themes)

@@ -26,6 +26,7 @@ export class LatelyPanel {
   /** Ask again when a link went or came, and every quarter of a minute. */
   status({ status }) {
     this.nowMs = status.at_ms;
+    this.live = { uplink: status.uplink, devices: status.devices_link };
     const links = `${status.uplink.since_ms} ${status.devices_link.since_ms} ${status.devices}`;
     if (this.links === links && performance.now() - this.askedMs < EVERY_MS) return;
     this.links = links;
@@ -44,17 +45,20 @@ export class LatelyPanel {
     } catch { /* the next look asks again */ }
   }
 
+  /** The recorder's file is some seconds behind: of an outage that lasts, the live status knows how long. */
   showLink(name, { outages, alive_us: end }) {
     const start = end - DAY_US;
-    const found = outages.filter((one) => one.link === name && !one.is_drill && (one.end_us ?? end) >= start);
-    const [last] = found;
-    if (!last) { this.set(name, "never", ["no outage"]); return; }
-    const us = found.reduce((sum, one) => sum + (one.end_us ?? end) - Math.max(one.start_us, start), 0);
-    const lasts = last.end_us === null;
-    const held = last.held_max ? `, ${count(last.held_max)} held` : "";
+    const live = this.live[name];
+    const lasts = live.state === "down";
+    const ended = outages.filter((one) => one.link === name && !one.is_drill && (one.end_us ?? end) >= start && !(lasts && one.end_us === null));
+    const number = ended.length + (lasts ? 1 : 0);
+    if (!number) { this.set(name, "never", ["no outage"]); return; }
+    const ms = ended.reduce((sum, one) => sum + ((one.end_us ?? end) - Math.max(one.start_us, start)) / 1000, lasts ? this.nowMs - live.since_ms : 0);
+    const [last] = ended;
+    const began = lasts ? live.since_ms : last.started && Date.parse(last.started);
+    const held = !lasts && last.held_max ? `, ${count(last.held_max)} held` : "";
     const after = lasts ? ", it lasts" : !held ? "" : last.catch_up_us === null ? ", not made up for yet" : `, made up for in ${duration(last.catch_up_us / 1000)}`;
-    this.set(name, duration(us / 1000), [h("a", { href: "#/outages" }, plural(found.length, "outage", "outages")),
-      `; the last${last.started === null ? "" : ` at ${clock(Date.parse(last.started))}`}${held}${after}`], lasts);
+    this.set(name, duration(ms), [h("a", { href: "#/outages" }, plural(number, "outage", "outages")), `; the last${began ? ` at ${clock(began)}` : ""}${held}${after}`], lasts);
   }
 
   showBattery(row) {
