@@ -23,6 +23,7 @@ def site(devices: int, interval_s: int, *windows_s: int) -> dict[str, Any]:
     return {"fleet": {"devices": devices, "interval_s": interval_s}, "windows": {"sizes_s": list(windows_s)}}
 
 
+@pytest.mark.no_cover
 @pytest.mark.outage(*MINUTES, site=site(2, 10, 60))
 def test_minutes_cost_no_reading(gateway_under: GatewayUnder) -> None:
     all_is_well(gateway_under)
