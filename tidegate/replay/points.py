@@ -3,7 +3,7 @@
 The rules are those of `cloud.points.PointStore`, and a test holds the two against each other: a point is a series and
 a time; writing it again overwrites it field by field; a field keeps the type of its first value; a point that conflicts
 is dropped and the conflict named. In memory, because a replay writes a month of points in minutes; what was written
-long ago is packed, so that a point takes about 50 bytes.
+long ago is packed, so that a point takes some 60 bytes.
 """
 
 import zlib
