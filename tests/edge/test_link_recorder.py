@@ -26,6 +26,7 @@ from edge.outages.events import Cause, Close, Ending, Gap, Status, Transition, U
 from edge.outages.export import to_recording
 from edge.outages.observations import DEVICES, LINKS, UPLINK
 from edge.outages.recording import Recording, decode_recording, read_recording, write_recording
+from edge.problems import add_problem_handlers
 from edge.store import StoreFailed
 from edge.store.outage_log import read_archive
 from edge.tcp_info import data_segments
@@ -414,6 +415,7 @@ def test_a_running_gateway_probes_an_idle_uplink_and_answers_for_its_outages(tmp
 def asked(store_path: Path, *paths: str) -> list[httpx.Response]:
     async def run() -> list[httpx.Response]:
         app = FastAPI()
+        add_problem_handlers(app)
         app.include_router(outage_router(store_path))
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
