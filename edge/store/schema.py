@@ -4,6 +4,8 @@ Promises: every migration runs in one transaction together with the note that it
 schema or the new one; a file written by a newer Tidegate is refused and left as it is.
 """
 
+import functools
+
 from edge.intervals import Intervals
 from edge.lean_imports import Database, Migrations
 
@@ -235,16 +237,17 @@ def m0012_quarantine_by_source(db: Database) -> None:
 
 def migrate(db: Database, path: str, wanted: Migrations = migrations) -> list[str]:
     """Bring the file up to date; the names of the migrations that ran. Raises `StoreTooNew`."""
-    known = {migration.name for migration in wanted.pending(db)} | {done.name for done in wanted.applied(db)}
-    ours = {migration.name for migration in _all(wanted)}
-    if known - ours:
-        raise StoreTooNew(path, known - ours)
-    pending = [migration.name for migration in wanted.pending(db)]
+    done = {each.name for each in wanted.applied(db)}
+    names = _names(wanted)
+    if unknown := done.difference(names):
+        raise StoreTooNew(path, unknown)
+    pending = [name for name in names if name not in done]
     if pending:
         wanted.apply(db)
     return pending
 
 
-def _all(wanted: Migrations) -> list[Migrations._Migration]:
-    """Every migration of this version (those pending on an empty file)."""
-    return wanted.pending(Database(memory=True))
+@functools.cache
+def _names(wanted: Migrations) -> tuple[str, ...]:
+    """Those of every migration of this version: all are pending on an empty file."""
+    return tuple(each.name for each in wanted.pending(Database(memory=True)))

@@ -25,14 +25,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlite_utils import Database
-
 from edge.budget import StoreLimits
 from edge.desk import DESTINATION, STORE_FILE, Desk
 from edge.forward.forwarder import Batch
 from edge.forward.lanes import LaneRules
 from edge.forward.outcome import Accepted, Refused
 from edge.ingest import Message
+from edge.lean_imports import Database
 from edge.ledger import done_ranges, forward_cursor
 from edge.store import StoreError
 from edge.store import ballast as ballast_module

@@ -6,15 +6,17 @@ import pty
 import select
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.uncounted import COUNTED_ALONE
+
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(150)]
-COMMAND = [sys.executable, "-m", "tidegate", "demo", "--api-port", "0"]
+COMMAND = [*COUNTED_ALONE, "tidegate", "demo", "--api-port", "0"]
+"""Its parts meet no line that tests/live and the tests of each do not meet."""
 
 
 def test_it_survives_the_recorded_outage_and_says_so_as_json(tmp_path: Path) -> None:

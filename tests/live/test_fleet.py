@@ -18,6 +18,7 @@ from firmware_sim.truth import TruthLine
 from sensors.reading import Identity
 from tests.live.fake_gateway import FakeGateway
 from tests.live.mosquitto import Mosquitto, free_port, running_mosquitto
+from tests.uncounted import uncounted
 
 pytestmark = pytest.mark.live
 
@@ -46,10 +47,14 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 
 class FleetProcess:
-    """The fleet as a process of its own, so that it can be killed."""
+    """The fleet as a process of its own, so that it can be killed.
 
-    def __init__(self, config: dict[str, Any]) -> None:
-        environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    `counts_lines`: whether coverage is on in it; for one that is killed or refused it would be for nothing.
+    """
+
+    def __init__(self, config: dict[str, Any], *, counts_lines: bool = True) -> None:
+        root = str(Path(__file__).parents[2])
+        environ = {**os.environ, "PYTHONPATH": root} if counts_lines else uncounted(PYTHONPATH=root)
         command = [sys.executable, "-W", "error", "-c", _RUN_FLEET, json.dumps(config)]
         self._process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ
@@ -125,7 +130,7 @@ def test_a_fleet_killed_in_the_middle_and_started_again_loses_nothing(
     config = fleet_config(broker, tmp_path, connections)
     with FakeGateway(broker.port) as gateway:
         for round_ in range(3):
-            fleet = FleetProcess(config)
+            fleet = FleetProcess(config, counts_lines=False)
             assert gateway.wait_for_count(200 * (round_ + 1), ARRIVE_S)
             fleet.kill()
         fleet = FleetProcess(config)
@@ -172,7 +177,7 @@ def test_the_last_will_says_offline_when_the_process_dies_and_a_clean_stop_says_
 ) -> None:
     config = fleet_config(broker, tmp_path, "per-device", group={"count": 1})
     with FakeGateway(broker.port) as gateway:
-        fleet = FleetProcess(config)
+        fleet = FleetProcess(config, counts_lines=False)
         assert gateway.wait_for_count(3, ARRIVE_S)
         assert gateway.states["dev"][-1].online
         fleet.kill()
@@ -193,7 +198,7 @@ def test_mqtt_3_1_1_with_user_and_password_works_and_a_wrong_password_does_not(t
         assert wait_until(lambda: len(truth(tmp_path)) > 30)
         assert fleet.stop()["held"] == 0
         wrong = {**config, "mqtt": {**config["mqtt"], "password": "guess"}, "drain_s": 0}
-        fleet = FleetProcess(wrong)
+        fleet = FleetProcess(wrong, counts_lines=False)
         assert wait_until(lambda: b"not authorised" in broker.log.read_bytes())
         report = fleet.stop()
         assert report["held"] == report["sampled"]
@@ -227,7 +232,7 @@ def test_tls_is_spoken_to_a_broker_of_ones_own_authority_and_not_to_a_stranger(t
         assert wait_until(lambda: len(truth(tmp_path)) > 30)
         assert fleet.stop()["held"] == 0
         stranger = {**config, "mqtt": {**config["mqtt"], "tls": {}}, "drain_s": 0}
-        fleet = FleetProcess(stranger)
+        fleet = FleetProcess(stranger, counts_lines=False)
         assert wait_until(lambda: b"unknown ca" in broker.log.read_bytes())
         report = fleet.stop()
         assert report["held"] == report["sampled"]
@@ -250,7 +255,7 @@ def test_a_fleet_with_certificate_and_password_over_tls_delivers_everything_and_
         mqtt = {"username": "fleet", "password": "secret", "tls": tls | own}
         config = fleet_config(broker, tmp_path, connections, mqtt=mqtt)
         for refused in ({"password": "guess"}, {"tls": tls}):
-            fleet = FleetProcess({**config, "mqtt": {**config["mqtt"], **refused}, "drain_s": 0})
+            fleet = FleetProcess({**config, "mqtt": {**config["mqtt"], **refused}, "drain_s": 0}, counts_lines=False)
             refusal = b"not authorised" if "password" in refused else b"did not return a certificate"
             assert wait_until(partial(has_logged, broker, refusal))
             report = fleet.stop()

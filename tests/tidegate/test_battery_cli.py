@@ -2,14 +2,14 @@
 
 import importlib.util
 import json
+import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.uncounted import uncounted
+from tests.uncounted import COUNTED_ALONE, uncounted
 from tidegate import cli
 
 FLEET = """
@@ -45,7 +45,7 @@ def _main(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, st
 
 def _process(fleet: Path, *words: str, env: dict[str, str] | None = None) -> bytes:
     done = subprocess.run(
-        [sys.executable, "-m", "tidegate", "battery", "forecast", str(fleet), "--json", *words],
+        [*COUNTED_ALONE, "tidegate", "battery", "forecast", str(fleet), "--json", *words],
         env=env,
         capture_output=True,
         timeout=110,
@@ -122,4 +122,5 @@ def test_ray_gives_the_same_bytes(fleet: Path, capsys: pytest.CaptureFixture[str
     words = ("--runs", "2001", "--years", "0.1")
     code, here, _ = _main(capsys, str(fleet), "--json", *words)
     assert code == 0
-    assert _process(fleet, *words, "--engine", "ray").decode() == here
+    one_worker = {**os.environ, "RAY_OVERRIDE_RESOURCES": '{"CPU": 1}'}  # a second one starts for seconds, for nothing
+    assert _process(fleet, *words, "--engine", "ray", env=one_worker).decode() == here
