@@ -95,8 +95,8 @@ def test_spread_widens_the_ends_and_leaves_the_middle() -> None:
 
 
 def test_a_device_that_slows_down_when_low_lives_longer() -> None:
-    low = SMALL | {"low_percent": 7.6, "low_stretch": 10}
-    plain = SMALL
+    plain = SMALL | {"state_of_charge": 0.065}
+    low = plain | {"low_percent": 6.2, "low_stretch": 10}
     assert median_h(kind({"battery": low}, spread=NO_SPREAD), 1500) > 1.3 * median_h(kind({"battery": plain}), 1500)
 
 
@@ -108,18 +108,18 @@ def a_year_of_winter(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("a_year_of_winter")
 def test_the_sun_keeps_a_device_alive_and_age_ends_it() -> None:
-    battery = {"cell": "18650-li-ion", "board": "maudet-lorawan", "capacity_mah": 40}
+    battery = {"cell": "18650-li-ion", "board": "maudet-lorawan", "capacity_mah": 20}
     place = {"latitude_deg": 40.0, "longitude_deg": 0.0, "ambient": {"mean_c": 15}}
     dark = kind({"battery": battery}, place=place)
     sunny = kind({"battery": battery, "harvest": {"kind": "solar", "area_cm2": 2.0}}, place=place)
-    assert math.isfinite(median_h(dark, 300))
-    result = run_block(Block(sunny, LIVES, 300, 1))
+    assert math.isfinite(median_h(dark, 150))
+    result = run_block(Block(sunny, LIVES, 150, 1))
     assert (result.ended_h == -1).all()
     out = math.fsum(result.by_state.values()) + result.by_cell["self_discharge"]
-    assert result.by_cell["harvested"] == pytest.approx(out, abs=LIVES * 40)
+    assert result.by_cell["harvested"] == pytest.approx(out, abs=LIVES * 20)
     assert result.by_cell["spilled"] > 0
-    worn = replace(sunny, spec=replace(sunny.spec, ageing=replace(sunny.spec.ageing, fade_per_year=3.0)))  # type: ignore[type-var]
-    assert median_h(worn, 300) < 300 * 24
+    worn = replace(sunny, spec=replace(sunny.spec, ageing=replace(sunny.spec.ageing, fade_per_year=6.0)))  # type: ignore[type-var]
+    assert median_h(worn, 150) < 150 * 24
 
 
 @pytest.mark.usefixtures("a_year_of_winter")
