@@ -155,6 +155,7 @@ def _exact(point: Point) -> tuple[Series, int, list[tuple[str, type, str]]]:
     return point.series, point.time_ns, [(k, type(v), repr(v)) for k, v in point.fields.items()]
 
 
+@pytest.mark.no_cover
 @given(st.lists(POINTS, max_size=4))
 @example([Point(Series("m", ()), {"x": -0.0, "y": math.ulp(0.0), "z": 1.7976931348623157e308}, 0)])
 @example([Point(Series("m", ()), {"s": '"\n=,\\'}, 0)])

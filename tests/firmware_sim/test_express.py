@@ -88,12 +88,14 @@ def run(group: dict[str, Any], hours: int) -> tuple[bytes, list[Any], list[Devic
     return b"".join(lines), books, world.devices
 
 
+@pytest.mark.no_cover
 @settings(max_examples=15, phases=[Phase.generate])  # shrinking a fleet takes minutes
 @given(group=groups)
 def test_the_short_way_leaves_everything_as_the_long_one_does(group: dict[str, Any]) -> None:
     assert_both_ways_alike(group, hours=3)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("battery", [None, {"cell": "18650-li-ion", "board": "esp32-wifi", "capacity_mah": 25.0}])
 def test_it_does_over_days_with_synchronised_clocks_and_a_battery_that_dies(battery: dict[str, Any] | None) -> None:
     clock = {"ppm": 40.0, "sync_error_ms": 50}

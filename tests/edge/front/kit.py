@@ -75,6 +75,16 @@ def checker(schema: dict[str, Any], described: dict[str, Any]) -> Draft202012Val
     return Draft202012Validator({**schema, "components": described["components"]})
 
 
+def closed(schema: Any) -> Any:
+    """The same, but that an object may hold nothing that is not described."""
+    if isinstance(schema, list):
+        return [closed(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    parts = {name: closed(each) for name, each in schema.items()}
+    return {"additionalProperties": False, **parts} if isinstance(schema.get("properties"), dict) else parts
+
+
 class Api:
     """The whole API over one desk, asked in one event loop."""
 
@@ -110,6 +120,7 @@ class Api:
             transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://localhost", headers=HEADERS
         )
         self.described: dict[str, Any] = self.ask("GET", "/openapi.json").json()
+        self.closed: dict[str, Any] = closed(self.described)
 
     def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
         """One request."""

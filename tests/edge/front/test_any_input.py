@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.edge.front.kit import Api, Operation, checker, operations
+from tests.edge.front.kit import Api, Operation, checker, closed, operations
 
 EXAMPLES = 8  # of each operation; in CI's own run a different dozen each time would be noise, so they are derandomised
 STREAMS = {"/api/v1/live"}  # does not end, and has its own tests
@@ -103,25 +103,13 @@ def _check(api: Api, each: Operation, wanted: dict[str, Any], answer: httpx.Resp
     media_type = answer.headers["content-type"]
     assert media_type in told["content"], said
     if media_type.endswith("json") and not wanted["query"].get("fields"):
-        schema = _closed(told["content"][media_type]["schema"])
-        assert [error.message for error in checker(schema, _closed(api.described)).iter_errors(answer.json())] == [], (
-            said
-        )
+        schema = closed(told["content"][media_type]["schema"])
+        assert [error.message for error in checker(schema, api.closed).iter_errors(answer.json())] == [], said
     if answer.status_code >= 400:
         assert media_type == "application/problem+json", said
         problem = answer.json()
         assert (problem["status"], problem["type"]) == (answer.status_code, "about:blank"), said
         assert problem["title"], said
-
-
-def _closed(schema: Any) -> Any:
-    """The same, but that an object may hold nothing that is not described."""
-    if isinstance(schema, list):
-        return [_closed(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    closed = {name: _closed(each) for name, each in schema.items()}
-    return {"additionalProperties": False, **closed} if isinstance(schema.get("properties"), dict) else closed
 
 
 def test_no_input_is_answered_with_a_fault_of_ours_and_every_error_is_a_problem_document(api: Api) -> None:

@@ -31,6 +31,7 @@ def test_cutting_at_full_hours_loses_nothing(draws: list[tuple[float, float]], s
         assert meter.charge_uc.get((hour, "s"), 0.0) <= peak_ma * HOUR_MS * (1 + 1e-9)
 
 
+@pytest.mark.no_cover
 def test_the_profile_is_the_devices_average_by_state() -> None:
     config = fleet({"jitter_s": 30})
     profile = measure_load(config, config.devices[0])
@@ -43,6 +44,7 @@ def test_the_profile_is_the_devices_average_by_state() -> None:
     assert profile.mean_ma == pytest.approx(sum(hourly.values()))
 
 
+@pytest.mark.no_cover
 def test_boot_and_joining_are_no_day_that_a_life_could_draw() -> None:
     wifi = {"kind": "wifi", "distance_m": 5.0, "power_save": "light_sleep"}
     config = fleet({"radio": wifi, "battery": {"cell": "18650-li-ion", "board": "esp32-wifi"}})
@@ -51,6 +53,7 @@ def test_boot_and_joining_are_no_day_that_a_life_could_draw() -> None:
     assert "light_sleep" in profile.states
 
 
+@pytest.mark.no_cover
 def test_a_low_battery_is_measured_at_its_own_pace() -> None:
     battery = {"cell": "er14505", "board": "maudet-lorawan", "low_percent": 20, "low_stretch": 4}
     config = fleet({"battery": battery})
