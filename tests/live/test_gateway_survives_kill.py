@@ -164,7 +164,7 @@ def test_sigterm_ends_it_with_0_whatever_hangs_on_its_http_port(lab: House) -> N
 def test_sigterm_ends_it_with_0_while_a_server_takes_connections_and_says_nothing(tmp_path: Path, dumb: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        broker = {"mqtt": {"port": port, "connect_timeout_s": 2}}  # what its end waits for
+        broker = {"mqtt": {"port": port, "connect_timeout_s": 2}}  # which "ready" waits for
         edge = broker if dumb == "broker" else {"influx": {"url": f"http://127.0.0.1:{port}"}}
         with house(tmp_path, edge=edge) as lab:
             lab.gateway.counts_lines = True
