@@ -138,6 +138,7 @@ class _Fleet:
         self._wake = asyncio.Event()
         self._committing: asyncio.Future[None] | None = None
         self._end_ms: int | None = None
+        self._is_draining = False
 
     def _put_in_batteries(self) -> None:
         """The ones of the last run, where a device still has the same."""
@@ -203,6 +204,7 @@ class _Fleet:
     async def _drain(self) -> None:
         """Measure no more, and wait for what is held to be acknowledged."""
         until_ms = self._clock.monotonic_ms() + round(self._config.drain_s * _MS_PER_S)
+        self._is_draining = True
         for n, device in enumerate(self.devices):
             self._take(n, device.stop_sampling(self.now_ms()))
         await self._publish_turn()
@@ -284,7 +286,7 @@ class _Fleet:
                 if not self._heap or due_ms < self._heap[0][0]:
                     self._wake.set()
                 heapq.heappush(self._heap, (due_ms, n))
-        if messages:
+        if messages or self._is_draining:  # the last acknowledgement ends the wait
             self._wake.set()
         self.links.set_power(n, on=device.powered)
 

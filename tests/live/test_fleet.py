@@ -90,7 +90,7 @@ def fleet_config(broker: Mosquitto, folder: Path, connections: str, **changes: A
         "site": "lab",
         "data_dir": str(folder / "flash"),
         "truth_file": str(folder / "truth.ndjson"),
-        "drain_s": 10,
+        "drain_s": 300,  # far more than `FleetProcess.stop` waits: what is acknowledged ends it
         "mqtt": {"port": broker.port, "connections": connections, **changes.pop("mqtt", {})},
         "devices": [group],
         **changes,
