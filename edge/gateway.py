@@ -254,18 +254,12 @@ class Gateway:
                 error = failure
             self._connection = None
             self._recorder.broker_lost(tried_s, error, is_drill=self._drill.on_devices())
-            self._device_link_down(error)
+            self._device_link_status = self._device_link_status.failed(error.cause, str(error), self._clock.wall_ms())
+            log.warning("broker lost", cause=error.cause, error=str(error))
             self._broker_tried.set()
             if connected_s is not None and asyncio.get_running_loop().time() - connected_s >= HEALTHY_AFTER_S:
                 backoff.reset()
             await asyncio.sleep(backoff.fail() / 1000)
-
-    def _device_link_down(self, error: ConnectionLost) -> None:
-        """Down since it went down, for the reason that keeps it down now."""
-        before = self._device_link_status
-        since_ms = before.since_ms if before.state == "down" else self._clock.wall_ms()
-        self._device_link_status = LinkStatus(state="down", since_ms=since_ms, cause=error.cause, message=str(error))
-        log.warning("broker lost", cause=error.cause, error=str(error))
 
     def _deliver(self, connection: MqttConnection, messages: Sequence[Message]) -> None:
         self._inbox.put(connection, messages)

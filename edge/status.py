@@ -27,6 +27,11 @@ class LinkStatus(_Document):
     cause: str | None = None
     message: str | None = None
 
+    def failed(self, cause: str, message: str, wall_ms: int) -> "LinkStatus":
+        """The link after a try that failed: down since it went down, for the reason that keeps it down now."""
+        since_ms = self.since_ms if self.state == "down" else wall_ms
+        return LinkStatus(state="down", since_ms=since_ms, cause=cause, message=message)
+
 
 class IngestStatus(_Document):
     """What was special at intake, counted over the store's life; `throttled` since the start, `throttled_devices` now.

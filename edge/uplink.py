@@ -117,8 +117,7 @@ class Uplink:
         """Keep the link's state: it is down only when no answer can be relied on, for the reason of the last try."""
         before = self.status
         if isinstance(outcome, Failed):
-            since_ms = before.since_ms if before.state == "down" else self._clock.wall_ms()
-            self.status = LinkStatus(state="down", since_ms=since_ms, cause=outcome.cause, message=outcome.message)
+            self.status = before.failed(outcome.cause, outcome.message, self._clock.wall_ms())
             if (before.state, before.cause) != ("down", outcome.cause):
                 log.warning("uplink down", destination=self.destination, cause=outcome.cause, error=outcome.message)
         elif before.state != "up":
