@@ -9,6 +9,7 @@ stay two points. A field is named by value and unit (InfluxDB has no units, and 
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from edge.store.notices import Notice
 from edge.store.rows import LogEntry
@@ -38,6 +39,12 @@ def escape_text(text: str) -> str:
     return text.translate(_TEXT_ESCAPES)
 
 
+@lru_cache(FIELD_CACHE_MAX)
+def field_key(name: str, unit: str | None) -> str:
+    """The key of a value's field as it stands in a line."""
+    return escape_tag(column(Value(name, 0.0, unit)))
+
+
 def line_head(measurement: str, site: str, device: str) -> str:
     """The series of a device: measurement and tags."""
     return f"{escape_tag(measurement)},device={escape_tag(device)},site={escape_tag(site)}"
@@ -58,7 +65,6 @@ class LineEncoder:
         self._name_of = name_of
         self._measurement = measurement
         self._heads: dict[int, str] = {}
-        self._fields: dict[tuple[str, str | None], str] = {}
 
     def encode(self, entries: Iterable[LogEntry]) -> bytes:
         """One line an entry, each ended by a line feed."""
@@ -78,17 +84,13 @@ class LineEncoder:
         return head
 
     def _field(self, value: Value) -> str:
-        key = self._fields.get((value.name, value.unit))
-        if key is None:
-            if len(self._fields) >= FIELD_CACHE_MAX:
-                self._fields.clear()
-            key = self._fields[value.name, value.unit] = "," + escape_tag(column(value)) + "="
+        key = field_key(value.name, value.unit)
         content = value.value
         if isinstance(content, float):
-            return f"{key}{content!r}"
+            return f",{key}={content!r}"
         if isinstance(content, bool):
-            return key + ("true" if content else "false")
-        return f'{key}"{escape_text(content)}"'
+            return f",{key}={'true' if content else 'false'}"
+        return f',{key}="{escape_text(content)}"'
 
 
 class NoticeEncoder:

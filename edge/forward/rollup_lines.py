@@ -12,10 +12,9 @@ the value's name and unit.
 
 from collections.abc import Callable, Iterable
 
-from edge.forward.lines import FIELD_CACHE_MAX, NS_PER_MS, escape_tag, escape_text, line_head
+from edge.forward.lines import NS_PER_MS, escape_text, field_key, line_head
 from edge.stats import Summary
 from edge.store.windows import RollupEntry
-from sensors.reading import Value, column
 
 
 class RollupEncoder:
@@ -25,14 +24,13 @@ class RollupEncoder:
         self._name_of = name_of
         self._measurement = measurement
         self._heads: dict[tuple[int, int], str] = {}
-        self._columns: dict[tuple[str, str | None], str] = {}
 
     def encode(self, entries: Iterable[RollupEntry]) -> bytes:
         """One line a rollup, each ended by a line feed."""
         return "".join([self._line(entry) for entry in entries]).encode()
 
     def _line(self, entry: RollupEntry) -> str:
-        fields = ",".join([_fields(self._column(summary), summary) for summary in entry.summaries])
+        fields = ",".join([_fields(summary) for summary in entry.summaries])
         return f"{self._head(entry)} {fields} {entry.start_ms * NS_PER_MS}\n"
 
     def _head(self, entry: RollupEntry) -> str:
@@ -43,22 +41,14 @@ class RollupEncoder:
             self._heads[key] = head  # as many as devices and sizes
         return head
 
-    def _column(self, summary: Summary) -> str:
-        key = summary.name, summary.unit
-        name = self._columns.get(key)
-        if name is None:
-            if len(self._columns) >= FIELD_CACHE_MAX:
-                self._columns.clear()
-            name = self._columns[key] = escape_tag(column(Value(summary.name, summary.last, summary.unit)))
-        return name
-
 
 def quantile_field(share: float) -> str:
     """The end of a quantile's field: 0.5 is `p50`, 0.999 is `p99_9`."""
     return f"p{share * 100:.10g}".replace(".", "_")
 
 
-def _fields(name: str, summary: Summary) -> str:
+def _fields(summary: Summary) -> str:
+    name = field_key(summary.name, summary.unit)
     if isinstance(summary.last, str):
         return f'{name}_text_count={summary.count}i,{name}_text_last="{escape_text(summary.last)}"'
     fields = (
