@@ -1,15 +1,16 @@
 """The batteries of a fleet on disk: what is in each cell survives a restart of the process, as real charge does.
 
-One JSON file beside the flash, replaced as a whole and atomically (`firmware_sim.flash.FileMedium.replace` does the
-same): a kill leaves the old state or the new one. While the process is down, the devices are off and draw nothing.
+One JSON file beside the flash, replaced as a whole: a kill leaves the old state or the new one. While the process is
+down, the devices are off and draw nothing.
 """
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from firmware_sim.flash import replace_file
 
 Snapshots = dict[str, dict[str, Any]]
 
@@ -34,8 +35,4 @@ def load_batteries(path: Path) -> Snapshots:
 
 def save_batteries(path: Path, snapshots: Mapping[str, Mapping[str, Any]]) -> None:
     """Replace the file; durable on return."""
-    fresh = path.with_name(path.name + ".new")
-    with fresh.open("wb", buffering=0) as file:
-        file.write(msgspec.json.encode(snapshots))
-        os.fsync(file.fileno())
-    fresh.replace(path)
+    replace_file(path, msgspec.json.encode(snapshots))

@@ -174,7 +174,7 @@ class FileMedium:
         existed = path.exists()
         self._file = path.open("ab", buffering=0)
         if not existed:
-            self._sync_folder()
+            _sync(self._path.parent)
 
     def read(self) -> bytes:
         """Everything that is there."""
@@ -191,16 +191,11 @@ class FileMedium:
             raise FlashError(error.errno, f"flash file {self._path}: {error.strerror}") from error
 
     def replace(self, data: bytes) -> None:
-        """Write a new file, fsync it, rename it over the old one, fsync the folder."""
-        fresh = self._path.with_name(self._path.name + ".new")
+        """See `replace_file`. Raises `FlashError`."""
         try:
-            with fresh.open("wb", buffering=0) as file:
-                _write_all(file.fileno(), data)
-                os.fsync(file.fileno())
-            fresh.replace(self._path)
-            self._sync_folder()
+            replace_file(self._path, data)
         except OSError as error:
-            raise FlashError(error.errno, f"flash file {fresh}: {error.strerror}") from error
+            raise FlashError(error.errno, f"flash file {self._path}.new: {error.strerror}") from error
         self._file.close()
         self._file = self._path.open("ab", buffering=0)
 
@@ -208,12 +203,23 @@ class FileMedium:
         """Close the file; nothing is pending."""
         self._file.close()
 
-    def _sync_folder(self) -> None:
-        folder = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a new file, fsync it, rename it over the old one, fsync the folder: a kill leaves the one or the other."""
+    fresh = path.with_name(path.name + ".new")
+    with fresh.open("wb", buffering=0) as file:
+        _write_all(file.fileno(), data)
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _write_all(fd: int, data: bytes) -> None:

@@ -4,8 +4,9 @@ Steps, tracks, movements, traces, sensor faults, wear and meters count from ther
 first start on the folder, in the devices' milliseconds, and is written once; without it the scenario begins anew.
 """
 
-import os
 from pathlib import Path
+
+from firmware_sim.flash import replace_file
 
 
 class StartFileError(ValueError):
@@ -23,12 +24,7 @@ def begun_ms(path: Path, now_ms: int) -> int:
     try:
         text = path.read_text(encoding="ascii").strip()
     except FileNotFoundError:
-        fresh = path.with_name(path.name + ".new")
-        with fresh.open("w", encoding="ascii") as file:
-            file.write(f"{now_ms}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        replace_file(path, f"{now_ms}\n".encode())
         return now_ms
     except UnicodeDecodeError:
         raise StartFileError(path) from None
