@@ -16,6 +16,7 @@ import pytest
 
 from firmware_sim.truth import TruthLine
 from sensors.reading import Identity
+from tests.live.authority import Authority
 from tests.live.fake_gateway import FakeGateway
 from tests.live.mosquitto import Mosquitto, free_port, running_mosquitto
 from tests.uncounted import uncounted
@@ -223,10 +224,11 @@ def test_two_fleets_on_one_folder_are_refused(broker: Mosquitto, tmp_path: Path)
 
 
 def test_tls_is_spoken_to_a_broker_of_ones_own_authority_and_not_to_a_stranger(tmp_path: Path) -> None:
-    certificates = make_certificates(tmp_path / "tls")
-    extra = f"certfile {certificates / 'server.pem'}\nkeyfile {certificates / 'server.key'}"
+    authority = Authority(tmp_path / "tls")
+    server = authority.issue("server")
+    extra = f"certfile {server[0]}\nkeyfile {server[1]}"
     with running_mosquitto(tmp_path / "mosquitto", extra=extra) as broker:
-        mqtt: dict[str, Any] = {"protocol": "3.1.1", "tls": {"ca_file": str(certificates / "ca.pem")}}
+        mqtt: dict[str, Any] = {"protocol": "3.1.1", "tls": {"ca_file": str(authority.ca_file)}}
         config = fleet_config(broker, tmp_path, "per-device", mqtt=mqtt, group={"send": {"acknowledge": "broker"}})
         fleet = FleetProcess(config)
         assert wait_until(lambda: len(truth(tmp_path)) > 30)
@@ -242,16 +244,17 @@ def test_tls_is_spoken_to_a_broker_of_ones_own_authority_and_not_to_a_stranger(t
 def test_a_fleet_with_certificate_and_password_over_tls_delivers_everything_and_nothing_without_either(
     tmp_path: Path, connections: str
 ) -> None:
-    certificates = make_certificates(tmp_path / "tls")
+    authority = Authority(tmp_path / "tls")
+    server, client = authority.issue("server"), authority.issue("fleet")
     plain = free_port()  # for the gateway
     extra = (
-        f"certfile {certificates / 'server.pem'}\nkeyfile {certificates / 'server.key'}\n"
-        f"cafile {certificates / 'ca.pem'}\nrequire_certificate true\nlistener {plain} 127.0.0.1"
+        f"certfile {server[0]}\nkeyfile {server[1]}\n"
+        f"cafile {authority.ca_file}\nrequire_certificate true\nlistener {plain} 127.0.0.1"
     )
     users = {"fleet": "secret", "gateway": "other"}
     with running_mosquitto(tmp_path / "mosquitto", users=users, extra=extra) as broker:
-        tls = {"ca_file": str(certificates / "ca.pem")}
-        own = {"cert_file": str(certificates / "client.pem"), "key_file": str(certificates / "client.key")}
+        tls = {"ca_file": str(authority.ca_file)}
+        own = {"cert_file": str(client[0]), "key_file": str(client[1])}
         mqtt = {"username": "fleet", "password": "secret", "tls": tls | own}
         config = fleet_config(broker, tmp_path, connections, mqtt=mqtt)
         for refused in ({"password": "guess"}, {"tls": tls}):
@@ -270,23 +273,3 @@ def test_a_fleet_with_certificate_and_password_over_tls_delivers_everything_and_
 
 def has_logged(broker: Mosquitto, sign: bytes) -> bool:
     return sign in broker.log.read_bytes()
-
-
-def make_certificates(folder: Path) -> Path:
-    """An authority, and certificates of it for 127.0.0.1 and for a client."""
-    folder.mkdir()
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test authority")
-    openssl(
-        "req", "-x509", *key, "-keyout", "server.key", "-out", "server.pem", "-subj", "/CN=127.0.0.1",
-        "-addext", "subjectAltName=IP:127.0.0.1", "-CA", "ca.pem", "-CAkey", "ca.key",
-    )  # fmt: skip
-    openssl(
-        "req", "-x509", *key, "-keyout", "client.key", "-out", "client.pem", "-subj", "/CN=fleet",
-        "-CA", "ca.pem", "-CAkey", "ca.key",
-    )  # fmt: skip
-    return folder
