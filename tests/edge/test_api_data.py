@@ -102,6 +102,7 @@ def test_readings_are_committed_when_the_answer_comes_and_may_come_again(
     assert again.json() == {"stored": 0, "duplicates": 2, "acks": [[1, 1]]}
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN}, {"Authorization": "Basic test-only"}]
 )

@@ -63,6 +63,7 @@ def entry(desk: Desk, name: str) -> list[tuple[int, int]]:
     return [one for _, _, account in desk.ledger.accounts() for one in account.entries.get(name, ())]
 
 
+@pytest.mark.no_cover
 def test_a_full_store_stops_intake_before_sqlite_is_full_and_drains_by_itself(tmp_path: Path) -> None:
     desk = open_small(tmp_path)
     took = fill(desk)
@@ -79,6 +80,7 @@ def test_a_full_store_stops_intake_before_sqlite_is_full_and_drains_by_itself(tm
     desk.close()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("policy", "name"), [(OnFull.DROP_OLDEST, "expired/size"), (OnFull.THIN_OLDEST, "thinned")])
 def test_a_policy_drops_the_oldest_readings_and_the_ledger_has_each_of_them(
     tmp_path: Path, policy: OnFull, name: str
@@ -115,6 +117,7 @@ def test_rollups_of_readings_that_were_thinned_are_sent_all_the_same(tmp_path: P
     desk.close()
 
 
+@pytest.mark.no_cover
 def test_an_alert_outlives_the_readings_that_give_way_and_goes_first(tmp_path: Path) -> None:
     limits = StoreLimits(CAP_BYTES, 0, None, OnFull.DROP_OLDEST)
     desk = open_desk(tmp_path, windows=WINDOWS, budget=limits, alerts=AlertRules((rule(**WARM),)))
@@ -151,6 +154,7 @@ def test_at_the_floor_of_the_volume_the_file_does_not_grow(tmp_path: Path, monke
     desk.close()
 
 
+@pytest.mark.no_cover
 def test_what_goes_for_want_of_space_on_the_volume_is_told_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

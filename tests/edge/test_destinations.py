@@ -266,6 +266,7 @@ def test_a_destination_with_a_policy_of_its_own_gives_way_and_the_others_keep_ev
     desk.close()
 
 
+@pytest.mark.no_cover
 def test_thinned_is_what_is_dropped_for_a_destination_that_thins(tmp_path: Path) -> None:
     thins = DestinationRules("archive", choices=Choices(on_full=OnFull.THIN_OLDEST))
     limits = StoreLimits(800_000, 0, None, OnFull.DROP_OLDEST)

@@ -106,6 +106,7 @@ def test_a_batch_is_the_same_lines_after_a_restart(desk: Desk, tmp_path: Path) -
     assert before.body.startswith(after.body)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("status", [400, 422])
 def test_one_poison_point_of_5000_ends_alone_in_quarantine_within_26_requests(tmp_path: Path, status: int) -> None:
     with_big_batches = open_desk(tmp_path, batch_rows=5000)
@@ -118,6 +119,7 @@ def test_one_poison_point_of_5000_ends_alone_in_quarantine_within_26_requests(tm
     with_big_batches.store.close()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("poison", [(0,), (99,), (0, 99), (49, 50), tuple(range(0, 100, 7)), tuple(range(100))])
 def test_every_poison_point_and_nothing_else_is_quarantined(desk: Desk, poison: tuple[int, ...]) -> None:
     fill(desk, 100)

@@ -14,6 +14,7 @@ def members(intervals: Intervals) -> set[int]:
     return {number for first, last in intervals for number in range(first, last + 1)}
 
 
+@pytest.mark.no_cover
 @given(st.lists(st.one_of(numbers, ranges), max_size=40))
 def test_any_additions_make_the_set_that_python_makes(additions: list[int | tuple[int, int]]) -> None:
     ours, theirs = Intervals(), set[int]()
@@ -32,6 +33,7 @@ def test_any_additions_make_the_set_that_python_makes(additions: list[int | tupl
     assert all((number in ours) == (number in theirs) for number in range(-1, 63))
 
 
+@pytest.mark.no_cover
 @given(st.lists(ranges, max_size=10), st.lists(ranges, max_size=10), ranges)
 def test_gaps_difference_and_runs_agree_with_sets(
     mine: list[tuple[int, int]], others: list[tuple[int, int]], span: tuple[int, int]

@@ -78,6 +78,7 @@ def sent_seqs(batches: list[Batch], lane: str) -> list[int]:
 # -- whose turn it is
 
 
+@pytest.mark.no_cover
 @given(
     st.dictionaries(
         st.sampled_from([LaneName.ROLLUPS, LaneName.LIVE, LaneName.BACKFILL]), st.integers(1, 9), min_size=2
@@ -136,6 +137,7 @@ def test_after_an_outage_rollups_of_the_whole_gap_come_first_the_largest_window_
     ]
 
 
+@pytest.mark.no_cover
 def test_rollups_go_first_after_an_outage_even_if_they_have_had_their_share(tmp_path: Path) -> None:
     rules = LaneRules(rollups_weight=1, live_weight=1000, backfill_weight=1000)
     desk = open_desk(tmp_path, batch_rows=BATCH_ROWS, windows=WINDOWS, lanes=rules)
@@ -169,6 +171,7 @@ def test_the_halves_of_one_refused_batch_do_not_replace_those_of_another(desk: D
     assert [(part.first, part.last) for part in lane.parts] == [(5, 8), (1, 4), (25, 28), (23, 24), (21, 22)]
 
 
+@pytest.mark.no_cover
 def test_live_readings_go_on_at_once_while_the_backfill_fills_in_behind(desk: Desk) -> None:
     outage(desk, 120)
     first_new = 120
@@ -254,6 +257,7 @@ def test_the_live_point_is_where_it_was_after_a_crash(desk: Desk, tmp_path: Path
 # -- what is delivered
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("order", list(Order))
 @pytest.mark.parametrize("poison", [(5,), (42, 43), (0, 99), (90, 95, 99), tuple(range(0, 100, 9))])
 def test_bisection_finds_every_poison_point_in_every_lane(

@@ -74,6 +74,7 @@ def test_an_answer_is_bounded_and_says_so(desk: Desk, monkeypatch: pytest.Monkey
     assert not desk.ledger_report(device="d1").truncated
 
 
+@pytest.mark.no_cover
 @settings(deadline=None, max_examples=40)  # each example is a store with its syncs
 @given(st.lists(st.integers(0, 12), max_size=12), st.lists(st.booleans(), max_size=12))
 def test_received_is_delivered_and_open_seq_by_seq(

@@ -162,6 +162,7 @@ while True:
 """
 
 
+@pytest.mark.no_cover
 def test_a_writer_killed_at_any_moment_leaves_whole_lines_and_everything_it_had_said(tmp_path: Path) -> None:
     said = -1
     for kill_after in (1, 7, 30, 2, 19):

@@ -24,6 +24,7 @@ DAY_MS, MINUTE_MS = 86_400_000, 60_000
 NOV = month_of(T0_MS, 1)
 
 
+@pytest.mark.no_cover
 @given(
     rate=st.integers(100, 10_000),
     steps=st.lists(st.tuples(st.integers(0, 5_000), st.integers(1, 50_000)), min_size=1, max_size=60),

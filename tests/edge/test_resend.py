@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -97,6 +98,7 @@ def test_sent_readings_stay_as_long_as_configured(tmp_path: Path) -> None:
     desk.close()
 
 
+@pytest.mark.no_cover
 def test_sent_readings_give_way_when_the_store_needs_the_room(tmp_path: Path) -> None:
     desk = open_desk(tmp_path, keep_sent_ms=HOUR_MS, budget=StoreLimits(800_000, 0))
     for first in range(0, 12_000, 500):

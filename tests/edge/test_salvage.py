@@ -125,6 +125,7 @@ def test_smashed_pages_of_the_log_cost_their_rows_and_the_ledger_names_them(tmp_
     desk.close()
 
 
+@pytest.mark.no_cover
 def test_the_damaged_file_is_kept_as_it_was(tmp_path: Path, whole: bytes) -> None:
     path = tmp_path / STORE_FILE
     path.write_bytes(whole)
@@ -137,6 +138,7 @@ def test_the_damaged_file_is_kept_as_it_was(tmp_path: Path, whole: bytes) -> Non
         assert store.salvaged is None
 
 
+@pytest.mark.no_cover
 def test_ids_go_on_behind_those_that_were_given_out(tmp_path: Path, whole: bytes) -> None:
     path = tmp_path / STORE_FILE
     path.write_bytes(whole)

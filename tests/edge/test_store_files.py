@@ -215,6 +215,7 @@ def test_an_endless_reader_of_another_process_stops_intake_before_the_disk_and_i
     desk.close()
 
 
+@pytest.mark.no_cover
 def test_the_log_is_cut_back_as_soon_as_it_is_above_its_bar(tmp_path: Path) -> None:
     desk = open_desk(tmp_path, budget=ROOMY)
     desk.store.run("PRAGMA wal_autocheckpoint = 0")

@@ -175,6 +175,7 @@ def test_thingsboard_gateway_2094_and_iotedge_3981_the_file_shrinks_after_a_drai
     desk.close()
 
 
+@pytest.mark.no_cover
 def test_vector_26035_a_start_does_not_read_the_backlog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     desk = open_desk(tmp_path)
     take(desk, 0, 20_000)

@@ -223,6 +223,7 @@ def test_windows_that_are_gathered_emit_the_same_as_prompt_ones(course: list[tup
     assert told[0] == told[1]
 
 
+@pytest.mark.no_cover
 @settings(deadline=None)
 @given(st.lists(st.tuples(contents.filter(lambda one: not isinstance(one, str)), st.integers(0, 5)), min_size=1))
 def test_statistics_do_not_depend_on_the_order(found: list[tuple[Any, int]]) -> None:

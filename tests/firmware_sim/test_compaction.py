@@ -1,5 +1,7 @@
 """When the shared flash is rewritten, and how rarely: a rewrite of 10,000 devices takes most of a second."""
 
+import pytest
+
 from firmware_sim.flash import MemoryMedium
 from firmware_sim.outbox import COMPACT_ABOVE_BYTES, LOST_RANGES_MAX, OUTBOX_BYTES_MIN, Flash, Outbox
 
@@ -27,6 +29,7 @@ def idle(flash: Flash, name: str) -> Outbox:
     return outbox
 
 
+@pytest.mark.no_cover
 def test_a_rewritten_flash_of_many_idle_devices_is_not_rewritten_at_the_next_commit() -> None:
     medium = CountingMedium()
     flash = Flash(medium)

@@ -20,6 +20,7 @@ def gauge(used_mah: list[float]) -> FuelGauge:
     return made
 
 
+@pytest.mark.no_cover
 @given(per_look=st.floats(1e-6, 10), left_mah=st.floats(0, 1e4))
 def test_a_steady_drain_is_extrapolated_within_a_tenth(per_look: float, left_mah: float) -> None:
     left = gauge([per_look * look for look in range(20)]).estimate(left_mah)

@@ -479,6 +479,7 @@ def test_an_absurd_age_is_still_a_reading() -> None:
     assert readings_in(message) == [(1, 0)]
 
 
+@pytest.mark.no_cover
 def test_a_drifting_clock_is_off_by_its_ppm_until_the_next_synchronisation() -> None:
     world = World(spec(interval_ms=3_600_000, clock=ClockSpec(ppm=10.0)))
     world.link(up=True)

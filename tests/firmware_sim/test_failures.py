@@ -5,6 +5,8 @@ import math
 from random import Random
 from typing import Any
 
+import pytest
+
 from firmware_sim.config import FleetConfig
 from firmware_sim.failures import FailureRates, Failures
 from firmware_sim.virtual import GroupReport, run_virtual
@@ -21,6 +23,7 @@ def run(days: int, **group: Any) -> tuple[list[dict[str, Any]], GroupReport]:
     return [json.loads(line) for line in b"".join(written).splitlines()], report.groups[0]
 
 
+@pytest.mark.no_cover
 def test_the_watchdog_bites_as_often_as_the_rate_says_and_costs_no_reading() -> None:
     devices, days, rate = 20, 30, 0.5
     lines, group = run(days, count=devices, interval_s=14_400.0, failures={"resets_per_day": rate})

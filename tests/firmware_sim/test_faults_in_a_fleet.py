@@ -85,6 +85,7 @@ def test_each_random_fault_is_labelled_and_comes_as_often_as_it_should(tmp_path:
     assert 20 < sum("offset" in label for label in kinds) < 150, "six a day of ten readings each, on average"
 
 
+@pytest.mark.no_cover
 def test_a_value_that_dropped_out_is_missing_and_the_others_are_there(tmp_path: Path) -> None:
     other = {"name": "u", "unit": "V", "signal": {"kind": "constant", "value": 3.0}}
     readings, truth = run(fleet({**FAULTS["dropout"], "from_s": 3600, "lasts_s": 3600}, more=(other,)), tmp_path)
@@ -106,6 +107,7 @@ def test_a_sample_without_any_value_is_no_reading_but_stands_in_the_truth(tmp_pa
     TruthFile(tmp_path / "truth.ndjson").close()  # and such a file can be opened again
 
 
+@pytest.mark.no_cover
 def test_only_the_devices_that_a_fault_names_have_it_and_each_has_random_ones_of_its_own(tmp_path: Path) -> None:
     one = {**FAULTS["offset"], "from_s": 0, "only": [2]}
     each = {**FAULTS["spike"], "per_day": 12.0, "lasts_s": 60.0}

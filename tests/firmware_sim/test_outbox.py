@@ -296,6 +296,7 @@ def test_wear_counts_every_frame_over_all_boots(chip: Bench) -> None:
     assert outbox.bytes_written == len(chip.data) == chip.outbox()[1].bytes_written
 
 
+@pytest.mark.no_cover
 def test_more_lost_ranges_than_are_remembered_count_the_oldest_as_acked(chip: Bench) -> None:
     flash, outbox = chip.outbox(bytes_max=OUTBOX_BYTES_MIN)
     for _ in range(LOST_RANGES_MAX + 1):

@@ -69,6 +69,7 @@ def test_with_a_radio_the_time_of_a_life_is_tiled_by_its_phases() -> None:
     assert booked_ms == pytest.approx(device._busy_until_ms - START_MS, abs=1.0)
 
 
+@pytest.mark.no_cover
 def test_a_longer_message_costs_more() -> None:
     small, large = (run(fleet(LORA | {"reading_bytes": size}))[1] for size in (1, 51))
     assert small.battery_percent_min is not None
@@ -76,6 +77,7 @@ def test_a_longer_message_costs_more() -> None:
     assert small.battery_percent_min > large.battery_percent_min
 
 
+@pytest.mark.no_cover
 def test_a_board_beside_the_radio_adds_its_own_current() -> None:
     bare, resting = (run(fleet(RADIOS["thread"] | {"rest_ma": ma}))[1] for ma in (0.0, 1.0))
     assert bare.battery_percent_min is not None
@@ -85,6 +87,7 @@ def test_a_board_beside_the_radio_adds_its_own_current() -> None:
     assert spent_percent == pytest.approx(milliampere_for_a_day_percent, rel=0.03)
 
 
+@pytest.mark.no_cover
 def test_a_device_that_does_not_know_sends_again_what_the_gateway_misses() -> None:
     lines, report = run(fleet(LORA | {"link": {"kind": "bernoulli", "loss": 0.3}}), 3 * DAY_MS)
     assert report.lost == 0
@@ -112,6 +115,7 @@ def test_nothing_arrives_while_the_link_is_down_and_everything_after() -> None:
     assert len(measured_in_it) == 6
 
 
+@pytest.mark.no_cover
 def test_the_duty_cycle_holds_messages_back_and_nothing_is_lost() -> None:
     # SF12 with 35 to 64 bytes is on air for 2.3 s or more: not more than 15 frames an hour are within 1 %.
     lines, report = run(fleet(LORA | {"sf": 12, "reading_bytes": 22}, interval_s=60, jitter_s=0), 6 * HOUR_MS)
@@ -123,6 +127,7 @@ def test_the_duty_cycle_holds_messages_back_and_nothing_is_lost() -> None:
     assert report.held > 0
 
 
+@pytest.mark.no_cover
 def test_a_message_takes_its_time() -> None:
     lines, _ = run(fleet(RADIOS["wifi"] | {"link": {"kind": "perfect", "latency_ms": 900}}))
     delays = [line["received_at_ms"] - line["taken_at_ms"] for line in lines[1:]]

@@ -128,6 +128,7 @@ def test_a_forecasts_drains_name_the_parts(monkeypatch: pytest.MonkeyPatch) -> N
     )
 
 
+@pytest.mark.no_cover
 def test_a_run_tells_where_the_charge_of_each_group_went() -> None:
     report = run_virtual(node(sensor("SHT31", "temperature")), DAY_MS, len).groups[0]
     assert report.drain_mah["SHT31 asleep"] == pytest.approx(0.0002 * 24, rel=0.01)

@@ -87,6 +87,7 @@ def test_the_sensors_of_a_room_agree_and_its_devices_do_not_unless_it_is_shared(
     assert co2_of_the_day(shared["d-1"]) == pytest.approx(co2_of_the_day(shared["d-2"]), rel=0.002)
 
 
+@pytest.mark.no_cover
 def test_pressure_and_temperature_of_a_place_know_the_same_fronts() -> None:
     front = {"kind": "front", "sigma": 8.0}
     seen = values(fleet(front, {"kind": "front-pressure"}, count=2), hours=24 * 20)
@@ -125,6 +126,7 @@ def test_a_meter_counts_what_flowed_and_a_sum_stays_within_its_bounds() -> None:
     assert all(0 <= said[1] <= 1 for _, said in seen)
 
 
+@pytest.mark.no_cover
 def test_two_noises_of_one_sum_are_two() -> None:
     twice = {"kind": "sum", "parts": [{"kind": "noise", "sigma": 1}, {"kind": "noise", "sigma": 1}]}
     spread = [said[0] ** 2 for _, said in values(fleet(twice), hours=24 * 10)["d"]]

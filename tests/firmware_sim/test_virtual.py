@@ -44,15 +44,18 @@ def group(**changes: Any) -> dict[str, Any]:
     return {"devices": [{"name": "d", "interval_s": 600, "sensors": SENSORS} | changes]}
 
 
+@pytest.mark.no_cover
 def test_the_same_scenario_and_seed_give_the_same_bytes_as_ever() -> None:
     written, _ = virtual(SCENARIO, 3 * DAY_MS)
     assert hashlib.sha256(written).hexdigest() == GOLDEN
 
 
+@pytest.mark.no_cover
 def test_another_seed_gives_other_readings() -> None:
     assert virtual(SCENARIO, DAY_MS)[0] != virtual(SCENARIO | {"seed": 8}, DAY_MS)[0]
 
 
+@pytest.mark.no_cover
 def test_a_longer_run_begins_like_a_shorter_one() -> None:
     short, long = virtual(SCENARIO, DAY_MS)[0], virtual(SCENARIO, 2 * DAY_MS)[0]
     assert long.startswith(short)
@@ -76,6 +79,7 @@ def test_every_reading_that_was_measured_is_a_line_once_and_in_the_order_of_arri
     assert door.battery_percent_min < 100
 
 
+@pytest.mark.no_cover
 def test_a_device_whose_battery_ends_is_dead_and_the_run_ends_with_it() -> None:
     cell = {"cell": "cr2032", "board": "nrf52-ble", "state_of_charge": 0.0001}
     _, report = virtual(group(battery=cell), 4000 * DAY_MS)
@@ -85,6 +89,7 @@ def test_a_device_whose_battery_ends_is_dead_and_the_run_ends_with_it() -> None:
     assert report.simulated_ms == 4000 * DAY_MS
 
 
+@pytest.mark.no_cover
 def test_a_stopped_run_says_how_far_it_got() -> None:
     looks = iter([False, False, True])
     report = run_virtual(FleetConfig.model_validate(group()), 400 * DAY_MS, len, lambda: next(looks))
@@ -92,6 +97,7 @@ def test_a_stopped_run_says_how_far_it_got() -> None:
     assert report.groups[0].received == pytest.approx(report.simulated_ms / 600_000, abs=2)
 
 
+@pytest.mark.no_cover
 def test_lines_are_written_as_they_come() -> None:
     sizes: list[int] = []
     run_virtual(FleetConfig.model_validate(group(interval_s=1)), HOUR_MS, lambda data: sizes.append(data.count(b"\n")))
@@ -99,5 +105,6 @@ def test_lines_are_written_as_they_come() -> None:
     assert max(sizes) <= 2048
 
 
+@pytest.mark.no_cover
 def test_the_speed_of_the_file_changes_nothing() -> None:
     assert virtual(SCENARIO | {"speed": 60.0}, DAY_MS) == virtual(SCENARIO, DAY_MS)

@@ -52,6 +52,7 @@ def test_over_tls_the_cookie_is_secure_and_bound_to_this_host(tmp_path: Path) ->
     asyncio.run(go())
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "headers",
     [

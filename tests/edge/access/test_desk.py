@@ -223,6 +223,7 @@ def test_an_account_is_locked_wherever_the_tries_come_from(ada: AccessDesk) -> N
         login(ada, address="198.51.100.9")
 
 
+@pytest.mark.no_cover
 @given(st.lists(st.tuples(st.integers(0, 5_000), st.booleans()), max_size=60))
 def test_a_lock_grows_with_every_wrong_try_and_never_beyond_its_limit(tries: list[tuple[int, bool]]) -> None:
     lockout, now_ms, wrong = Lockout(), 0, 0

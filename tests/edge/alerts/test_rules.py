@@ -47,6 +47,7 @@ def test_two_rules_of_one_name_are_refused() -> None:
         EdgeConfig.model_validate({"rules": [SILENT, SILENT]})
 
 
+@pytest.mark.no_cover
 @given(st.lists(st.floats(7.0001, 10.0), min_size=1, max_size=30), st.booleans())
 def test_nothing_changes_within_the_band(numbers: list[float], starts_active: bool) -> None:
     limits, series = Limits(rule(**WARM)), Series(b"r", None)
@@ -91,6 +92,7 @@ def test_old_news_raises_nothing_and_a_wrong_clock_is_not_old_news(tmp_path: Pat
     desk.close()
 
 
+@pytest.mark.no_cover
 @given(st.lists(st.tuples(st.integers(1, 4000), st.floats(-1e9, 1e9)), max_size=60))
 def test_a_rates_memory_is_bounded_and_its_span_is_the_windows(steps: list[tuple[int, float]]) -> None:
     limits = Limits(rule(name="r", kind="rate_of_change", value="t", above=1, window_s=10))

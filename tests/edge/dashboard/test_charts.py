@@ -114,6 +114,7 @@ def test_a_coarser_window_is_taken_where_the_span_asks_for_it(desk: Desk) -> Non
     assert _ask(desk, resolution=60, **week)["mean"] == []
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("limit", [2, 7, 100])
 def test_no_answer_has_more_points_than_asked_for(desk: Desk, limit: int) -> None:
     desk.take_in([message(*(_taken(seq, START_MS + 1000 * seq, float(seq)) for seq in range(500)))], 0, START_MS)

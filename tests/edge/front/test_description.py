@@ -24,6 +24,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
         yield Api(tmp_path_factory.mktemp("api"), stack)
 
 
+@pytest.mark.no_cover
 def test_the_description_is_valid_openapi(api: Api) -> None:
     assert list(OpenAPIV31SpecValidator(api.described).iter_errors()) == []
 

@@ -1,5 +1,6 @@
 """Lines for charts: as few points as asked for, nothing lost of highs and lows, gaps where nothing was measured."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +12,7 @@ point = st.builds(
 )  # fmt: skip
 
 
+@pytest.mark.no_cover
 @given(st.lists(point, max_size=300), st.integers(2, 50))
 def test_a_span_has_at_most_the_points_asked_for_and_keeps_its_extremes(points: list[Point], limit: int) -> None:
     points.sort(key=lambda each: each.at_ms)

@@ -64,6 +64,7 @@ def test_an_over_long_selector_is_refused() -> None:
         parse_selector("$" + ".a" * 200)
 
 
+@pytest.mark.no_cover
 @settings(deadline=None)
 @given(st.lists(st.text("ab.'\"\\[]$ ß\n", max_size=5) | st.integers(-3, 3), max_size=6))
 def test_any_path_can_be_written_and_followed(path: list[str | int]) -> None:

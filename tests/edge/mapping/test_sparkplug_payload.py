@@ -37,6 +37,7 @@ def test_any_bytes_are_a_payload_or_an_error(raw: bytes) -> None:
         assert "Sparkplug" in str(error)  # noqa: PT017
 
 
+@pytest.mark.no_cover
 @settings(deadline=None)
 @given(payloads, st.data())
 def test_a_payload_that_is_cut_off_is_never_read_beyond_its_end(payload: Payload, data: st.DataObject) -> None:

@@ -46,6 +46,7 @@ def decode(*lines: str) -> Recording:
     return decode_recording([line.encode() + b"\n" for line in lines])
 
 
+@pytest.mark.no_cover
 @given(recordings())
 def test_a_recording_comes_back_equal_and_its_text_byte_for_byte(recording: Recording) -> None:
     text = list(encode_recording(recording))
@@ -54,6 +55,7 @@ def test_a_recording_comes_back_equal_and_its_text_byte_for_byte(recording: Reco
     assert list(encode_recording(again)) == text
 
 
+@pytest.mark.no_cover
 @settings(max_examples=50)
 @given(recordings())
 def test_every_line_the_writer_makes_fits_the_published_schema(recording: Recording) -> None:

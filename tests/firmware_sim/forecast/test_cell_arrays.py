@@ -23,6 +23,7 @@ tables_of = cache(lambda name: CellTables(Battery(name).spec, SERIES_OHM))  # de
 HOURS = st.lists(st.floats(0, 12), min_size=1, max_size=12)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", MODELS)
 @given(loads_ma=HOURS)
 @settings(max_examples=40)
@@ -63,6 +64,7 @@ def test_forgotten_cells_are_gone_and_the_others_go_on() -> None:
         assert kept.available().tolist() == whole.available()[[0, 2]].tolist()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", builtin_cells())
 @given(charge=st.floats(0.3, 1.0), step=st.integers(-30 * STEPS_PER_K, 60 * STEPS_PER_K), current_ma=st.floats(0, 100))
 @settings(max_examples=25)

@@ -57,12 +57,14 @@ def test_a_block_is_the_same_each_time_and_another_seed_is_another_block() -> No
     assert first.ended_h.std() > 0
 
 
+@pytest.mark.no_cover
 def test_a_life_ends_in_the_pulse_long_before_the_cell_is_empty() -> None:
     result = run_block(Block(kind(), LIVES, 400, 1))
     assert result.browned_out.all()
     assert result.left_mah / LIVES > 0.02 * cell("er14505").capacity_mah
 
 
+@pytest.mark.no_cover
 def test_what_the_books_hold_left_the_cells() -> None:
     of = kind(spread=NO_SPREAD)
     result = run_block(Block(of, LIVES, 400, 1))
@@ -76,6 +78,7 @@ def test_a_life_beyond_the_horizon_has_no_end() -> None:
     assert (run_block(Block(kind(NODE), LIVES, 30, 1)).ended_h == -1).all()
 
 
+@pytest.mark.no_cover
 def test_cold_a_worn_contact_and_a_leaky_cell_shorten_a_life() -> None:
     usual = kind(spread=NO_SPREAD)
     base_h = median_h(usual)
@@ -106,6 +109,7 @@ def a_year_of_winter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weather_arrays, "DAYS_PER_YEAR", 30)
 
 
+@pytest.mark.no_cover
 @pytest.mark.usefixtures("a_year_of_winter")
 def test_the_sun_keeps_a_device_alive_and_age_ends_it() -> None:
     battery = {"cell": "18650-li-ion", "board": "maudet-lorawan", "capacity_mah": 20}

@@ -19,6 +19,7 @@ from tests.firmware_sim.forecast.fleets import NODE, fleet
 DRAWS = st.lists(st.tuples(st.floats(0, 500), st.floats(0, 5 * HOUR_MS)), max_size=20)
 
 
+@pytest.mark.no_cover
 @given(draws=DRAWS, start_ms=st.integers(0, HOUR_MS))
 def test_cutting_at_full_hours_loses_nothing(draws: list[tuple[float, float]], start_ms: int) -> None:
     spec = cell("cr2032")

@@ -23,6 +23,7 @@ def forecast(runs: int = 100, seed: int | None = None) -> tuple[TypeForecast, ..
     return summarise(plan, [run_block(block) for block in plan.blocks])
 
 
+@pytest.mark.no_cover
 @given(ends=ENDS)
 def test_survival_falls_from_all_to_those_without_an_end(ends: list[int]) -> None:
     lives = lifetimes([np.array(ends)], [np.zeros(len(ends), dtype=np.bool_)])
@@ -36,6 +37,7 @@ def test_survival_falls_from_all_to_those_without_an_end(ends: list[int]) -> Non
     assert edges == sorted(edges)
 
 
+@pytest.mark.no_cover
 @given(ends=ENDS, share=st.floats(0.01, 0.99))
 def test_a_quantile_is_the_day_by_which_that_share_has_ended(ends: list[int], share: float) -> None:
     lives = lifetimes([np.array(ends)], [np.zeros(len(ends), dtype=np.bool_)])

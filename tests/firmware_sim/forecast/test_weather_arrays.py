@@ -27,6 +27,7 @@ def days(count: int, lives: int = 50) -> list[tuple[Floats, Floats, Floats]]:
     return [weather.day(day) for day in range(count)]
 
 
+@pytest.mark.no_cover
 def test_the_year_is_the_one_that_the_devices_live_in() -> None:
     still = PLACE.model_copy(update={"ambient": PLACE.ambient.model_copy(update={"weather_c": 0.0})})
     year = Year.at(still, SOLAR, START_MS)
@@ -47,6 +48,7 @@ def test_lamps_burn_on_workdays() -> None:
     assert year.light_w_m2[2].sum() == year.light_w_m2[3].sum() == 0
 
 
+@pytest.mark.no_cover
 def test_fronts_and_clouds_have_the_mean_and_spread_that_the_place_gives() -> None:
     seen = days(365)
     temperature = np.array([each[0] for each in seen])

@@ -190,6 +190,7 @@ def test_a_capacitors_voltage_is_proportional_to_its_charge() -> None:
 # --- ledger ---
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("name", "model"), CELL_AND_MODEL)
 @given(jobs=draws)
 @settings(max_examples=40, deadline=None)
@@ -249,6 +250,7 @@ def test_peukerts_extra_loss_has_an_account_of_its_own() -> None:
     assert battery.ledger.cell_lines()["rate_loss"].charge_mah == pytest.approx(extra, rel=1e-3)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", PRIMARY)
 @given(current=st.floats(0.01, 40.0), hours=st.floats(0.1, 2000.0), parts=st.integers(2, 9))
 @settings(max_examples=40, deadline=None)

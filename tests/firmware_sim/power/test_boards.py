@@ -73,6 +73,7 @@ def test_a_ble_beacon_draws_22_5_microampere() -> None:
     assert board("nrf52-ble").average_current_ma(1000.0) * 1000 == pytest.approx(22.5, rel=0.001)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("name", "days"), [("nrf9160-ltem", 637), ("nrf9160-nbiot", 814)])
 def test_a_cellular_node_lives_as_long_as_published(name: str, days: float) -> None:
     """nRF9160, hourly exchange, 80 % of 1350 mAh, 0.04 mA quiescent: LTE-M 637 days, NB-IoT 814; within 0.5 %."""

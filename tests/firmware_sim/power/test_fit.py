@@ -23,6 +23,7 @@ def test_three_capacities_give_the_published_kibam_cell() -> None:
     assert clipped[2:] == pytest.approx([26.65, 6.25], abs=0.01)
 
 
+@pytest.mark.no_cover
 def test_a_kibam_fit_of_a_measured_aa_cell_stays_within_7_percent() -> None:
     """PowerStream's four capacities, each run down on the fitted model; within 7 %."""
     fit = fit_kibam([(mah / ma, mah) for ma, mah in AA_MEASURED])
@@ -40,6 +41,7 @@ def test_a_peukert_fit_of_a_measured_aa_cell_stays_within_15_percent() -> None:
         assert model.draw(current_ma, 1e12) * current_ma / 3.6e6 == pytest.approx(capacity_mah, rel=0.15)
 
 
+@pytest.mark.no_cover
 def test_the_catalogue_holds_what_the_fits_give() -> None:
     spec = cell("2xaa-alkaline")
     kibam = fit_kibam([(mah / ma, mah) for ma, mah in AA_MEASURED])

@@ -58,6 +58,7 @@ def test_kibam_lives_as_long_as_published(capacity_a_min: float, currents: Itera
     )
 
 
+@pytest.mark.no_cover
 @given(st.floats(0.05, 0.95), st.floats(0.01, 20.0), st.lists(st.floats(0.0, 200.0), min_size=1, max_size=5))
 @settings(deadline=None)
 def test_kibam_follows_the_published_wells(c: float, k_per_hour: float, currents: list[float]) -> None:
@@ -132,6 +133,7 @@ def test_peukert_takes_the_rated_capacity_at_the_reference_current_and_less_abov
     assert PeukertModel(100.0, 1.2, 10.0).draw(0.001, 1e15) == pytest.approx(1e5 * 3.6e6)
 
 
+@pytest.mark.no_cover
 @every_model
 @given(jobs=loads, parts=st.integers(2, 7))
 @settings(max_examples=60, deadline=None)
@@ -152,6 +154,7 @@ def test_splitting_a_segment_changes_nothing(make: Maker, jobs: list[tuple[float
             return
 
 
+@pytest.mark.no_cover
 @every_model
 @given(jobs=loads)
 @settings(max_examples=60, deadline=None)
@@ -193,6 +196,7 @@ def test_pulses_with_rests_give_more_charge_than_one_long_load() -> None:
     assert pulsed_ms / 2 > 1.15 * steady_ms
 
 
+@pytest.mark.no_cover
 @every_model
 @given(current_ma=st.floats(0.1, 500.0), hours=st.floats(0.01, 30.0), parts=st.integers(1, 5))
 @settings(max_examples=60, deadline=None)

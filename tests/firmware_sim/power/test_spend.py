@@ -20,6 +20,7 @@ steps = st.tuples(
 lives = st.lists(steps, min_size=1, max_size=40)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("name", "model"), CELL_AND_MODEL)
 @settings(max_examples=25)
 @given(life=lives, full=st.floats(0.02, 1.0), temperature_c=st.sampled_from([-10.0, 20.0, 35.0]), charged=st.booleans())
@@ -51,6 +52,7 @@ def test_what_is_spent_is_what_a_draw_would_have_been(
         assert trusting.ledger.lines()[state].duration_ms == pytest.approx(line.duration_ms, rel=1e-12)
 
 
+@pytest.mark.no_cover
 @given(life=st.lists(st.tuples(st.floats(0.0, 300.0), st.floats(0.1, 5000.0)), min_size=2, max_size=PENDING_MAX - 1))
 def test_the_energy_of_what_is_booked_together_is_that_of_each_alone(life: list[tuple[float, float]]) -> None:
     trusting, looking = Battery("18650-li-ion", state_of_charge=0.7), Battery("18650-li-ion", state_of_charge=0.7)

@@ -41,6 +41,7 @@ def test_ageing_adds_up_quadratically() -> None:
     assert clock.error_ms(year_ms) == pytest.approx(1.5e-6 * year_ms, rel=1e-3)
 
 
+@pytest.mark.no_cover
 @given(st.lists(st.integers(0, DAY_MS), min_size=1, max_size=8), st.floats(-100, 100), st.floats(-40, 85))
 def test_looking_often_changes_nothing(steps: list[int], offset_ppm: float, temperature_c: float) -> None:
     crystal = Crystal(offset_ppm=offset_ppm, ageing_ppm_per_year=5)

@@ -14,6 +14,7 @@ def frame(start: int, end: int, rssi_dbm: float, sf: int = 7, frequency_hz: int 
     return AirFrame(start, end, sf, frequency_hz, rssi_dbm)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("load", [0.1, 0.25, 0.5, 1.0])
 def test_poisson_traffic_without_capture_is_pure_aloha(load: float) -> None:
     """Abramson 1970: exp(-2 G). 20,000 equal frames; tolerance 0.015 absolute (about 4 sigma)."""
@@ -50,6 +51,7 @@ def test_frames_that_only_touch_do_not_collide() -> None:
     assert survivors([frame(0, 100, -100), frame(100, 200, -100)]) == [True, True]
 
 
+@pytest.mark.no_cover
 @given(st.lists(st.tuples(st.integers(0, 500), st.integers(1, 200), st.integers(-130, -60)), max_size=12))
 def test_survivors_do_not_depend_on_the_order_and_match_pairwise_checking(raw: list[tuple[int, int, int]]) -> None:
     frames = [frame(start, start + length, rssi) for start, length, rssi in raw]
@@ -63,6 +65,7 @@ def test_survivors_do_not_depend_on_the_order_and_match_pairwise_checking(raw: l
     assert survivors(frames[::-1]) == expected[::-1]
 
 
+@pytest.mark.no_cover
 @given(
     st.lists(st.tuples(st.integers(0, 500), st.integers(1, 200), st.integers(-130, -60)), max_size=12),
     st.sampled_from([0.0, 6.0]),

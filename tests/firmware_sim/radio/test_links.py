@@ -69,6 +69,7 @@ def test_the_campusiot_year_comes_out_of_its_gilbert_fit() -> None:
     assert burst == pytest.approx(5.30, rel=0.06)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("h", "k"), [(0.2, 0.99), (0.5, 1.0)])
 def test_elliotts_two_loss_rates_have_the_published_loss_and_correlation(h: float, k: float) -> None:
     """Elliott 1963: p/(p+r)(1-h) + r/(p+r)(1-k); 300,000 packets, 4 % relative."""
@@ -170,6 +171,7 @@ def test_a_transfer_crosses_the_seam_of_a_loop() -> None:
     assert link.transfer(5_900, 1_000) == LinkFate(delivered=True, latency_ms=10_000)
 
 
+@pytest.mark.no_cover
 @settings(max_examples=50)
 @given(
     st.lists(st.floats(1, 10_000), min_size=1, max_size=6),

@@ -92,6 +92,7 @@ def test_a_lost_acknowledgement_repeats_an_uplink_that_had_arrived() -> None:
     assert done.latency_ms < 100
 
 
+@pytest.mark.no_cover
 def test_retransmissions_save_frames_that_single_uplinks_lose() -> None:
     def delivered(confirmed: bool) -> int:
         node = radio(confirmed=confirmed, adr=False)

@@ -17,6 +17,7 @@ def fullest_hour_us(frames: list[tuple[int, int]]) -> int:
     return max(sum(max(0, min(e, b + HOUR_US) - max(s, b)) for s, e in frames) for b in begins)
 
 
+@pytest.mark.no_cover
 @given(frames_st, st.sampled_from([0.001, 0.01, 0.1]))
 def test_no_sliding_hour_exceeds_the_duty_cycle(wishes: list[tuple[int, int]], duty: float) -> None:
     account, now_ms = DutyCycle(duty), 0
