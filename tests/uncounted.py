@@ -6,13 +6,13 @@ their own process: counting makes a simulation twice as slow, and each start hal
 `COUNTED_ALONE PROGRAM ARGUMENTS...` is `python -m PROGRAM ARGUMENTS...` that is counted, and nothing that it starts.
 """
 
+import _thread
 import functools
 import os
 import sys
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Final, ParamSpec, TypeVar
-
-from coverage import Coverage
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
@@ -33,17 +33,23 @@ def uncounted(**more: str) -> dict[str, str]:
 
 
 def uncounted_call(call: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
-    """The same function, during which no lines are counted."""
+    """The same function, in which no lines are counted.
+
+    It runs in a thread that coverage does not know: were coverage stopped and started again, it would count no more
+    lines of the functions that are under way, either.
+    """
 
     @functools.wraps(call)
     def quiet(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
-        counting = Coverage.current()
-        if counting is None:
-            return call(*args, **kwargs)
-        counting.stop()
-        try:
-            return call(*args, **kwargs)
-        finally:
-            counting.start()
+        answer: Future[Answer] = Future()
+
+        def work() -> None:
+            try:
+                answer.set_result(call(*args, **kwargs))
+            except Exception as error:  # noqa: BLE001  # it is raised where the answer is waited for
+                answer.set_exception(error)
+
+        _thread.start_new_thread(work, ())
+        return answer.result()
 
     return quiet

@@ -135,6 +135,7 @@ def test_a_sleeping_device_gets_its_command_at_its_next_contact(asleep: Air) -> 
     assert samples(asleep, 10 * MINUTE_MS) == 60
 
 
+@pytest.mark.no_cover
 def test_an_interval_survives_reboots_and_the_process(awake: Air) -> None:
     awake.run(MINUTE_MS)
     first = awake.issue("set-interval", interval_s=5)
@@ -218,6 +219,7 @@ def rollout(air: Air) -> str:
     return air.desk.downlinks.rollouts.all()[0].state.value
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("spec", [AWAKE, ASLEEP], ids=["awake", "asleep"])
 def test_a_rollout_updates_the_device_and_is_done(tmp_path: Path, spec: DeviceSpec) -> None:
     air = Air(tmp_path, spec)

@@ -139,6 +139,7 @@ def test_an_outage_is_removed_by_its_id_with_all_its_causes() -> None:
     assert causes(apply([DAY], Edit(removals=(parse_removal("uplink-1"),)))) == [(70, 80, "refused")]
 
 
+@pytest.mark.no_cover
 @given(recordings(), st.data())
 def test_the_outage_that_is_removed_is_the_one_of_that_id(recording: Recording, data: st.DataObject) -> None:
     before = [outage for link in recording.link_names for outage in recording.timeline(link).outages()]

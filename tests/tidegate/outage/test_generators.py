@@ -13,6 +13,7 @@ from tidegate.outage.report import link_stats
 DAY_S = 86_400.0
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("kind", GENERATORS)
 def test_the_same_seed_gives_the_same_recording_and_another_seed_another(kind: str) -> None:
     def text(seed: int) -> bytes:
@@ -32,6 +33,7 @@ def test_every_kind_of_link_has_outages_and_fills_its_duration(kind: str) -> Non
     assert figures["up_us"] > 0
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("p", "r", "loss"), [(0.01, 0.1, 0.09091), (0.05, 0.4, 0.11111)])
 def test_gilbert_elliott_loses_as_much_in_bursts_as_long_as_published(p: float, r: float, loss: float) -> None:
     """Loss p/(p+r) and mean burst 1/r (published figures), over three million steps; 1 % relative."""

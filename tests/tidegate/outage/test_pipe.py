@@ -192,6 +192,7 @@ TOXICS = st.sampled_from(
 SHAPES = st.builds(LinkShape, latency_us=st.integers(0, SECOND), loss_ppm=st.integers(0, 500_000))
 
 
+@pytest.mark.no_cover
 @given(
     st.lists(TOXICS, max_size=4, unique_by=lambda toxic: str(toxic["type"])),
     SHAPES,

@@ -35,6 +35,7 @@ def drawn(recording: Recording) -> list[Any]:
     return axes
 
 
+@pytest.mark.no_cover
 def test_axes_have_units_and_only_what_is_known_has_a_panel() -> None:
     status, *panels = drawn(DAY)
     assert [axes.get_ylabel() for axes in panels] == ["one-way latency (ms)", "bandwidth (kB/s)", "loss (%)"]
@@ -88,6 +89,7 @@ def test_a_picture_is_written_in_the_format_of_its_name_and_twice_the_same(
     assert "--force" in CliRunner().invoke(app, command).stderr
 
 
+@pytest.mark.no_cover
 def test_a_picture_does_not_name_its_parts_by_digits_that_nobody_sees(tmp_path: Path) -> None:
     def drawn_with(width: float) -> str:
         figure = load_matplotlib("--out").figure.Figure(figsize=(width, 3))

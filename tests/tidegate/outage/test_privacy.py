@@ -96,6 +96,7 @@ def lorawan(secret: str) -> bytes:
     return "\n".join(map(json.dumps, lines)).encode()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("trace_format", "trace"), [("ping", ping), ("wifi-sequence", wifi), ("lorawan", lorawan)])
 @given(secret=SECRETS)
 def test_nothing_that_names_anybody_in_a_trace_gets_into_a_recording(
