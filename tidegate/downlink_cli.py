@@ -46,7 +46,7 @@ ImageArgument = Annotated[str, typer.Argument(metavar="IMAGE", help="Its version
 @command.command()
 def send(
     device: DeviceArgument,
-    name: Annotated[CommandName, typer.Argument(help="What to do.")],
+    name: Annotated[CommandName, typer.Argument(metavar="NAME", help="What to do.")],
     config: ConfigOption = None,
     interval_s: Annotated[float | None, typer.Option(help="For set-interval: seconds between two samples.")] = None,
     ttl_s: Annotated[int, typer.Option(help="For how long it may wait for the device, in seconds.")] = DEFAULT_TTL_S,

@@ -58,7 +58,7 @@ def list_alerts(
 
 @alerts.command("ack")
 def acknowledge(
-    alert_ids: Annotated[list[int], typer.Argument(metavar="ID...", min=1, help="Numbers from `alerts list`.")],
+    alert_ids: Annotated[list[int], typer.Argument(metavar="ID", min=1, help="Numbers from `alerts list`.")],
     config: ConfigOption = None,
     by: Annotated[str | None, typer.Option("--by", help="Who has seen it; default: the user.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,

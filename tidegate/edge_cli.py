@@ -52,13 +52,15 @@ app.add_typer(downlink_cli.command, name="command", help="Tell a device somethin
 app.add_typer(downlink_cli.firmware, name="firmware", help="Firmware for devices: add, list, remove, rollout, halt.")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-IdsArgument = Annotated[list[int], typer.Argument(metavar="ID...", min=1, help="Numbers from `quarantine list`.")]
+IdsArgument = Annotated[list[int], typer.Argument(metavar="ID", min=1, help="Numbers from `quarantine list`.")]
 
 
 @app.command()
 def explain(
-    topic: Annotated[str, typer.Argument(help="The topic as the device publishes it.")],
-    payload: Annotated[str, typer.Argument(help="The payload; @FILE reads it from a file, @- from standard input.")],
+    topic: Annotated[str, typer.Argument(metavar="TOPIC", help="The topic as the device publishes it.")],
+    payload: Annotated[
+        str, typer.Argument(metavar="PAYLOAD", help="The payload; @FILE reads it from a file, @- from standard input.")
+    ],
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -202,7 +204,7 @@ def list_destinations(config: ConfigOption = None, as_json: JsonOption = False) 
 
 @destination.command()
 def forget(
-    name: Annotated[str, typer.Argument(help="A destination that is not configured any more.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A destination that is not configured any more.")],
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -28,7 +28,7 @@ SECONDS = 60
 
 @drill.command()
 def start(
-    fault: Annotated[Fault, typer.Argument(help="What fails, by Toxiproxy's names.")],
+    fault: Annotated[Fault, typer.Argument(metavar="FAULT", help="What fails, by Toxiproxy's names.")],
     config: ConfigOption = None,
     seconds: Annotated[int, typer.Option(min=SECONDS_MIN, max=SECONDS_MAX, help="For how long.")] = SECONDS,
     link: Annotated[str, typer.Option(help="uplink, or devices (the broker; only `down`).")] = UPLINK.name,

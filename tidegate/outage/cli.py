@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 
 from edge.outages.events import PPM
-from edge.outages.recording import Recording, read_recording, write_recording
+from edge.outages.recording import Recording, write_recording
 from tidegate.console import make_table, stdout_console
 from tidegate.outage import edit_cli, replay_cli
 from tidegate.outage.address import parse_address
@@ -30,7 +30,7 @@ from tidegate.outage.importers.trace import read_trace
 from tidegate.outage.proxy import FaultProxy
 from tidegate.outage.proxy_run import run_proxy
 from tidegate.outage.report import header_facts, link_stats, outage_rows, segment_rows, timeline_text, written_line
-from tidegate.outage.said import BadInputError, one_line_errors
+from tidegate.outage.said import BadInputError, in_file, one_line_errors, recording_in
 
 SECOND_US = 1_000_000
 FIELD_ID = re.compile(r"[a-z][a-z0-9_/-]*-[0-9]+")
@@ -41,8 +41,10 @@ app = typer.Typer(help="Record, import, generate, look at and replay outages of 
 for command in (edit_cli.edit, edit_cli.plot, replay_cli.replay, replay_cli.swarm, replay_cli.shrink):
     app.command()(command)
 
-RecordingPath = Annotated[Path, typer.Argument(help="A recording, .outage.jsonl, also .gz or .zst")]
-OutputPath = Annotated[Path, typer.Argument(help="Where to write the recording; packed if named .gz or .zst")]
+RecordingPath = Annotated[Path, typer.Argument(metavar="FILE", help="A recording, .outage.jsonl, also .gz or .zst")]
+OutputPath = Annotated[
+    Path, typer.Argument(metavar="OUTPUT", help="Where to write the recording; packed if named .gz or .zst")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite the output file")]
 LinkOption = Annotated[str | None, typer.Option("--link", help="Name of the link")]
@@ -53,7 +55,7 @@ DEFAULT_DATA_DIR = Path("tidegate-data")
 
 @app.command("import")
 def import_trace(
-    trace: Annotated[Path, typer.Argument(help="The trace to read; .gz and .zst are unpacked")],
+    trace: Annotated[Path, typer.Argument(metavar="TRACE", help="The trace to read; .gz and .zst are unpacked")],
     output: OutputPath,
     trace_format: Annotated[str, typer.Option("--format", help=f"One of: {', '.join(IMPORTERS)}")],
     link: LinkOption = None,
@@ -70,14 +72,15 @@ def import_trace(
         if importer is None:
             raise BadInputError(f"--format: expected one of {', '.join(IMPORTERS)}, found {trace_format}")
         provenance = Provenance(title, source, licence)
-        imported = importer.read(read_trace(trace), link or importer.link, provenance)
+        with in_file(trace):
+            imported = importer.read(read_trace(trace), link or importer.link, provenance)
         _write(output, imported.recording, force=force)
     _report_written(output, imported.recording, imported.facts, as_json=as_json)
 
 
 @app.command("generate")
 def generate_recording(
-    kind: Annotated[str, typer.Argument(help=f"One of: {', '.join(GENERATORS)}")],
+    kind: Annotated[str, typer.Argument(metavar="KIND", help=f"One of: {', '.join(GENERATORS)}")],
     output: OutputPath,
     duration_s: Annotated[float, typer.Option("--duration", help="Length in seconds")] = 86_400.0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same recording")] = 0,
@@ -141,7 +144,7 @@ def show(
         return
     file = Path(what)
     with one_line_errors():
-        recording = read_recording(file)
+        recording = recording_in(file)
     facts, rows = header_facts(recording), outage_rows(recording)
     if as_json:
         _print_json(facts | {"outages": rows})
@@ -159,7 +162,7 @@ def show(
 def stats(file: RecordingPath, *, as_json: AsJson = False) -> None:
     """Figures per link: availability, outages by cause, capacity."""
     with one_line_errors():
-        recording = read_recording(file)
+        recording = recording_in(file)
     figures = [link_stats(recording, link) for link in recording.link_names]
     if as_json:
         _print_json(figures)
@@ -175,7 +178,7 @@ def stats(file: RecordingPath, *, as_json: AsJson = False) -> None:
 def timeline(file: RecordingPath, link: LinkOption = None, *, as_json: AsJson = False) -> None:
     """Print what a link did, a line per change."""
     with one_line_errors():
-        recording = read_recording(file)
+        recording = recording_in(file)
         chosen = link or recording.link_names[0]
         lines = list(timeline_text(recording, chosen))
     if as_json:
@@ -199,7 +202,7 @@ def proxy(
 ) -> None:
     """Forward TCP connections over a link that behaves as recorded, or as the control API says."""
     with one_line_errors():
-        recorded = None if recording is None else read_recording(recording)
+        recorded = None if recording is None else recording_in(recording)
         fault_proxy = FaultProxy(parse_address(listen), parse_address(to), recorded, link=link, speed=speed, seed=seed)
         api_address = None if api is None else parse_address(api)
         asyncio.run(run_proxy(fault_proxy, api_address, lambda line, facts: _say(line, facts, as_json=as_json)))
