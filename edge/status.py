@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, computed_field
 
+from edge.causes import told
 from edge.desk import DestinationStanding, Standing
 from edge.forecast import LinkForecast
 from edge.forward.forwarder import Breaker
@@ -19,13 +20,19 @@ class _Document(BaseModel):
 class LinkStatus(_Document):
     """One link: to the broker (`devices`) or to the cloud (`uplink`). Times are milliseconds since 1970.
 
-    `cause` and `message`: why the last try failed, which need not be why the first one did.
+    `cause` and `message`: why the last try failed, which need not be why the first one did. `why`: that cause in words.
     """
 
     state: Literal["up", "down", "unknown"]
     since_ms: int
     cause: str | None = None
     message: str | None = None
+
+    @computed_field  # type: ignore[prop-decorator]  # a property that is a field of the document
+    @property
+    def why(self) -> str | None:
+        """For people; null while the link is not down."""
+        return told(self.cause) if self.state == "down" else None
 
     def failed(self, cause: str, message: str, wall_ms: int) -> "LinkStatus":
         """The link after a try that failed: down since it went down, for the reason that keeps it down now."""

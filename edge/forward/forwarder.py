@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 
-from edge.causes import TIMEOUT
+from edge.causes import THROTTLED, TIMEOUT
 from edge.forward.lanes import Lane, LaneName
 from edge.forward.outcome import Accepted, Failed, Outcome, Paused, Refused, Throttled, TooLarge
 from edge.forward.queue import Batch, LaneQueue
@@ -312,7 +312,7 @@ def _cause(error: Failed | Paused | Throttled | Refused | TooLarge | None) -> st
     if isinstance(error, (Paused, Refused)):
         return f"http {error.status}"
     if isinstance(error, Throttled):
-        return "throttled"
+        return THROTTLED
     return "http 413" if error else None
 
 

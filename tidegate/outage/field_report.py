@@ -39,7 +39,7 @@ def print_field_outages(console: Console, kept: OutageList, shown: int) -> None:
 def outage_lines(outage: OutageDocument) -> Iterator[str]:
     """One outage, a fact per line."""
     earliest_us, latest_us = outage.start_bounds_us
-    yield f"{outage.id}: {outage.link} down by {_cause(outage)} for {_seconds(outage.duration_us)}"
+    yield f"{outage.id}: {outage.link} down by {_cause(outage)} ({outage.why}) for {_seconds(outage.duration_us)}"
     yield f"began: {outage.started or _seconds(outage.start_us)}, within {_seconds(latest_us - earliest_us)}"
     yield f"seen: {_seconds(outage.seen_us - outage.start_us)} later"
     if outage.end_us is None or outage.end_bounds_us is None:
