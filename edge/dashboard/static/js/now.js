@@ -1,12 +1,12 @@
 // The first page: is it working, what is held back, and where does it stick.
 
-import { AlertsPanel } from "/static/js/alerts.js";
-import { Chart, inWords, spanInWords } from "/static/js/charts.js";
-import { h, icon, say } from "/static/js/dom.js";
-import { MachinePanel } from "/static/js/machine.js";
-import { bytes, clock, count, duration, money, NONE, plural, rate } from "/static/js/format.js";
-import { LatelyPanel } from "/static/js/lately.js";
-import { ask } from "/static/js/live.js";
+import { AlertsPanel } from "./alerts.js";
+import { Chart, inWords, spanInWords } from "./charts.js";
+import { h, icon, say } from "./dom.js";
+import { MachinePanel } from "./machine.js";
+import { bytes, clock, count, duration, money, NONE, plural, rate } from "./format.js";
+import { LatelyPanel } from "./lately.js";
+import { ask } from "./live.js";
 
 const SAMPLES_MAX = 900;
 const FRESH_MS = 15_000;  // what waits less than this is the rhythm of batches, no backlog (as in the sentence)

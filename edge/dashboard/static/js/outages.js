@@ -1,10 +1,10 @@
 // The outages: what the links did, how long, why, what was held meanwhile, and how soon it was made up for.
 
-import { h, say } from "/static/js/dom.js";
-import { clock, count, duration, NONE, plural } from "/static/js/format.js";
-import { lane } from "/static/js/lane.js";
-import { ask } from "/static/js/live.js";
-import { Replayed } from "/static/js/replayed.js";
+import { h, say } from "./dom.js";
+import { clock, count, duration, NONE, plural } from "./format.js";
+import { lane } from "./lane.js";
+import { ask } from "./live.js";
+import { Replayed } from "./replayed.js";
 
 const EVERY_MS = 3000;
 const ROWS = 200;     // of the table: older ones are in the recording
