@@ -163,12 +163,14 @@ class Budget:
         return self._marked_ms + limit_ms // AGE_STEPS - (base_ms + now_ms - started_ms)
 
     def admit(self) -> None:
-        """Raises `StoreFull` if nothing more may be taken in."""
+        """Raises `StoreFull` if nothing more may be taken in, `StoreFailed` if the store is closed or its file gone."""
         store = self._store
+        store.ensure_open()
         if store.wal.held_up and store.disk_bytes_max is not None and store.size_bytes() >= store.disk_bytes_max:
             raise StoreFull(f"a reader in another process keeps {store.path}-wal from being cut back: end that one")
         room = self._recent_room()
         if room.used >= ADMIT_SHARE * room.limit:
+            store.ensure_files()  # a folder that is gone has no room either
             what = "disk_bytes_max is reached" if room.reason == "size" else "the volume is at free_bytes_min"
             raise StoreFull(f"the store is full ({what}, {room.used} of {room.limit} pages used)")
 

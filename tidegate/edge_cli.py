@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.live import Live
 
 from edge.desk import DESTINATION
 from edge.mapping.explain import explain as explain_message
 from sensors.clock import SystemClock
 from tidegate import downlink_cli, edge_accounts, edge_tables
+from tidegate.console import stdout_console
 from tidegate.edge_access import Access, Document, access, wait_s
 from tidegate.edge_accounts import gateway_settings as _settings
 from tidegate.edge_alerts import alerts
@@ -70,7 +70,7 @@ def explain(
     if as_json:
         _print_json(told.document())
     else:
-        edge_tables.print_explanation(Console(), told)
+        edge_tables.print_explanation(stdout_console(), told)
     if not told.is_understood:
         raise typer.Exit(EXIT_FAILED)
 
@@ -213,7 +213,7 @@ def forget(
 
 
 def _watch(gateway: Access) -> None:
-    console = Console()
+    console = stdout_console()
     with Live(console=console, auto_refresh=False) as live:
         while True:
             live.update(edge_tables.status_view(gateway.status()), refresh=True)
@@ -224,7 +224,7 @@ def _answer(document: Document, printer: edge_tables.Printer, *, as_json: bool) 
     if as_json:
         _print_json(document)
     else:
-        printer(Console(), document)
+        printer(stdout_console(), document)
 
 
 def _print_json(document: object) -> None:

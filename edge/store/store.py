@@ -97,6 +97,7 @@ class Store(Records):
         self.salvaged: Salvage | None = None
         self._destinations = tuple(destinations)
         self._corrupt: str | None = None
+        self._unopened: str | None = None
         if not path.parent.is_dir():
             raise StoreUnusable(str(path), f"{path.parent} is not a directory")
         self.wal = WalWatch(path, wal_bytes_max(disk_bytes_max))
@@ -194,13 +195,24 @@ class Store(Records):
         """Close and open again: after a failed fsync the connection's view of the file is not to be trusted.
 
         A file that was found to be damaged is salvaged; one that was deleted is written again from what is still open.
+        Raises `StoreUnusable`; what is asked of the store then is refused with the same reason.
         """
         if self.strayed() == str(self.path):
             with suppress(sqlite3.Error, OSError):  # without room, say: opening tells that the file is gone
                 keep_open_copy(self._db, self.path)
         self._disconnect()
-        self._open()
+        try:
+            self._open()
+        except StoreUnusable as error:
+            self._unopened = error.why
+            raise
+        self._unopened = None
         self._db.set_trace_callback(self._heard)
+
+    def ensure_open(self) -> None:
+        """Raises `StoreFailed` if `reopen` has failed: it is closed, whatever else there is to say of it."""
+        if self._unopened is not None:
+            raise StoreFailed(f"the store cannot be opened again: {self._unopened}")
 
     def close(self) -> None:
         """Close the file and let the next gateway in. Closing twice is harmless."""
@@ -222,7 +234,7 @@ class Store(Records):
 
         Raises `StoreFailed` if somebody has deleted a file: reopening mends that.
         """
-        self._check_files()
+        self.ensure_files()
         try:
             self.wal.look(self._db, BUSY_TIMEOUT_MS)
         except sqlite3.Error as error:
@@ -236,7 +248,8 @@ class Store(Records):
         held, released = (False, 0) if ballast is None else (ballast.is_held, ballast.released)
         return StoreCare(self.wal.size_bytes(), self.wal.held_up, held, released, self.hold_from is not None)
 
-    def _check_files(self) -> None:
+    def ensure_files(self) -> None:
+        """Raises `StoreFailed` if somebody has deleted or replaced a file, or its folder: reopening mends that."""
         strayed = self.strayed()
         if strayed is not None:
             self._in_doubt = True
@@ -261,6 +274,7 @@ class Store(Records):
 
     def begin(self) -> tuple[int, int]:
         """Begin a transaction; what `roll_back` is to return to. For `Transaction`."""
+        self.ensure_open()
         if self._in_doubt:
             raise StoreFailed("the last commit failed, and may have been one all the same: the store must be reopened")
         before = self.head, len(self._keys)
@@ -277,7 +291,7 @@ class Store(Records):
             self.set_cursor(HEAD_CURSOR, self.head)
         self._in_doubt = True
         self._db.execute("COMMIT")
-        self._check_files()
+        self.ensure_files()
         self._in_doubt = False
 
     def _forget(self) -> None:

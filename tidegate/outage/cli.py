@@ -15,10 +15,10 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from edge.outages.events import PPM
 from edge.outages.recording import Recording, read_recording, write_recording
+from tidegate.console import make_table, stdout_console
 from tidegate.outage import edit_cli, replay_cli
 from tidegate.outage.address import parse_address
 from tidegate.outage.builder import Provenance
@@ -106,7 +106,7 @@ def list_outages(data_dir: DataDir = DEFAULT_DATA_DIR, gateway: GatewayUrl = Non
     if as_json:
         _print_json(kept.model_dump(mode="json"))
         return
-    print_field_outages(Console(), kept, OUTAGES_SHOWN)
+    print_field_outages(stdout_console(), kept, OUTAGES_SHOWN)
 
 
 @app.command()
@@ -146,7 +146,7 @@ def show(
     if as_json:
         _print_json(facts | {"outages": rows})
         return
-    console = Console()
+    console = stdout_console()
     links = ", ".join(f"{link['name']} ({link['kind']})" for link in facts["links"])
     console.print(f"{file.name}: {_seconds(facts['duration_us'])}, {facts['events']} events, links {links}")
     for name in ("started", "title", "source", "licence"):
@@ -164,11 +164,11 @@ def stats(file: RecordingPath, *, as_json: AsJson = False) -> None:
     if as_json:
         _print_json(figures)
         return
-    table = Table("figure", *(figure["link"] for figure in figures))
+    table = make_table("figure", *(figure["link"] for figure in figures))
     for name in figures[0]:
         if name != "link":
             table.add_row(name.removesuffix("_us").removesuffix("_ppm"), *(_cell(name, f[name]) for f in figures))
-    Console().print(table)
+    stdout_console().print(table)
 
 
 @app.command()
@@ -234,7 +234,7 @@ def _report_written(output: Path, recording: Recording, facts: dict[str, int], *
 
 
 def _print_outages(console: Console, rows: list[dict[str, Any]]) -> None:
-    table = Table("id", "start", "duration", "at least", "at most", "cause", "ended")
+    table = make_table("id", "start", "duration", "at least", "at most", "cause", "ended")
     for row in rows[:OUTAGES_SHOWN]:
         cause = row["cause"] + (f" {row['http_status']}" if row["http_status"] else "")
         shortest, longest = row["duration_bounds_us"]
