@@ -8,6 +8,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from edge.causes import told
 from edge.mapping.explain import Explanation
 from tidegate.console import make_table
 
@@ -159,9 +160,9 @@ def _state(each: Document) -> str:
     if each["paused"]:
         return "paused"
     link = each["link"]
-    return (
-        "-" if link is None else str(link["state"]) if link["cause"] is None else f"{link['state']} ({link['cause']})"
-    )
+    if link is None:
+        return "-"
+    return str(link["state"]) if link["cause"] is None else f"{link['state']} ({told(link['cause'])})"
 
 
 def print_ledger(console: Console, told: Document) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 
-from edge.causes import TIMEOUT
+from edge.causes import THROTTLED, TIMEOUT
 from edge.forward.lanes import Lane, LaneName
 from edge.forward.outcome import Accepted, Failed, Outcome, Paused, Refused, Throttled, TooLarge
 from edge.forward.queue import Batch, LaneQueue
@@ -51,7 +51,9 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class ForwarderState:
-    """What an operator sees of a destination. `backlog`: rows that each lane has yet to send."""
+    """What an operator sees of a destination. `backlog`: rows that each lane has yet to send; `requests`: sent since
+    the start, and `requests_failed` those of them that were not accepted.
+    """
 
     destination: str
     breaker: Breaker
@@ -61,6 +63,8 @@ class ForwarderState:
     cause: str | None
     batch_rows_max: int
     backlog: dict[str, int]
+    requests: int
+    requests_failed: int
 
 
 class Forwarder:
@@ -96,6 +100,7 @@ class Forwarder:
         self._sending = False
         self._error: Failed | Paused | Throttled | Refused | TooLarge | None = None
         self._equal_500s = 0
+        self._requests = self._requests_failed = 0
 
     # -- what to send
 
@@ -143,6 +148,8 @@ class Forwarder:
         Raises `StoreError`: then the batch counts as unanswered, and is sent again.
         """
         self._sending = False
+        self._requests += 1
+        self._requests_failed += not isinstance(outcome, Accepted)
         self._link.spend(len(batch.body) if sent_bytes is None else sent_bytes, len(batch.rows))
         lane = self._queue.lane(batch)
         if isinstance(outcome, Accepted):
@@ -294,6 +301,8 @@ class Forwarder:
             cause=_cause(error),
             batch_rows_max=self._rows_max,
             backlog=self._queue.backlog(),
+            requests=self._requests,
+            requests_failed=self._requests_failed,
         )
 
 
@@ -303,7 +312,7 @@ def _cause(error: Failed | Paused | Throttled | Refused | TooLarge | None) -> st
     if isinstance(error, (Paused, Refused)):
         return f"http {error.status}"
     if isinstance(error, Throttled):
-        return "throttled"
+        return THROTTLED
     return "http 413" if error else None
 
 

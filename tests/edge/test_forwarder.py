@@ -19,6 +19,7 @@ from edge.forward.forwarder import (
 from edge.forward.outcome import Accepted, Failed, Outcome, Paused, Refused, Throttled, TooLarge
 from edge.ledger import forward_cursor
 from edge.message import Message
+from edge.status import destination_status, forward_status
 from edge.store import StoreFailed
 from tests.edge.kit import T0_MS, message, open_desk, reading
 
@@ -277,3 +278,13 @@ def test_what_was_not_accepted_and_not_understood_is_counted_over_the_last_minut
     assert (soon.failed_last_minute, soon.undecodable_last_minute) == (3, 1)
     later = desk.standing(300_000, T0_MS)
     assert (later.failed_last_minute, later.undecodable_last_minute) == (0, 0)
+
+
+def test_requests_are_counted_and_those_that_were_not_accepted(desk: Desk) -> None:
+    fill(desk, 20)
+    drain(desk, lambda _: Throttled(5_000, "later"), tries=2)
+    drain(desk, lambda _: Accepted(), tries=1)
+    status = destination_status(desk.standing(1000, T0_MS), {})[0]
+    assert (status.requests, status.requests_failed) == (3, 2)
+    told = forward_status(desk.standing(1000, T0_MS))
+    assert (told.requests, told.requests_failed) == (3, 2)
