@@ -30,7 +30,7 @@ class TokenUnreadableError(Exception):
 class BucketConfig(BaseModel):
     """One bucket; `retention_s` (seconds) is how old a point may be, left out it is kept for ever."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     name: str = Field(min_length=1, max_length=255)
     retention_s: int | None = Field(default=None, ge=1, le=10**10)
@@ -39,7 +39,7 @@ class BucketConfig(BaseModel):
 class CloudConfig(BaseModel):
     """The embedded cloud's configuration. Exactly one of `token` and `token_file` must be given."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     host: str = Field(default="127.0.0.1", min_length=1)
     port: int = Field(default=DEFAULT_PORT, ge=1, le=65535)

@@ -21,17 +21,20 @@ from edge.causes import DNS, PROTOCOL, REFUSED, TIMEOUT, TLS, UNREACHABLE, cause
 from edge.destination_config import InfluxTarget
 from edge.exchange import Exchange
 from edge.forward.outcome import Accepted, Failed, Outcome, Paused, Refused, Throttled, TooLarge
-from edge.lean_imports import without_data_science
+from edge.lean_imports import bare
 from edge.outages.events import Ending
 from sensors.clock import Clock
 
-with without_data_science():
-    from influxdb_client.client.influxdb_client import InfluxDBClient
+with bare("influxdb_client", "influxdb_client.client"):
+    from influxdb_client._sync.rest import RESTClientObject
+    from influxdb_client.configuration import Configuration
     from influxdb_client.rest import ApiException
+    from influxdb_client.version import VERSION
 
 MESSAGE_CHARS_MAX = 500  # of a server's words, as kept and shown
 GZIP_LEVEL = 1  # line protocol shrinks to a sixth at level 1; level 9 gains a tenth more at five times the CPU
 MS_PER_S = 1000
+USER_AGENT = f"influxdb-client-python/{VERSION}"
 
 
 class InfluxSender:
@@ -41,8 +44,9 @@ class InfluxSender:
         self._settings = settings
         self._clock = clock
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="influx")
-        self._client: InfluxDBClient | None = None
+        self._client: Any = None
         self._pool: BoundedPoolManager | None = None
+        self._whose: dict[str, str] = {}
         self.exchange = Exchange()
         """What the last `send` or `ping` was like on the wire."""
 
@@ -108,19 +112,18 @@ class InfluxSender:
 
     def _post(self, body: bytes) -> tuple[int, dict[str, str], str]:
         settings, (client, pool) = self._settings, self._connected()
-        headers = {"Content-Type": "text/plain; charset=utf-8", "Accept": "application/json"}
+        headers = {"Content-Type": "text/plain; charset=utf-8", "Accept": "application/json", **self._whose}
         if settings.gzip:
             headers["Content-Encoding"] = "gzip"
             body = gzip.compress(body, GZIP_LEVEL, mtime=0)
         self.exchange = Exchange(len(body))
         timeouts_ms = (settings.connect_timeout_s * MS_PER_S, settings.read_timeout_s * MS_PER_S)
         try:
-            request: Any = client.api_client.request
-            answer = request(
+            answer = client.request(
                 "POST",
                 f"{settings.url.rstrip('/')}/api/v2/write",
                 query_params=[("org", settings.org), ("bucket", settings.bucket), ("precision", "ns")],
-                headers={**headers, **client.api_client.default_headers},
+                headers=headers,
                 body=body,
                 _preload_content=False,
                 _request_timeout=timeouts_ms,
@@ -132,24 +135,30 @@ class InfluxSender:
         self.exchange = Exchange(len(body), *pool.segments())
         return int(answer.status), _lower(answer.headers), _text(answer.data)
 
-    def _connected(self) -> tuple[InfluxDBClient, BoundedPoolManager]:
-        if self._client is None or self._pool is None:
-            self._client, self._pool = _client(self._settings)
+    def _connected(self) -> tuple[Any, BoundedPoolManager]:
+        if self._pool is None:
+            settings = self._settings
+            token = settings.read_token()
+            self._whose = {"User-Agent": USER_AGENT} | ({"Authorization": f"Token {token}"} if token else {})
+            self._pool = (
+                BoundedPoolManager(ca_certs=str(settings.ca_file)) if settings.ca_file else BoundedPoolManager()
+            )
+            self._client = _client(self._pool)
         return self._client, self._pool
 
     def _disconnect(self) -> None:
-        if self._client is not None:
-            close: Any = self._client.close
-            close()
+        if self._pool is not None:
+            self._pool.clear()
             self._client = self._pool = None
 
 
-def _client(settings: InfluxTarget) -> tuple[InfluxDBClient, BoundedPoolManager]:
-    client = InfluxDBClient(settings.url, settings.read_token(), org=settings.org)
-    pool = BoundedPoolManager(ca_certs=str(settings.ca_file)) if settings.ca_file else BoundedPoolManager()
-    rest_client: Any = client.api_client.rest_client
-    rest_client.pool_manager = pool
-    return client, pool
+def _client(pool: BoundedPoolManager) -> Any:
+    """influxdb-client's own, which is half typed, over our connections."""
+    rest_client: Any = RESTClientObject
+    configuration: Any = Configuration
+    client = rest_client(configuration())
+    client.pool_manager = pool
+    return client
 
 
 def outcome_of(status: int, headers: dict[str, str], body: str, now_ms: int) -> Outcome:

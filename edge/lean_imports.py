@@ -1,32 +1,42 @@
-"""Imports of libraries that would bring data-science libraries along wherever these happen to be installed.
+"""Imports of libraries that would bring along what a gateway has no use for: time of every start, and memory of it all.
 
-sqlite-utils imports pandas and influxdb-client NumPy if they can, to know types of which nothing here has a value: on a
-machine that has the extra `solar`, half a second of every start and tens of megabytes of every gateway. Promises:
-outside the block everybody gets the real ones, whether imported before or after.
+sqlite-utils imports pandas if it can, to know types of which nothing here has a value. influxdb-client imports a class
+for everything that InfluxDB's API knows (400 modules, a fifth of a gateway's memory), NumPy and pandas; the gateway
+needs what makes its requests.
 """
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec, module_from_spec
 
-_NOT_NEEDED = ("numpy", "pandas")
+from sensors.imports import hidden
 
 
 @contextmanager
-def without_data_science() -> Iterator[None]:
-    """Within the block, pandas and NumPy cannot be imported, unless they were before."""
-    hidden = [name for name in _NOT_NEEDED if name not in sys.modules]
-    for name in hidden:
-        sys.modules[name] = None  # type: ignore[assignment]  # how Python writes down that an import is to fail
+def bare(*packages: str) -> Iterator[None]:
+    """Within the block, modules of these packages are imported without what the packages import by themselves.
+
+    An outer package comes before its inner ones. Afterwards all of it is forgotten, so that everybody else gets the
+    whole package. One that was imported before is taken as it is.
+    """
+    if packages[0] in sys.modules:
+        yield
+        return
+    for name in packages:
+        spec = find_spec(name)
+        if spec is None:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        sys.modules[name] = module_from_spec(spec)
     try:
         yield
     finally:
-        for name in hidden:
+        for name in [each for each in sys.modules if each.partition(".")[0] == packages[0]]:
             del sys.modules[name]
 
 
-with without_data_science():
+with hidden("numpy", "pandas"):
     from sqlite_utils import Database
     from sqlite_utils.migrations import Migrations
 
-__all__ = ["Database", "Migrations", "without_data_science"]
+__all__ = ["Database", "Migrations", "bare"]

@@ -41,7 +41,7 @@ log = structlog.stdlib.get_logger(__name__)
 class BrokerConfig(BaseModel):
     """What the embedded broker is told. Either a user name with a password, or `allow_anonymous`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     host: str = Field(default="127.0.0.1", min_length=1, description="address to listen on; keep it on this machine")
     port: int = Field(default=DEFAULT_PORT, ge=0, le=65535, description="TCP port; 0 takes any free one")

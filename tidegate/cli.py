@@ -147,13 +147,16 @@ def _run_command(part_name: str) -> Callable[..., None]:
         log_format: LogFormatOption = LogFormat.HUMAN,
         log_level: LogLevelOption = LogLevel.INFO,
     ) -> None:
-        from tidegate import logs
-        from tidegate.config import effective, load
-        from tidegate.parts import PARTS
-        from tidegate.process import named_by_kind, run_until_signal
+        from sensors.imports import uncollected
 
-        logs.set_up(log_format, log_level)
-        part = PARTS[part_name]()
+        with uncollected():
+            from tidegate import logs
+            from tidegate.config import effective, load
+            from tidegate.parts import PARTS
+            from tidegate.process import named_by_kind, run_until_signal
+
+            logs.set_up(log_format, log_level)
+            part = PARTS[part_name]()
         settings = load(part.model, part.section, config, os.environ)
         if check_config:
             typer.echo(json.dumps(effective(settings), indent=2))

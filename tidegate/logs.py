@@ -10,10 +10,12 @@ import logging
 import sys
 from typing import Final, TextIO
 
-import structlog
-from structlog.typing import Processor
-
+from sensors.imports import hidden
 from tidegate.options import LogFormat, LogLevel
+
+with hidden("rich"):  # a tenth of a part's start; what it would draw, tracebacks in colour, is no line of a log
+    import structlog
+    from structlog.typing import Processor
 
 # The level that a library speaks from when the operator did not ask for `debug`. amqtt logs a stack trace at ERROR for
 # every client that just goes away, so only what ends it is an operator's matter. `httpx` logs every request at INFO.

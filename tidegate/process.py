@@ -57,10 +57,16 @@ def named_by_kind(
     """
     try:
         yield
-    except* taken as group:
-        raise TakenError(str(_root(group))) from group
-    except* misconfigured as group:
-        raise ConfigError((Problem(source, "", str(_root(group))),)) from group
+    except taken as error:
+        raise TakenError(str(error)) from error
+    except misconfigured as error:
+        raise ConfigError((Problem(source, "", str(error)),)) from error
+    except ExceptionGroup as group:  # not `except*`: before Python 3.11.4 what that raises is a group again
+        if (mine := group.subgroup(taken)) is not None:
+            raise TakenError(str(_root(mine))) from group
+        if (mine := group.subgroup(misconfigured)) is not None:
+            raise ConfigError((Problem(source, "", str(_root(mine))),)) from group
+        raise
 
 
 def explain(error: BaseException) -> tuple[int, str]:

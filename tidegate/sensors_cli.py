@@ -71,19 +71,22 @@ def run(
     log_level: LogLevelOption = LogLevel.INFO,
 ) -> None:
     """The fleet of simulated devices. Runs until SIGTERM or Ctrl-C, or as long as --for says."""
-    from firmware_sim.build import check_fleet
-    from tidegate import logs
-    from tidegate.config import effective
-    from tidegate.fleet_file import load_fleet, with_recordings
-    from tidegate.parts import PARTS
-    from tidegate.process import named_by_kind, run_until_signal
+    from sensors.imports import uncollected
 
+    with uncollected():
+        from firmware_sim.build import check_fleet
+        from tidegate import logs
+        from tidegate.config import effective
+        from tidegate.fleet_file import load_fleet, with_recordings
+        from tidegate.parts import PARTS
+        from tidegate.process import named_by_kind, run_until_signal
+
+        part = PARTS["sensors"]()
     config = _the_one(fleet, config)
     for_s = None if for_ is None else parse_duration(for_)
     factor = None if speed in {None, MAX_SPEED} else parse_speed(str(speed))
     _check_together(speed, for_s, out, truth)
     logs.set_up(log_format, log_level)
-    part = PARTS["sensors"]()
     settings = load_fleet(config, os.environ)
     if factor is not None:
         settings = settings.model_copy(update={"speed": factor})

@@ -40,7 +40,7 @@ class BadCertificate(Exception):
 class ServerTls(BaseModel):
     """TLS of the gateway's own address."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     cert_file: Path
     key_file: Path
@@ -63,7 +63,7 @@ class ServerTls(BaseModel):
 class AccessSettings(BaseModel):
     """Who may ask. `hosts`: the names under which browsers reach the gateway, beside addresses and `localhost`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080

@@ -107,7 +107,7 @@ Glob = Annotated[str, Field(min_length=1, max_length=128)]
 class AlertRule(BaseModel):
     """One rule. It is applied to every device whose site and name its globs take, each on its own."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     name: Annotated[str, AfterValidator(lambda name: check_level(name, "name"))]
     kind: RuleKind

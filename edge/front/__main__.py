@@ -4,38 +4,17 @@ It ends when its pipe does; signals are the gateway's business, which ends it.
 """
 
 import asyncio
-import pickle
 import signal
 import socket
 import sys
 
-from edge.certificate_watch import CertificateWatch
 from edge.front.frames import AWAKE
-from edge.front.logs import ship_logs
-from edge.front.pipe import PipedBack, read_frame
-from edge.front.serve import serve_beside
-from edge.front.settings import FrontSettings
-from sensors.clock import SystemClock
+from sensors.imports import hidden, uncollected
 
-
-async def front(server_socket: socket.socket, pipe: socket.socket) -> None:
-    """Serve until the pipe ends."""
-    reader, writer = await asyncio.open_connection(sock=pipe)
-    first = await read_frame(reader)
-    if first is None:
-        return
-    settings: FrontSettings = pickle.loads(first)  # noqa: S301  # from the process that started this one
-    back = PipedBack(reader, writer)
-    ship_logs(back.tell)
-    clock = SystemClock()
-    certificates = CertificateWatch(settings.api.tls, None, clock)
-    piping = asyncio.create_task(back.run())
-    serving = asyncio.create_task(serve_beside(settings, server_socket, back, certificates, clock))
-    await asyncio.wait({piping, serving}, return_when=asyncio.FIRST_COMPLETED)
-    serving.cancel()
-    await asyncio.wait({serving})
-    if not serving.cancelled():
-        serving.result()
+with uncollected():
+    with hidden("rich"):  # what it would draw, tracebacks in colour, is no line of a log
+        import structlog  # noqa: F401
+    from edge.front.child import front
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ class HomeAssistantSettings(BaseModel):
     """`publish_every_s`: how often what changed is told; `expire_after_s`: when a silent device counts as unavailable
     there (None: never)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     enabled: bool = False
     discovery_prefix: Annotated[str, AfterValidator(check_root)] = "homeassistant"

@@ -65,7 +65,7 @@ Factor = Annotated[float, AfterValidator(_check_factor)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class ValueRule(_Section):

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.uncounted import COUNTED_ALONE, uncounted
+from firmware_sim.forecast import plan
+from firmware_sim.forecast.load import measure_load
+from tests.uncounted import COUNTED_ALONE, uncounted, uncounted_call
 from tidegate import cli
 
 FLEET = """
@@ -27,6 +29,11 @@ name = "mains"
 sensors = [{ part = "SHT31", quantity = "temperature", signal = { kind = "constant", value = 12.0 } }]
 """
 RUNS = ("--years", "1", "--runs", "60")
+
+
+@pytest.fixture(autouse=True)
+def _the_simulations_behind_a_load_count_no_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "measure_load", uncounted_call(measure_load))
 
 
 @pytest.fixture

@@ -57,11 +57,25 @@ def test_help_lists_every_group_and_loads_no_room() -> None:
 def test_a_gateway_starts_without_libraries_that_it_does_not_use_and_leaves_them_to_others() -> None:
     script = (
         "import sys, edge.gateway\n"
-        "print(sorted({'pandas', 'numpy', 'matplotlib', 'pvlib'} & set(sys.modules)))\n"
-        "import numpy; print(numpy.zeros(1).sum())"
+        "print(sorted({'pandas', 'numpy', 'matplotlib', 'pvlib', 'influxdb_client', 'reactivex'} & set(sys.modules)))\n"
+        "import numpy; print(numpy.zeros(1).sum())\n"
+        "import influxdb_client.rest; print(influxdb_client.rest.ApiException is edge.influx.ApiException)\n"
+        "print(influxdb_client.Point('a').field('b', 1).to_line_protocol())"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True)
-    assert done.stdout.splitlines() == ["[]", "0.0"]
+    assert done.stdout.splitlines() == ["[]", "0.0", "False", "a b=1i"]
+
+
+def test_no_part_starts_with_the_library_that_draws_on_terminals() -> None:
+    script = (
+        "import sys; from tidegate.cli import main\n"
+        "for part in ('sensors', 'broker', 'cloud', 'edge'):\n"
+        "    try: main([part, 'run', '--check-config'])\n"
+        "    except SystemExit: print(part, sorted({'rich', 'rich.console', 'structlog'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True)
+    said = [line for line in done.stdout.splitlines() if line.endswith("['structlog']")]
+    assert [line.split()[0] for line in said] == ["sensors", "broker", "cloud", "edge"]
 
 
 def test_no_arguments_show_the_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,11 +6,11 @@ Linux only: the figures come from /proc.
 import contextlib
 import json
 import os
-import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import Popen, TimeoutExpired
 from typing import Any
 
 from tidegate.bench.clocks import wait_s, wall_s
@@ -33,7 +33,7 @@ class GatewayProcess:
         command = [sys.executable, "-m", "tidegate", "edge", "run", "--config", str(config)]
         self._log = config.with_suffix(".log")
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+            self._process = Popen(command, stdout=log, stderr=log)
         self._api = f"http://127.0.0.1:{api_port}/api/v1/status"
 
     def cpu_s(self) -> float:
@@ -87,7 +87,7 @@ class GatewayProcess:
         self._process.terminate()
         try:
             self._process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
+        except TimeoutExpired:
             self.kill()
 
 
@@ -99,7 +99,7 @@ def _status_mb(pid: int, name: str) -> float:
 @contextlib.contextmanager
 def accepting_cloud(port: int) -> Iterator[None]:
     """A server process that answers 204 to everything, so that only the gateway is measured."""
-    process = subprocess.Popen([sys.executable, "-m", "tidegate.bench.sink", str(port)])
+    process = Popen([sys.executable, "-m", "tidegate.bench.sink", str(port)])
     try:
         yield
     finally:

@@ -1,14 +1,17 @@
 """`tidegate bench`: figures of a real gateway at a real broker, or one line that says why not."""
 
+import functools
 import json
 import shutil
 import subprocess
-import sys
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from tests.uncounted import uncounted
+from tidegate import cli
+from tidegate.bench import gateway_process
 from tidegate.bench import mosquitto as mosquitto_module
 from tidegate.bench.cli import broker_address
 from tidegate.bench.measure import BrokerAddress, DrainFigures, IngestFigures
@@ -55,10 +58,15 @@ def test_every_figure_is_explained(figures: type[IngestFigures | DrainFigures]) 
 @pytest.mark.timeout(120)  # a broker, a gateway and its load start
 @pytest.mark.skipif(not HAS_MOSQUITTO, reason="mosquitto is not installed")
 @pytest.mark.parametrize(("command", "counted"), [("ingest", "messages"), ("drain", "readings")])
-def test_it_measures_a_real_gateway(command: str, counted: str) -> None:
-    words = [sys.executable, "-m", "tidegate", "bench", command, "--messages", "1000", "--json"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=110, check=False)
-    assert done.returncode == 0, done.stderr
-    figures = json.loads(done.stdout)
+def test_it_measures_a_real_gateway(
+    command: str, counted: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The gateway, whose lines its own tests meet, and the cloud, which is killed and its count with it.
+    monkeypatch.setattr(gateway_process, "Popen", functools.partial(subprocess.Popen, env=uncounted()))
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["bench", command, "--messages", "1000", "--json"])
+    out, err = capsys.readouterr()
+    assert ended.value.code == 0, err
+    figures = json.loads(out)
     assert figures[counted] == 1000
     assert min(figures["per_s"], figures["per_cpu_s"], figures["memory_mb"], figures["share_of_raw_sqlite"]) > 0
