@@ -3,6 +3,7 @@
 import math
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -389,6 +390,29 @@ def test_a_damaged_window_is_never_emitted_and_a_damaged_rollup_is_noticed(desk:
     assert WindowTables(desk.store).get(WindowKey(1, 10, T0_MS)) is None
 
 
+def test_windows_that_lie_by_device_are_laid_out_by_time_and_go_on(tmp_path: Path) -> None:
+    import sqlite3
+
+    with closing(open_desk(tmp_path, windows=RULES)) as desk:
+        take(desk, reading(0))
+        take(desk, reading(0, device="d2"))
+        desk.tidy(0, T0_MS)
+        before = desk.store.run("SELECT * FROM windows ORDER BY device_key, size_s, start_ms")
+    with closing(sqlite3.connect(tmp_path / STORE_FILE)) as db:
+        sql = db.execute("SELECT sql FROM sqlite_master WHERE name = 'windows'").fetchone()[0]
+        db.execute("DROP TABLE windows")
+        db.execute(sql.replace("(size_s, start_ms, device_key)", "(device_key, size_s, start_ms)"))
+        db.execute("CREATE INDEX windows_next ON windows (next_ms)")
+        db.executemany("INSERT INTO windows VALUES (?, ?, ?, ?, ?, ?, ?, ?)", before)
+        db.execute("DELETE FROM _sqlite_migrations WHERE name = 'm0013_windows_by_time'")
+        db.commit()
+    with closing(open_desk(tmp_path, windows=RULES)) as desk:
+        assert len(before) == 2 * len(RULES.sizes_s)
+        assert desk.store.run("SELECT * FROM windows") == sorted(before, key=lambda row: (row[1], row[2], row[0]))
+        advance(desk, T0_MS + 100_000)
+        assert emitted(desk.store)["d2", 10, T0_MS][0].count == 1
+
+
 def test_a_store_of_the_first_version_gets_its_windows(tmp_path: Path) -> None:
     desk = open_desk(tmp_path)
     take(desk, reading(0))
@@ -398,7 +422,8 @@ def test_a_store_of_the_first_version_gets_its_windows(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / STORE_FILE) as db:
         for table in ("windows", "forgotten_windows", "rollups"):
             db.execute(f"DROP TABLE {table}")
-        db.execute("DELETE FROM _sqlite_migrations WHERE name = 'm0002_windows_and_rollups'")
+        later = ("m0002_windows_and_rollups", "m0013_windows_by_time")
+        db.execute("DELETE FROM _sqlite_migrations WHERE name IN (?, ?)", later)
         db.execute("DELETE FROM cursors WHERE name = 'windows/log'")
     db.close()
     assert migrations is not None
