@@ -2,15 +2,15 @@
 
 Promises: every row carries a CRC32 over all that it means; ids of the rollup log rise by one within one window size and
 are never used twice. Methods that write are called inside `Store.transaction`. Windows that were written last are
-remembered as they were written, and read again after a transaction failed: what `get` gave is changed only on the way
+remembered as they were written, and read again after a transaction failed: what `find` gave is changed only on the way
 to `put`, in one and the same transaction.
 """
 
 import struct
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice, repeat
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -24,9 +24,19 @@ _encoder = msgspec.msgpack.Encoder()
 _stats_decoder = msgspec.msgpack.Decoder(list[Stats])
 _summary_decoder = msgspec.msgpack.Decoder(tuple[Summary, ...])
 
+KEYS_LOOKED_UP = 256  # in one statement: beyond that nothing is gained
 WINDOWS_KEPT = 2048  # in memory: of a thousand devices those of two sizes, a few KB each with a dozen values
 KEYS_KEPT = 16_384  # of windows, in memory: 150 bytes each; a small site's all
 FORGOTTEN_KEPT = 4096  # sets in memory, some 200 bytes each
+
+_WINDOWS_WANTED = (
+    "WITH wanted (device_key, size_s, start_ms) AS (VALUES {values}) SELECT windows.* FROM wanted CROSS JOIN windows"
+    " USING (device_key, size_s, start_ms)"
+)
+_FORGOTTEN_WANTED = (
+    "WITH wanted (device_key, size_s) AS (VALUES {values}) SELECT device_key, size_s, ranges FROM wanted"
+    " CROSS JOIN forgotten_windows USING (device_key, size_s)"
+)
 
 RollupRow = tuple[int, int, int, int, bytes, int]
 """size_s, id, device_key, start_ms, body, crc: the columns in order."""
@@ -55,6 +65,13 @@ class Window(msgspec.Struct):
     dirty: bool
     touched_ms: int
     next_ms: int
+
+
+class Found(NamedTuple):
+    """What there is of windows that were asked for. `damaged`: rows that fail their checksum."""
+
+    windows: dict[WindowKey, Window]
+    damaged: set[WindowKey]
 
 
 class RollupEntry(NamedTuple):
@@ -102,13 +119,25 @@ class WindowTables:
 
     # -- windows
 
-    def get(self, key: WindowKey) -> Window | None:
-        """The state of a window; None if there is none, or if its row fails its checksum (`is_damaged` tells)."""
+    def find(self, keys: Iterable[WindowKey]) -> "Found":
+        """The windows of these keys, as far as there are any."""
         self._know()
-        kept = self._kept.get(key)
-        if kept is not None:
-            return kept
-        return self._read(key) if self._has_row(key) else None
+        windows: dict[WindowKey, Window] = {}
+        asked: list[WindowKey] = []
+        for key in keys:
+            kept = self._kept.get(key)
+            if kept is not None:
+                windows[key] = kept
+            elif self._has_row(key):
+                asked.append(key)
+        damaged = set()
+        for row in self._look_up(_WINDOWS_WANTED, 3, asked):
+            key, window = _window(*row)
+            if window is None:
+                damaged.add(key)
+            else:
+                windows[key] = window
+        return Found(windows, damaged)
 
     def _has_row(self, key: WindowKey) -> bool:
         """Whether there may be a row: most windows are asked for once before they are opened, and have none."""
@@ -119,25 +148,14 @@ class WindowTables:
             self._are_keys_known = True
         return self._keys is None or key in self._keys
 
-    def _read(self, key: WindowKey) -> Window | None:
-        rows = self._store.run(
-            "SELECT dirty, touched_ms, next_ms, body, crc FROM windows"
-            " WHERE device_key = ? AND size_s = ? AND start_ms = ?",
-            key,
-        )
-        if not rows:
-            return None
-        dirty, touched_ms, next_ms, body, crc = rows[0]
-        if crc != _window_crc(key, dirty, touched_ms, next_ms, body):
-            return None
-        series = {(one.name, one.unit, isinstance(one.last, str)): one for one in _stats_decoder.decode(body)}
-        return Window(series, bool(dirty), touched_ms, next_ms)
-
-    def is_damaged(self, key: WindowKey) -> bool:
-        """Of a key for which `get` has nothing: whether a row is there all the same."""
-        if not self._has_row(key):
-            return False
-        return bool(self._store.run("SELECT 1 FROM windows WHERE device_key = ? AND size_s = ? AND start_ms = ?", key))
+    def _look_up(self, sql: str, columns: int, keys: Sequence[tuple[int, ...]]) -> Iterator[Any]:
+        """The rows of `sql` for keys of so many columns, many in one statement."""
+        for at in range(0, len(keys), KEYS_LOOKED_UP):
+            some = keys[at : at + KEYS_LOOKED_UP]
+            width = 1 << (len(some) - 1).bit_length()  # few widths, so that the statements are prepared once
+            values = ", ".join([f"({', '.join('?' * columns)})"] * width)
+            padded = chain(some, repeat(some[-1], width - len(some)))
+            yield from self._store.run(sql.format(values=values), tuple(chain.from_iterable(padded)))
 
     def put(self, windows: Iterable[tuple[WindowKey, Window]]) -> None:
         """Write windows."""
@@ -191,18 +209,27 @@ class WindowTables:
         """Whether any window holds what no rollup says yet."""
         return bool(self._store.run("SELECT 1 FROM windows WHERE dirty LIMIT 1"))
 
-    def forgotten(self, device_key: int, size_s: int) -> Intervals:
-        """Which windows of a device are no longer kept, by number (start divided by size); not to be changed."""
+    def forgotten(self, places: Iterable[tuple[int, int]]) -> dict[tuple[int, int], Intervals]:
+        """Of each (device_key, size_s), which windows are no longer kept, by number (start divided by size).
+
+        The sets are not to be changed.
+        """
         self._know()
-        kept = self._forgotten.get((device_key, size_s))
-        if kept is not None:
-            return kept
-        rows = self._store.run(
-            "SELECT ranges FROM forgotten_windows WHERE device_key = ? AND size_s = ?", (device_key, size_s)
-        )
-        numbers = self._store.decode(rows[0][0]) if rows else Intervals()
-        self._keep_forgotten(device_key, size_s, numbers)
-        return numbers
+        found: dict[tuple[int, int], Intervals] = {}
+        asked: list[tuple[int, int]] = []
+        for place in dict.fromkeys(places):
+            kept = self._forgotten.get(place)
+            if kept is None:
+                asked.append(place)
+            else:
+                found[place] = kept
+        for place in asked:
+            found[place] = Intervals()
+        for device_key, size_s, ranges in self._look_up(_FORGOTTEN_WANTED, 2, asked):
+            found[device_key, size_s] = self._store.decode(ranges)
+        for place in asked:
+            self._keep_forgotten(*place, found[place])
+        return found
 
     def _keep_forgotten(self, device_key: int, size_s: int, numbers: Intervals) -> None:
         if len(self._forgotten) >= FORGOTTEN_KEPT:
@@ -268,6 +295,17 @@ class WindowTables:
             " (SELECT id FROM rollups WHERE size_s = ? AND id <= ? ORDER BY id LIMIT ?)"
         )
         return self._store.change(sql, (size_s, size_s, position, limit))
+
+
+def _window(
+    device_key: int, size_s: int, start_ms: int, dirty: int, touched_ms: int, next_ms: int, body: bytes, crc: int
+) -> tuple[WindowKey, Window | None]:
+    """A row: whose it is, and the window unless the checksum fails."""
+    key = WindowKey(device_key, size_s, start_ms)
+    if crc != _window_crc(key, dirty, touched_ms, next_ms, body):
+        return key, None
+    series = {(one.name, one.unit, isinstance(one.last, str)): one for one in _stats_decoder.decode(body)}
+    return key, Window(series, bool(dirty), touched_ms, next_ms)
 
 
 def _window_crc(key: WindowKey, dirty: bool | int, touched_ms: int, next_ms: int, body: bytes) -> int:
