@@ -104,10 +104,11 @@ class WindowTables:
         self._kept: dict[WindowKey, Window] = {}
         self._forgotten: dict[tuple[int, int], Intervals] = {}
         self._kept_since = store.forgotten
-        self._keys: set[WindowKey] | None = None  # all that have a row; None: there are too many
+        self._keys: dict[WindowKey, int] | None = None  # all that have a row, and its `next_ms`; None: too many
         self._are_keys_known = False
         self._next_ms: int | None = None
         self._is_next_known = False
+        self._latest_ms = 0  # no window's time is beyond it, while `_keys` are known
 
     def _know(self) -> None:
         """Forget what is remembered if a transaction has failed since, or somebody else opened the file."""
@@ -141,12 +142,17 @@ class WindowTables:
 
     def _has_row(self, key: WindowKey) -> bool:
         """Whether there may be a row: most windows are asked for once before they are opened, and have none."""
+        keys = self._known_keys()
+        return keys is None or key in keys
+
+    def _known_keys(self) -> dict[WindowKey, int] | None:
         if not self._are_keys_known:
-            sql = "SELECT device_key, size_s, start_ms FROM windows LIMIT ?"
+            sql = "SELECT device_key, size_s, start_ms, next_ms FROM windows LIMIT ?"
             rows = self._store.run(sql, (KEYS_KEPT + 1,))
-            self._keys = set(map(WindowKey._make, rows)) if len(rows) <= KEYS_KEPT else None
+            self._keys = {WindowKey(*row[:3]): row[3] for row in rows} if len(rows) <= KEYS_KEPT else None
+            self._latest_ms = max((row[3] for row in rows), default=0)
             self._are_keys_known = True
-        return self._keys is None or key in self._keys
+        return self._keys
 
     def _look_up(self, sql: str, columns: int, keys: Sequence[tuple[int, ...]]) -> Iterator[Any]:
         """The rows of `sql` for keys of so many columns, many in one statement."""
@@ -160,35 +166,51 @@ class WindowTables:
     def put(self, windows: Iterable[tuple[WindowKey, Window]]) -> None:
         """Write windows."""
         self._know()
-        rows, keys = [], []
+        rows = []
+        times = {}
         for key, window in windows:
-            keys.append(key)
+            times[key] = window.next_ms
             body = _encoder.encode(list(window.series.values()))
             crc = _window_crc(key, window.dirty, window.touched_ms, window.next_ms, body)
             rows.append((*key, int(window.dirty), window.touched_ms, window.next_ms, body, crc))
-            if self._next_ms is None or window.next_ms < self._next_ms:
-                self._next_ms = window.next_ms
             self._kept.pop(key, None)  # to the end of those that are kept
             self._kept[key] = window
-        if self._keys is not None:
-            self._keys.update(keys)
-            self._keys = self._keys if len(self._keys) <= KEYS_KEPT else None
+        self._note_times(times)
         self._store.run_many("INSERT OR REPLACE INTO windows VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
         for key in list(islice(self._kept, max(0, len(self._kept) - WINDOWS_KEPT))):
             del self._kept[key]
 
     def delete(self, keys: Sequence[WindowKey]) -> None:
         """Delete windows."""
-        self._is_next_known = False
+        self._know()
+        known = self._known_keys()
         for key in keys:
             self._kept.pop(key, None)
-        if self._keys is not None:
-            self._keys.difference_update(keys)
+            if known is None or known.pop(key, 0) == self._next_ms:
+                self._is_next_known = False
         self._store.run_many("DELETE FROM windows WHERE device_key = ? AND size_s = ? AND start_ms = ?", keys)
+
+    def _note_times(self, times: Mapping[WindowKey, int]) -> None:
+        """Remember when windows that are written are due; another one may be the earliest then."""
+        if not times:
+            return
+        known = self._known_keys()
+        for key, next_ms in times.items():
+            if known is None or (known.get(key) == self._next_ms and next_ms != self._next_ms):
+                self._is_next_known = False
+        earliest_ms = min(times.values())
+        if self._next_ms is None or earliest_ms < self._next_ms:
+            self._next_ms = earliest_ms
+        self._latest_ms = max(self._latest_ms, *times.values())
+        if known is not None:
+            known.update(times)
+            self._keys = known if len(known) <= KEYS_KEPT else None
 
     def due(self, now_ms: int, beyond_ms: int, limit: int) -> list[tuple[WindowKey, bool]]:
         """(key, dirty) of at most `limit` windows whose `next_ms` has come, or is beyond `beyond_ms`, by that time."""
-        self._is_next_known = False  # they will be served: the earliest is another one then
+        next_ms = self.next_ms()
+        if next_ms is None or (next_ms > now_ms and self._known_keys() is not None and self._latest_ms <= beyond_ms):
+            return []
         rows = self._store.run(
             "SELECT * FROM (SELECT device_key, size_s, start_ms, dirty, next_ms FROM windows WHERE next_ms <= ?"
             " UNION ALL SELECT device_key, size_s, start_ms, dirty, next_ms FROM windows WHERE next_ms > ?)"
