@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from edge.intervals import Intervals
-from edge.ledger import Ledger, done_ranges, forward_cursor
+from edge.ledger import Ledger, done_ranges
 from edge.store import LogEntry, Store, StoreFull
 from edge.store.names import EXPIRED, THINNED, WINDOWS_CURSOR
 from edge.store.rows import StoredRow
@@ -228,7 +228,6 @@ class Budget:
         if not going and damaged is not None and done.add(damaged[0]):
             self._quarantine(destination, damaged)
         self._store.put_ranges(done_ranges(destination), done)
-        self._store.set_cursor(forward_cursor(destination), done.end_of_run(1))
 
     def _quarantine(self, destination: str, row: StoredRow) -> None:
         self._store.quarantine(

@@ -81,6 +81,7 @@ class Store(Records):
         `disk_bytes_max`: what file and write-ahead log may take together; beyond it `StoreFull` is raised. Such a store
         has a ballast beside it.
         """
+        super().__init__()
         self.disk_bytes_max = disk_bytes_max
         self.pages_max: int | None = None
         self.appended_bytes = 0
@@ -152,6 +153,7 @@ class Store(Records):
                 self._limit_pages()
                 migrate(Database(self._db, execute_plugins=False), str(self.path))
                 check_content(self._db, self.path)
+                self._forget_waiting()
                 self._forget()
                 rows = self._db.execute("SELECT key, site, device FROM devices ORDER BY key").fetchall()
                 self._names: dict[int, tuple[str, str]] = {key: (site, device) for key, site, device in rows}
@@ -216,6 +218,9 @@ class Store(Records):
 
     def close(self) -> None:
         """Close the file and let the next gateway in. Closing twice is harmless."""
+        if self._waiting:
+            with suppress(StoreFull, StoreFailed, sqlite3.Error), self.transaction():  # not written, it is done again
+                pass
         self._disconnect()
         self._lock.release()
 
@@ -289,10 +294,14 @@ class Store(Records):
         """Commit what began at `head`. For `Transaction`."""
         if self.head != head:
             self.set_cursor(HEAD_CURSOR, self.head)
+        if self._waiting:
+            self._write_waiting()
         self._in_doubt = True
         self._db.execute("COMMIT")
         self.ensure_files()
         self._in_doubt = False
+        if self._waiting:
+            self._forget_waiting()
 
     def _forget(self) -> None:
         """Ask the file again for what is looked at more often than it changes."""
