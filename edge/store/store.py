@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from edge.lean_imports import Database
 from edge.store.ballast import Ballast
 from edge.store.check import Damaged, check_content, check_files, is_corruption, is_damage
+from edge.store.device_names import UNKNOWN_DEVICE, DeviceNames
 from edge.store.errors import StoreCorrupt, StoreFailed, StoreFull, StoreUnusable
 from edge.store.files import OpenFiles, check_access
 from edge.store.lock import Left, StoreLock
@@ -37,7 +38,6 @@ BUSY_TIMEOUT_MS = 5000  # readers of ours hold the file for a second at most
 ROW_BYTES = 80  # of a row of the log beside its body
 _SYNCHRONOUS_FULL = 2
 _NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR")  # on a full disk the log's index cannot grow: an I/O error
-UNKNOWN_DEVICE = ("", "")
 
 
 class Page(NamedTuple):
@@ -68,7 +68,7 @@ class StoreCare(NamedTuple):
     waits_for_clock: bool
 
 
-class Store(Records):
+class Store(Records, DeviceNames):
     """The open store. Use as a context manager, or call `close`.
 
     A file that is damaged is salvaged when it is opened, see `edge.store.salvage`; `salvaged` says what came of it.
@@ -155,9 +155,7 @@ class Store(Records):
                 check_content(self._db, self.path)
                 self._forget_waiting()
                 self._forget()
-                rows = self._db.execute("SELECT key, site, device FROM devices ORDER BY key").fetchall()
-                self._names: dict[int, tuple[str, str]] = {key: (site, device) for key, site, device in rows}
-                self._keys = {name: key for key, name in self._names.items()}
+                self._read_names()
                 self.head = self.cursor(HEAD_CURSOR)
                 self._in_doubt = False
                 self._files.note()
@@ -282,7 +280,7 @@ class Store(Records):
         self.ensure_open()
         if self._in_doubt:
             raise StoreFailed("the last commit failed, and may have been one all the same: the store must be reopened")
-        before = self.head, len(self._keys)
+        before = self.head, self.device_count
         try:
             self._db.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
@@ -315,34 +313,7 @@ class Store(Records):
             with suppress(sqlite3.Error):  # SQLite has rolled back by itself, or the file is gone: reopening will tell
                 self._db.execute("ROLLBACK")
         self.head = head
-        while len(self._keys) > devices:
-            _, key = self._keys.popitem()
-            del self._names[key]
-
-    # -- devices
-
-    def device_key(self, site: str, device: str) -> int:
-        """The short number that rows use for a device; a new device gets one (inside a transaction)."""
-        key = self._keys.get((site, device))
-        if key is None:
-            key = len(self._keys) + 1
-            self._db.execute("INSERT INTO devices (key, site, device) VALUES (?, ?, ?)", (key, site, device))
-            self._keys[site, device] = key
-            self._names[key] = (site, device)
-        return key
-
-    def known_key(self, site: str, device: str) -> int | None:
-        """The number of a device that was heard before, or None."""
-        return self._keys.get((site, device))
-
-    def device_name(self, key: int) -> tuple[str, str]:
-        """(site, device) of a number. Raises `KeyError` for one that was never given."""
-        return self._names[key]
-
-    @property
-    def device_count(self) -> int:
-        """How many devices were ever heard."""
-        return len(self._keys)
+        self._forget_newest(devices)
 
     # -- the log
 
