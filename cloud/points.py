@@ -9,11 +9,13 @@ Promises:
 - Bounded: `points_max` points in all buckets, `disk_bytes_max` bytes of database. At a limit the whole write is refused
   with StoreFullError and nothing of it is kept, so that the sender can try again.
 - Every point that met an existing one is counted: `rewritten` when its fields were equal, `changed` when they were not.
+  So is, for its series, every new point that came `behind`: its time lies before the newest of its series.
 
 Synchronous; one thread at a time; the only I/O is SQLite. Times are integer nanoseconds since 1970.
 """
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,9 +23,9 @@ from typing import Final
 
 import msgspec
 
-from cloud.lineprotocol import FieldValue, Point, Series, field_type
+from cloud.lineprotocol import TIME_NS_MIN, FieldValue, Point, Series, field_type
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 BUSY_TIMEOUT_S: Final = 2.0  # long enough for a closing predecessor, short enough for a clear answer
 JOURNAL_BYTES_MAX: Final = 16_000_000  # what the WAL file shrinks to after a checkpoint
 EXPIRE_POINTS_MAX: Final = 50_000  # one transaction's worth of deleting: about a second for a slow disk
@@ -39,7 +41,7 @@ CREATE TABLE bucket (
 ) STRICT;
 CREATE TABLE series (
     id INTEGER PRIMARY KEY, bucket_id INTEGER NOT NULL REFERENCES bucket, measurement TEXT NOT NULL, tags TEXT NOT NULL,
-    changed INTEGER NOT NULL DEFAULT 0,
+    changed INTEGER NOT NULL DEFAULT 0, behind INTEGER NOT NULL DEFAULT 0,
     UNIQUE (bucket_id, measurement, tags)
 ) STRICT;
 CREATE TABLE field (
@@ -51,6 +53,8 @@ CREATE TABLE point (
     PRIMARY KEY (series_id, time_ns)
 ) STRICT, WITHOUT ROWID;
 """
+_MIGRATIONS: Final = {1: "ALTER TABLE series ADD COLUMN behind INTEGER NOT NULL DEFAULT 0;"}
+"""By the version that they begin with."""
 # Sorted names: equal fields are equal bytes. UInt is an int subclass, which msgspec leaves to the hook.
 _FIELDS_ENCODER: Final = msgspec.json.Encoder(enc_hook=int, order="sorted")
 
@@ -144,6 +148,7 @@ class PointStore:
             batch = _Batch(self.connection, bucket_id, self._oldest_ns(bucket, now_ns))
             for point in points:
                 batch.add(point)
+            batch.count_behind()
             (held,) = self.connection.execute("SELECT sum(points) FROM bucket").fetchone()
             if batch.created and held + batch.created > self._points_max:
                 raise StoreFullError(f"max_points = {self._points_max}")
@@ -228,12 +233,19 @@ class _Batch:
         self._bucket_id = bucket_id
         self._oldest_ns = oldest_ns
         self._series_ids: dict[Series, int] = {}
+        self._newest_ns: dict[int, int] = {}
+        self._behind: Counter[int] = Counter()
         self._types: dict[str, dict[str, str]] = {}
 
     def report(self) -> WriteReport:
         # InfluxDB names a dropped point's own fault before its age.
         reason = self._reason or ("points beyond retention policy" if self._too_old else "")
         return WriteReport(self.created, self._rewritten, self._changed, self._dropped + self._too_old, reason)
+
+    def count_behind(self) -> None:
+        """Once all points are added: what came behind a newer point, on the account of its series."""
+        rows = [(count, series_id) for series_id, count in self._behind.items()]
+        self._connection.executemany("UPDATE series SET behind = behind + ? WHERE id = ?", rows)
 
     def add(self, point: Point) -> None:
         """Store one point, or count it as dropped."""
@@ -290,11 +302,15 @@ class _Batch:
             return known
         key = (self._bucket_id, series.measurement, encode_tags(series.tags))
         self._connection.execute("INSERT OR IGNORE INTO series (bucket_id, measurement, tags) VALUES (?, ?, ?)", key)
-        found: tuple[int] = self._connection.execute(
-            "SELECT id FROM series WHERE bucket_id = ? AND measurement = ? AND tags = ?", key
+        series_id: int
+        series_id, newest_ns = self._connection.execute(
+            "SELECT id, (SELECT max(time_ns) FROM point WHERE series_id = id) FROM series"
+            " WHERE bucket_id = ? AND measurement = ? AND tags = ?",
+            key,
         ).fetchone()
-        self._series_ids[series] = found[0]
-        return found[0]
+        self._series_ids[series] = series_id
+        self._newest_ns[series_id] = TIME_NS_MIN if newest_ns is None else newest_ns
+        return series_id
 
     def _store(self, series_id: int, time_ns: int, fields: Mapping[str, FieldValue]) -> None:
         encoded = _FIELDS_ENCODER.encode(fields)
@@ -303,6 +319,10 @@ class _Batch:
         )
         if inserted.rowcount == 1:
             self.created += 1
+            if time_ns < self._newest_ns[series_id]:
+                self._behind[series_id] += 1
+            else:
+                self._newest_ns[series_id] = time_ns
             return
         (stored,) = self._connection.execute(
             "SELECT fields FROM point WHERE series_id = ? AND time_ns = ?", (series_id, time_ns)
@@ -362,5 +382,9 @@ def _prepare(connection: sqlite3.Connection, path: Path, disk_bytes_max: int) ->
     connection.execute("COMMIT")
     if version == 0 and tables == 0:
         connection.executescript(f"BEGIN EXCLUSIVE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+    elif version in _MIGRATIONS:
+        connection.executescript(
+            f"BEGIN EXCLUSIVE; {_MIGRATIONS[version]} PRAGMA user_version = {version + 1}; COMMIT;"
+        )
     elif version != SCHEMA_VERSION:
         raise StoreUnusableError(path, f"schema {version} is not this program's {SCHEMA_VERSION}")

@@ -41,7 +41,9 @@ class PointRow(msgspec.Struct, frozen=True):
 
 
 class SeriesCount(msgspec.Struct, frozen=True):
-    """One series: how many points it has, the times of first and last, how many were ever overwritten by others."""
+    """One series: how many points it has, the times of first and last, how many were ever overwritten by others, and
+    how many were ever written behind a newer one of it.
+    """
 
     measurement: str
     tags: dict[str, str]
@@ -49,6 +51,7 @@ class SeriesCount(msgspec.Struct, frozen=True):
     first_ns: int
     last_ns: int
     changed: int
+    behind: int
 
 
 class BootSeqs(msgspec.Struct, frozen=True):
@@ -129,8 +132,8 @@ def count_series(
         ).fetchone()
         if points == 0:
             continue
-        (changed,) = store.connection.execute("SELECT changed FROM series WHERE id = ?", (series_id,)).fetchone()
-        rows.append(SeriesCount(selection.measurement, tags, points, first_ns, last_ns, changed))
+        counts = store.connection.execute("SELECT changed, behind FROM series WHERE id = ?", (series_id,)).fetchone()
+        rows.append(SeriesCount(selection.measurement, tags, points, first_ns, last_ns, *counts))
         if len(rows) >= limit:
             return rows, _encode_cursor(tags_text, 0)
     return rows, None

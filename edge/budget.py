@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from edge.intervals import Intervals
-from edge.ledger import Ledger, done_ranges, forward_cursor
+from edge.ledger import Ledger, done_ranges
 from edge.store import LogEntry, Store, StoreFull
 from edge.store.names import EXPIRED, THINNED, WINDOWS_CURSOR
 from edge.store.rows import StoredRow
@@ -163,12 +163,14 @@ class Budget:
         return self._marked_ms + limit_ms // AGE_STEPS - (base_ms + now_ms - started_ms)
 
     def admit(self) -> None:
-        """Raises `StoreFull` if nothing more may be taken in."""
+        """Raises `StoreFull` if nothing more may be taken in, `StoreFailed` if the store is closed or its file gone."""
         store = self._store
+        store.ensure_open()
         if store.wal.held_up and store.disk_bytes_max is not None and store.size_bytes() >= store.disk_bytes_max:
             raise StoreFull(f"a reader in another process keeps {store.path}-wal from being cut back: end that one")
         room = self._recent_room()
         if room.used >= ADMIT_SHARE * room.limit:
+            store.ensure_files()  # a folder that is gone has no room either
             what = "disk_bytes_max is reached" if room.reason == "size" else "the volume is at free_bytes_min"
             raise StoreFull(f"the store is full ({what}, {room.used} of {room.limit} pages used)")
 
@@ -226,7 +228,6 @@ class Budget:
         if not going and damaged is not None and done.add(damaged[0]):
             self._quarantine(destination, damaged)
         self._store.put_ranges(done_ranges(destination), done)
-        self._store.set_cursor(forward_cursor(destination), done.end_of_run(1))
 
     def _quarantine(self, destination: str, row: StoredRow) -> None:
         self._store.quarantine(

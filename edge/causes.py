@@ -1,4 +1,6 @@
-"""One word for how a link failed: the vocabulary of outages, from whatever exception the network gave."""
+"""One word for how a link failed: the vocabulary of outages, from whatever exception the network gave; and what people
+are told of it, the same on every page and in every command.
+"""
 
 import errno
 import socket
@@ -12,6 +14,23 @@ TIMEOUT = "timeout"
 RESET = "reset"
 CLOSED = "closed"
 PROTOCOL = "protocol"
+
+THROTTLED = "throttled"
+ANSWERED = "http"
+"""By itself, with a status beside it, or with the status behind it: `http 503`."""
+_TOLD = {
+    DNS: "name not resolved",
+    REFUSED: "connection refused",
+    UNREACHABLE: "no route",
+    TLS: "TLS handshake failed",
+    TIMEOUT: "no answer in time",
+    RESET: "connection broken",
+    CLOSED: "closed by the other side",
+    PROTOCOL: "answer not understood",
+    THROTTLED: "asked to send less",
+    ANSWERED: "answered with an error",
+    "slow": "too slow",
+}
 
 _UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EADDRNOTAVAIL}
 
@@ -29,3 +48,12 @@ def cause_of(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno in _UNREACHABLE:
         return UNREACHABLE
     return RESET
+
+
+def told(cause: str | None, http_status: int | None = None) -> str:
+    """A cause in words, as half a sentence: `Cloud: no answer in time`."""
+    if cause is None:
+        return "cause not known"
+    word, _, number = cause.partition(" ")
+    status = http_status or number
+    return f"answered {status}" if word == ANSWERED and status else _TOLD.get(cause, cause)

@@ -23,7 +23,7 @@ from edge.forward.outcome import Accepted, Outcome
 from edge.history.keep import HISTORY_FILE, History
 from edge.ingest import Ingest, Ingested, Message
 from edge.latest import Latest
-from edge.ledger import RECEIVED, Balance, forward_cursor
+from edge.ledger import RECEIVED, Balance
 from edge.ledger_lines import LedgerLines
 from edge.ledger_report import LedgerReport, report
 from edge.limits import Throttle
@@ -396,7 +396,7 @@ class Desk:
         drained_per_s = meter.per_second()
         catch_up_s = seconds_to_catch_up(balance.held, drained_per_s, received_per_s)
         link = None if forwarder is None else self.destinations.get(name).link.state()
-        oldest_ms = self.store.oldest_received_ms(self.store.cursor(forward_cursor(name)))
+        oldest_ms = self.store.oldest_received_ms(self.ledger.passed(name))
         return DestinationStanding(
             balance=balance,
             forwarder=forwarder,
@@ -449,9 +449,9 @@ class Desk:
         return latest
 
     def _write_ledger(self) -> None:
-        """The ledger, and what was spent on links, if they changed."""
+        """The ledger, what was spent on links, and what destinations accepted, if they changed."""
         links = self.destinations.unwritten()
-        if not links and not self.ledger.has_changes():
+        if not links and not self.ledger.has_changes() and not self.store.waiting_ids:
             return
         with self.ledger.transaction():
             for link in links:

@@ -100,7 +100,7 @@ class SentSettings(Section):
         deadband = None if self.deadband is None else self.deadband.rules()
         return Choices(frozenset(self.send), deadband, self.start_at, self.on_full, self.link.rules())
 
-    def rules_of(self, name: str, form: MessageFormat | None = None) -> DestinationRules:
+    def rules_of(self, name: str, form: MessageFormat | None = None, *, overwrites: bool = False) -> DestinationRules:
         """What the core goes by, whole."""
         return DestinationRules(
             name=name,
@@ -111,6 +111,7 @@ class SentSettings(Section):
             lanes=self.lanes.rules(),
             choices=self.choices(),
             format=form,
+            overwrites=overwrites,
         )
 
 
@@ -137,7 +138,7 @@ class InfluxDestination(InfluxTarget):
 
     def rules(self, _gateway: str) -> DestinationRules:
         """What the core goes by."""
-        return self.rules_of(self.name)
+        return self.rules_of(self.name, overwrites=True)
 
 
 class BridgeDestination(SentSettings):

@@ -28,7 +28,7 @@ from edge.windows import WINDOWS_CURSOR
 READ_ROWS = 10_000  # of one look at the log when a destination is new, so that memory stays flat
 Waiting = dict[tuple[int, int], Intervals]
 """Seqs by (device_key, boot)."""
-_PREFIXES = ("destination/", "forward/")
+_PREFIXES = ("destination/", "forward/")  # the second: of a store that an older version wrote
 
 
 class UnknownDestination(Exception):
@@ -101,7 +101,6 @@ class Destinations:
             done = Intervals([(1, head)] if head else ()).minus(present)
             self.ledger.skip_before(name, waiting)
             self._store.put_ranges(done_ranges(name), done)
-            self._store.set_cursor(forward_cursor(name), done.end_of_run(1))
         self._store.set_cursor(registered_cursor(name), done.end_of_run(1))
 
     def _log(self) -> tuple[Intervals, Waiting]:

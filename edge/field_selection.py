@@ -36,7 +36,7 @@ class Wanted:
     """The dependency: of one kind of item."""
 
     def __init__(self, kind: type[BaseModel]) -> None:
-        self._known = tuple(kind.model_fields)
+        self._known = (*kind.model_fields, *kind.model_computed_fields)
 
     def __call__(
         self, fields: Annotated[str | None, Query(max_length=FIELDS_CHARS_MAX, description=DESCRIPTION)] = None

@@ -442,6 +442,10 @@ class Ledger:
         received = self.totals[RECEIVED] - before
         return Balance(destination, received, delivered, held, quarantined, thinned, expired, suppressed)
 
+    def passed(self, destination: str) -> int:
+        """Up to where one destination is done with the log without a gap."""
+        return self._store.look_at_ranges(done_ranges(destination)).end_of_run(1)
+
     def held(self, destination: str) -> int:
         """How many readings wait for one destination."""
         return self._store.head - self._store.look_at_ranges(done_ranges(destination)).count()

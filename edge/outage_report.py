@@ -5,8 +5,9 @@ Promises: pure; nothing in a document is an address or a secret.
 
 from datetime import UTC, datetime
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, computed_field
 
+from edge.causes import told
 from edge.outages.events import Gap
 from edge.outages.export import Archive, to_recording
 from edge.outages.recorder import RecordedOutage
@@ -20,7 +21,7 @@ _US_PER_S = 1_000_000
 class OutageDocument(BaseModel):
     """One outage. Times are UTC, null where the clock was never set, or for what has not happened yet; spans are
     microseconds. `held_max` is the largest backlog meanwhile in readings, `catch_up_us` how long it took from the end.
-    `is_drill`: an operator caused it, to see what happens; it says nothing of the link.
+    `is_drill`: an operator caused it, to see what happens; it says nothing of the link. `why`: the cause in words.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -42,6 +43,12 @@ class OutageDocument(BaseModel):
     held_max: int | None
     catch_up_us: int | None
     is_drill: bool
+
+    @computed_field  # type: ignore[prop-decorator]  # a property that is a field of the document
+    @property
+    def why(self) -> str:
+        """For people."""
+        return told(self.cause, self.http_status)
 
 
 class GapDocument(BaseModel):

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edge.intervals import Intervals
-from edge.ledger import DELIVERED, Ledger, done_ranges, forward_cursor
+from edge.ledger import DELIVERED, Ledger, done_ranges
 from edge.store import LogEntry, Store
 from edge.store.rows import RowCorrupt, unpack
 
@@ -49,7 +49,6 @@ class Resend:
             done = done.minus(Intervals((entry.id, entry.id) for entry in again))
             taken_back = self._ledger.take_back(self._destination, again)
             self._store.put_ranges(done_ranges(self._destination), done)
-            self._store.set_cursor(forward_cursor(self._destination), done.end_of_run(1))
             self._ledger.write()
         return Resent(taken_back, wanted.count() - len(found))
 

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, computed_field
 
+from edge.causes import told
 from edge.desk import DestinationStanding, Standing
 from edge.forecast import LinkForecast
 from edge.forward.forwarder import Breaker
@@ -19,13 +20,19 @@ class _Document(BaseModel):
 class LinkStatus(_Document):
     """One link: to the broker (`devices`) or to the cloud (`uplink`). Times are milliseconds since 1970.
 
-    `cause` and `message`: why the last try failed, which need not be why the first one did.
+    `cause` and `message`: why the last try failed, which need not be why the first one did. `why`: that cause in words.
     """
 
     state: Literal["up", "down", "unknown"]
     since_ms: int
     cause: str | None = None
     message: str | None = None
+
+    @computed_field  # type: ignore[prop-decorator]  # a property that is a field of the document
+    @property
+    def why(self) -> str | None:
+        """For people; null while the link is not down."""
+        return told(self.cause) if self.state == "down" else None
 
     def failed(self, cause: str, message: str, wall_ms: int) -> "LinkStatus":
         """The link after a try that failed: down since it went down, for the reason that keeps it down now."""
@@ -80,7 +87,8 @@ class LedgerStatus(_Document):
 
 class DestinationStatus(_Document):
     """One destination. `configured` is false for one that was taken out of the configuration and is not forgotten: its
-    readings are held. `link`, `breaker`, `paused`, `failures`, `lanes` are those of a configured one.
+    readings are held. `link`, `breaker`, `paused`, `failures`, `lanes`, `requests` are those of a configured one.
+    `requests` were sent since the start; `requests_failed` of them were not accepted.
     """
 
     name: str
@@ -102,6 +110,8 @@ class DestinationStatus(_Document):
     failures: int = 0
     last_error: str | None = None
     lanes: dict[str, int] = {}
+    requests: int = 0
+    requests_failed: int = 0
     forecast: LinkForecast | None = None
 
 
@@ -109,7 +119,8 @@ class ForwardStatus(_Document):
     """The forwarder. Ages and times in the unit that the name says; rates in readings per second.
 
     `backlog` counts readings; `lanes` the rows (readings, rollups, notices) that each lane has yet to send;
-    `failed_last_minute` requests to any destination that were not accepted.
+    `requests` sent since the start, `requests_failed` of them not accepted; `failed_last_minute` requests to any
+    destination that were not accepted.
     """
 
     backlog: int
@@ -123,6 +134,8 @@ class ForwardStatus(_Document):
     last_error: str | None
     lanes: dict[str, int]
     failed_last_minute: int = 0
+    requests: int = 0
+    requests_failed: int = 0
 
 
 class StoreStatus(_Document):
@@ -330,8 +343,9 @@ def _destination(name: str, told: DestinationStanding, link: LinkStatus | None) 
     )
     if state is None:
         return status
-    sending = {"breaker": state.breaker, "paused": state.paused, "failures": state.failures}
-    return status.model_copy(update={**sending, "last_error": state.last_error, "lanes": state.backlog})
+    names = ("breaker", "paused", "failures", "last_error", "requests", "requests_failed")
+    sending = {name: getattr(state, name) for name in names}
+    return status.model_copy(update={**sending, "lanes": state.backlog})
 
 
 def forward_status(standing: Standing) -> ForwardStatus:
@@ -349,6 +363,8 @@ def forward_status(standing: Standing) -> ForwardStatus:
         last_error=state.last_error,
         lanes=state.backlog,
         failed_last_minute=standing.failed_last_minute,
+        requests=state.requests,
+        requests_failed=state.requests_failed,
     )
 
 

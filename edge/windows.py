@@ -28,8 +28,9 @@ Synchronous; lives in the store's thread.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from edge.cells import Cell, gather
 from edge.intervals import Intervals
@@ -149,37 +150,41 @@ class Aggregator:
 
     # -- readings into windows
 
-    def _take(self, cells: Iterable[Cell]) -> dict[WindowKey, Window]:
+    def _take(self, cells: Sequence[Cell]) -> dict[WindowKey, Window]:
         """The windows that these belong to, with them; to be written."""
-        touched: dict[WindowKey, Window | None] = {}
-        forgotten: dict[tuple[int, int], Intervals] = {}
+        rules = self._rules
+        sizes = [(size_s, 1000 * size_s) for size_s in rules.sizes_s]
+        keys = [
+            [WindowKey(cell.device_key, size_s, cell.start_ms - cell.start_ms % size_ms) for size_s, size_ms in sizes]
+            for cell in cells
+        ]
+        touched = self._open(dict.fromkeys(chain.from_iterable(keys)))
         missed = 0
-        for cell in cells:
-            series = cell.series(quantiles=bool(self._rules.quantiles))
-            for size_s in self._rules.sizes_s:
-                key = WindowKey(cell.device_key, size_s, cell.start_ms - cell.start_ms % (1000 * size_s))
-                if key not in touched:
-                    touched[key] = self._open(key, forgotten)
-                window = touched[key]
+        for cell, its_keys in zip(cells, keys, strict=True):
+            series = cell.series(quantiles=bool(rules.quantiles))
+            for key in its_keys:
+                window = touched.get(key)
                 if window is None:
                     missed += cell.readings
                 else:
                     missed += self._add(key, window, cell, series)
         if missed:
             self._ledger.count(NOT_ROLLED_UP, missed)
-        return {key: window for key, window in touched.items() if window is not None}
+        return touched
 
-    def _open(self, key: WindowKey, forgotten: dict[tuple[int, int], Intervals]) -> Window | None:
-        """The window's state, new if it was never seen; None if it is forgotten."""
-        window = self._tables.get(key)
-        if window is not None:
-            return window
-        numbers = forgotten.get(key[:2])
-        if numbers is None:
-            numbers = forgotten[key[:2]] = self._tables.forgotten(key.device_key, key.size_s)
-        if _number(key) in numbers or self._tables.is_damaged(key):
-            return None
-        return Window({}, dirty=False, touched_ms=0, next_ms=0)
+    def _open(self, keys: Iterable[WindowKey]) -> dict[WindowKey, Window]:
+        """The windows' states, in the order of their keys, new if they were never seen; without the forgotten ones."""
+        windows, damaged = self._tables.find(keys)
+        forgotten = self._tables.forgotten(key[:2] for key in keys if key not in windows)
+        opened: dict[WindowKey, Window] = {}
+        for key in keys:
+            window = windows.get(key)
+            if window is None:
+                if key in damaged or _number(key) in forgotten[key[:2]]:
+                    continue
+                window = Window({}, dirty=False, touched_ms=0, next_ms=0)
+            opened[key] = window
+        return opened
 
     def _add(self, key: WindowKey, window: Window, cell: Cell, series: dict[SeriesKey, Stats]) -> int:
         """Add a cell; how many values found no room."""
@@ -201,14 +206,15 @@ class Aggregator:
     # -- windows into rollups, and out of the store
 
     def _serve(
-        self, due: Iterable[tuple[WindowKey, bool]], touched: dict[WindowKey, Window]
+        self, due: Sequence[tuple[WindowKey, bool]], touched: dict[WindowKey, Window]
     ) -> list[tuple[WindowKey, Window]]:
         """Emit what is dirty, and forget the rest; `touched` are not written yet, and what is emitted joins them."""
         emitted: list[tuple[WindowKey, Window]] = []
         over: list[WindowKey] = []
+        written = self._tables.find([key for key, dirty in due if dirty and key not in touched]).windows
         for key, dirty in due:
             # What is clean is over, whatever else it says.
-            window = (touched.get(key) or self._tables.get(key)) if dirty else None
+            window = (touched.get(key) or written.get(key)) if dirty else None
             if window is None or not window.dirty:  # a damaged state is not to be emitted
                 over.append(key)
                 continue
@@ -223,12 +229,10 @@ class Aggregator:
         return emitted
 
     def _forget(self, keys: list[WindowKey]) -> None:
-        forgotten: dict[tuple[int, int], Intervals] = {}
+        before = self._tables.forgotten(key[:2] for key in keys)
+        forgotten = {place: numbers.copy() for place, numbers in before.items()}
         for key in keys:
-            numbers = forgotten.get(key[:2])
-            if numbers is None:
-                numbers = forgotten[key[:2]] = self._tables.forgotten(key.device_key, key.size_s).copy()
-            numbers.add(_number(key))
+            forgotten[key[:2]].add(_number(key))
         self._tables.put_forgotten({key: _bounded(numbers) for key, numbers in forgotten.items()})
         self._tables.delete(keys)
 

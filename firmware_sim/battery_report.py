@@ -13,5 +13,9 @@ def battery_values(supply: Supply) -> tuple[Value, ...]:
     left = supply.time_left()
     if left is None:
         return known
-    spans_s = {"battery_left": left.middle_s, "battery_left_low": left.low_s, "battery_left_high": left.high_s}
-    return known + tuple(Value(name, round(span_s), "EL") for name, span_s in spans_s.items())
+    return (
+        *known,
+        Value("battery_left", round(left.middle_s), "EL"),
+        Value("battery_left_low", round(left.low_s), "EL"),
+        Value("battery_left_high", round(left.high_s), "EL"),
+    )

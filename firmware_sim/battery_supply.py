@@ -19,10 +19,10 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from firmware_sim.days_left import FuelGauge, TimeLeft
 from firmware_sim.phases import Phase
-from firmware_sim.power import Board, DrawResult, EnergyLedger, LedgerLine, PowerValueError, Step
+from firmware_sim.power import Board, DrawResult, EnergyLedger, LedgerLine, PowerValueError, Run, Step
 from firmware_sim.radio.energy import EnergyPhase
 from firmware_sim.sensor_loads import NO_SENSORS, SensorLoads
-from firmware_sim.supply import BatteryTruth, PowerState, Timings
+from firmware_sim.supply import BatteryTruth, PowerState, Stages, Timings
 from firmware_sim.surroundings import Surroundings
 
 _MV_PER_V = 1000.0
@@ -46,6 +46,7 @@ _STATES: dict[Phase, tuple[str, ...]] = {
 _OFF = frozenset({Phase.OFF, Phase.BROWN_OUT, Phase.DEAD})
 _PEAK_STATE = "transmit_peak"
 _CALM = False, False
+_ROUNDING_MS = 1.0  # how near to the next full step instants that are no whole milliseconds are not told from it
 
 
 class Cell(Protocol):
@@ -94,6 +95,9 @@ class Cell(Protocol):
     def spend(self, state: str, current_ma: float, duration_ms: float) -> bool:
         """Spend time in a state if it is certain that nothing will happen; see `firmware_sim.power.Battery.spend`."""
 
+    def spend_run(self, run: Run) -> bool:
+        """The same for draws that come together: all of them or none."""
+
     def is_sure_of(self, pulse_ma: float, brownout_mv: float) -> bool:
         """Whether it is certain that a pulse would not brown the device out."""
 
@@ -138,7 +142,10 @@ class BatterySupply(Generic[CellT]):
         self._names = {phase: phase.value for phase in Phase}
         self._peak_ma = board.current_ma.get(_PEAK_STATE)
         self._brownout_mv = board.brownout_mv
-        self._sense = self._sense_steps(board)
+        self._runs = self._known_runs(board)
+        # The states that were last asked for in a row.
+        self._stages: Stages = ()
+        self._through, self._through_pulse = Run.of(()), False
 
     def timings(self) -> Timings:
         """How long the firmware's states last on this board."""
@@ -152,10 +159,9 @@ class BatterySupply(Generic[CellT]):
     def draw(self, phase: Phase, duration_ms: int, now_ms: int) -> PowerState:
         """Feed the board and say how the voltage stood it."""
         self._at_ms = float(now_ms - duration_ms)
-        if phase is Phase.TRANSMIT and self._report:
-            return self._draw_all(self._report, pulse=True)
-        if phase is Phase.SENSE and self._sense:
-            return self._draw_all(self._sense, pulse=False)
+        run = self._runs.get(phase)
+        if run is not None:
+            return self._draw_run(run, pulse=phase is Phase.TRANSMIT)
         if duration_ms == 0:  # a state that the board's measured report already holds
             return PowerState.GOOD
         empty, browned_out = self._feed(self._names[phase], self._current_ma[phase], duration_ms)
@@ -169,8 +175,20 @@ class BatterySupply(Generic[CellT]):
 
     def draw_radio(self, phases: Sequence[EnergyPhase], *, resting: bool) -> PowerState:
         """Feed the board through a radio's phases; the ledger has them under the radio's own names."""
-        steps = (Step(phase.state, phase.current_ma, phase.duration_ms) for phase in phases)
+        asleep_ma = self._asleep_ma
+        steps = (Step(phase.state, phase.current_ma + asleep_ma, phase.duration_ms) for phase in phases)
         return self._draw_all(steps, pulse=not resting)
+
+    def draw_through(self, stages: Stages, from_ms: int) -> PowerState | None:
+        """Feed the board through states in a row if it is certain that the cell carries all of them."""
+        if stages is not self._stages:
+            self._stages = stages
+            self._through = Run.of(step for stage in stages for step in self._steps_of(*stage))
+            self._through_pulse = any(phase is Phase.TRANSMIT for phase, _ in stages)
+        self._at_ms = float(from_ms)
+        if not self._spend_run(self._through):
+            return None
+        return PowerState.SAG if self._through_pulse and self._sags_in_pulse() else PowerState.GOOD
 
     def voltage_v(self) -> float:
         """The voltage at rest, as a divider on a sleeping board sees it."""
@@ -224,7 +242,22 @@ class BatterySupply(Generic[CellT]):
         """How long the board itself works for a measurement; a measured report holds that already."""
         return 0 if self._report else Timings().sense_ms
 
-    def _sense_steps(self, board: Board) -> tuple[Step, ...]:
+    def _steps_of(self, phase: Phase, duration_ms: int) -> tuple[Step, ...]:
+        """What a state draws from the cell; nothing where the board's measured report already holds it."""
+        if phase in self._runs:
+            return self._runs[phase].steps
+        return (Step(self._names[phase], self._current_ma[phase], duration_ms),) if duration_ms else ()
+
+    def _known_runs(self, board: Board) -> dict[Phase, Run]:
+        """The states whose draws are known in advance: a report that was measured, and what the sensors take."""
+        known = {Phase.TRANSMIT: self._report, Phase.SENSE: self._sense_steps(board)}
+        with_parts = {
+            phase: Run.of(step._replace(current_ma=step.current_ma + self._asleep_ma) for step in steps)
+            for phase, steps in known.items()
+        }
+        return {phase: run for phase, run in with_parts.items() if run.steps}
+
+    def _sense_steps(self, board: Board) -> Sequence[Step]:
         """One measurement of the parts; none where there are no parts, and the board's own time is all there is."""
         if not self._sensors.measure_ms:
             return ()
@@ -237,11 +270,29 @@ class BatterySupply(Generic[CellT]):
             for step in self._sensors.steps(self._board_sense_ms())
         )
 
+    def _draw_run(self, run: Run, *, pulse: bool) -> PowerState:
+        if not self._spend_run(run):
+            return self._draw_all(run.steps, pulse=pulse)
+        return PowerState.SAG if pulse and self._sags_in_pulse() else PowerState.GOOD
+
+    def _spend_run(self, run: Run) -> bool:
+        """Draw a run if it is certain that nothing happens in it, in the cell or around it."""
+        if self._surroundings is not None:
+            began_ms = self._step * self._step_ms
+            ends_ms = began_ms + self._step_ms - _ROUNDING_MS
+            if self._light_w_m2 or not began_ms <= self._at_ms < ends_ms - run.span_ms:
+                return False
+        if not self.battery.spend_run(run):
+            return False
+        self._at_ms += run.span_ms
+        if run.peak_ma > self._highest_ma:
+            self._highest_ma = run.peak_ma
+        return True
+
     def _draw_all(self, steps: Iterable[Step], *, pulse: bool) -> PowerState:
         empty = sagged = False
-        asleep_ma = self._asleep_ma
         for state, current_ma, duration_ms in steps:
-            gave_up, browned_out = self._feed(state, current_ma + asleep_ma, duration_ms)
+            gave_up, browned_out = self._feed(state, current_ma, duration_ms)
             empty, sagged = empty or gave_up, sagged or browned_out
         if empty:
             return self._exhausted()

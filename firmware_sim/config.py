@@ -10,6 +10,7 @@ from typing import Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from firmware_sim.companions import CompanionFile
 from firmware_sim.device_clock import TimeSource
 from firmware_sim.fault_config import FaultConfig
 from firmware_sim.outbox import OUTBOX_BYTES_MIN, FullPolicy
@@ -235,9 +236,9 @@ class FleetConfig(_Model):
     data_dir: Path | None = None
     truth_file: Path | None = None
     virtual_start: AwareDatetime = VIRTUAL_START
-    cells: Path | None = None
-    boards: Path | None = None
-    parts: Path | None = None
+    cells: CompanionFile | None = None
+    boards: CompanionFile | None = None
+    parts: CompanionFile | None = None
     place: PlaceConfig = PlaceConfig()
     spread: SpreadConfig = SpreadConfig()
     rooms: tuple[RoomConfig, ...] = ()

@@ -14,22 +14,22 @@ Promises:
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from random import Random
 
 from firmware_sim.battery_report import battery_values
 from firmware_sim.delta import has_changed
 from firmware_sim.device_clock import DeviceClock
 from firmware_sim.device_radio import DeviceRadio
-from firmware_sim.device_spec import Counters, DeviceSpec, Measure, Observer, Publish
+from firmware_sim.device_spec import DeviceSpec, Measure, Observer, Publish
+from firmware_sim.device_states import DeviceStates
 from firmware_sim.express import Express, as_received
 from firmware_sim.failures import NO_FAILURES, Failures
 from firmware_sim.orders import Orders, Wish
 from firmware_sim.outbox import Outbox, OutboxFullError
-from firmware_sim.phases import AT_REST, RESTING, UNPOWERED, Event, Phase, next_phase
+from firmware_sim.phases import RESTING, UNPOWERED, Event, Phase
 from firmware_sim.records import as_measured, as_sent, encode_body
 from firmware_sim.sender import BACKOFF_BASE_MS, BACKOFF_CAP_MS, Acknowledge, Pack, Sender
-from firmware_sim.supply import PowerState, Supply
+from firmware_sim.supply import Supply
 from sensors.messages import RANGES_MAX, MessageError, State, decode_ack, decode_resend, encode
 from sensors.reading import Reading, Value
 from sensors.senml import encode as encode_senml
@@ -38,7 +38,7 @@ from sensors.topics import Kind
 MAILBOX_MAX = 64  # messages that wait for a sleeping device; a broker's queue for one client is larger
 
 
-class Device:
+class Device(DeviceStates):
     """One simulated device."""
 
     def __init__(
@@ -56,45 +56,30 @@ class Device:
         failures: Failures = NO_FAILURES,
     ) -> None:
         """`missed` hears of samples in which no sensor said anything: nothing is stored then."""
+        super().__init__(supply, radio, failures)
         self.spec = spec
         self.outbox = outbox
-        self.counters = Counters()
-        self.phase = Phase.OFF
         self._measure = measure
         self._rng = rng
-        self.supply = supply
-        self._radio = radio
-        # A radio's exchange includes joining: there is nothing more to connect.
-        self._timings = supply.timings() if radio is None else replace(supply.timings(), connect_ms=0)
         self._observer = observer
         self._missed = missed
-        self._failures = failures
         self._clock = DeviceClock(spec.clock, rng, temperature_c)
         self._sender = Sender(outbox, spec.sender, rng)
         self._mailbox: deque[tuple[Kind, bytes, int]] = deque(maxlen=MAILBOX_MAX)
         self._orders = Orders(outbox, spec.firmware, spec.interval_ms, self.counters, self._work)
-        self._reset_due_ms: int | None = None
         self._report_now = self._linked = False
         self._sampling = True
         self._slot_ms = 0
-        self._sample_due_ms: int | None = None
-        self._busy_until_ms = 0
-        self._listen_until_ms: int | None = None
-        self._power_due_ms: int | None = None
         self._not_before_ms = self._attempt = self._fresh = 0
         self._state_due = False
         self._last_stored: tuple[int, tuple[Value, ...]] | None = None
+        timings = self._timings
+        self._sending = (
+            (Phase.PROCESS, timings.process_ms),
+            (Phase.CONNECT, timings.connect_ms),
+            (Phase.TRANSMIT, timings.transmit_ms),
+        )
         self.express: Express | None = None  # a gateway in this memory; only a fleet in virtual time has one
-
-    @property
-    def powered(self) -> bool:
-        """Whether the board runs; a radio without power drops its connection."""
-        return self.phase not in UNPOWERED
-
-    @property
-    def level_percent(self) -> float | None:
-        """The true state of charge of its battery, 0 to 100; None without one."""
-        return self.supply.level_percent()
 
     @property
     def next_wake_ms(self) -> int | None:
@@ -102,10 +87,14 @@ class Device:
         if self.phase in UNPOWERED:
             return self._power_due_ms
         due_ms = self._sample_due_ms
-        for at_ms in (self._listen_until_ms, self._contact_due_ms(), self._reset_due_ms):
-            if at_ms is not None and (due_ms is None or at_ms < due_ms):
-                due_ms = at_ms
-        return due_ms
+        at_ms = self._listen_until_ms
+        if at_ms is not None and (due_ms is None or at_ms < due_ms):
+            due_ms = at_ms
+        at_ms = self._reset_due_ms
+        if at_ms is not None and (due_ms is None or at_ms < due_ms):
+            due_ms = at_ms
+        at_ms = self._contact_due_ms() if self._linked and self._always_on() else None
+        return at_ms if at_ms is not None and (due_ms is None or at_ms < due_ms) else due_ms
 
     def start(self, now_ms: int) -> list[Publish]:
         """Switch the device on. The first sample falls at a random moment of the first interval."""
@@ -211,6 +200,8 @@ class Device:
         self._schedule_sample()
         values = self._measure(at_ms) + self._battery_values(at_ms)
         self._enter(Event.MEASURED)
+        if self.express is not None and self._send_express(self.express, values, at_ms):
+            return []
         if not self._spend(self._timings.process_ms, at_ms):
             return []
         if not values:
@@ -219,8 +210,6 @@ class Device:
                 self._missed(at_ms)
         elif not self._report_now and not self._changed(values, at_ms):
             self.counters.suppressed += 1
-        elif self.express is not None and self._is_calm(at_ms) and self._send_express(self.express, values, at_ms):
-            return []
         else:
             self._store(values, at_ms)
         has_reason = self._fresh >= self.spec.batch or self._state_due or self._report_now
@@ -281,6 +270,8 @@ class Device:
 
     def _send_express(self, express: Express, values: tuple[Value, ...], at_ms: int) -> bool:
         """The short way (`firmware_sim.express`); False, and nothing is done, where a reading needs the long one."""
+        if not (values and self._is_calm(at_ms) and (self._report_now or self._changed(values, at_ms))):
+            return False
         taken_at_ms, synced = self._clock.read(at_ms)
         boot, seq = self.outbox.boot, self.outbox.next_seq
         reading = Reading(self.spec.name, boot, seq, taken_at_ms, values, synced)
@@ -289,12 +280,17 @@ class Device:
         if received is None or not express.expects(boot, seq) or not self.outbox.fits(len(body)):
             return False
         self._report_now = False
+        state = self._spend_through(self._sending, at_ms)
+        if state is None and not self._spend(self._timings.process_ms, at_ms):
+            return True
         self._enter(Event.CONTACT)
-        lasted = self._spend(self._timings.connect_ms, at_ms)
-        if lasted:
+        if state is not None or self._spend(self._timings.connect_ms, at_ms):
             self._reach(at_ms)
-            lasted = self._spend(self._timings.transmit_ms, at_ms)
-        if not lasted:
+            if state is None:
+                self._spend(self._timings.transmit_ms, at_ms)
+            else:
+                self._survives(state)
+        if not self.powered:
             self._store(values, at_ms)
             return True
         self._sender.passed(self.outbox.pass_on(taken_at_ms, len(body)))
@@ -303,7 +299,16 @@ class Device:
         self._observer(reading, at_ms)
         self._finish()
         express.take(received, at_ms)
+        if self._listen_until_ms is not None and self._listens_in_vain(self._listen_until_ms, express):
+            self._rest(self._listen_until_ms)
         return True
+
+    def _listens_in_vain(self, until_ms: int, express: Express) -> bool:
+        """Whether nothing at all can happen before the receive window closes."""
+        due_ms = self._sample_due_ms
+        if self._reset_due_ms is not None and (due_ms is None or self._reset_due_ms < due_ms):
+            due_ms = self._reset_due_ms
+        return until_ms < express.silent_until_ms and (due_ms is None or until_ms < due_ms)
 
     # --- the radio ---
 
@@ -430,18 +435,13 @@ class Device:
         return self.spec.receive_window_ms is None or not self._sampling
 
     def _contact_due_ms(self) -> int | None:
-        """When an always-listening device must look at its sending again; a sleeping one does at its next."""
-        if not self._linked or not self._always_on():
-            return None
+        """When a device that always listens must look at its sending again; one that sleeps does at its next sample."""
         due_ms, sender_ms = self._orders.due_ms(), self._sender.next_due_ms
         if due_ms is None or (sender_ms is not None and sender_ms <= due_ms):
             return sender_ms
         return max(due_ms, self._not_before_ms, self._busy_until_ms)
 
     # --- states, and what they cost ---
-
-    def _enter(self, event: Event) -> None:
-        self.phase = next_phase(self.phase, event)
 
     def _rest(self, now_ms: int) -> None:
         """Sleep, or listen where the device always does or its receive window is still open."""
@@ -451,50 +451,3 @@ class Device:
             self._listen_until_ms = None
         listen = self._listen_until_ms is not None or (self._always_on() and self._linked)
         self._enter(Event.LISTEN if listen else Event.REST)
-
-    def _end_rest(self, event: Event | None, now_ms: int) -> bool:
-        """Book the energy of the rest that ends now and move on; False if the supply did not last through it."""
-        if not self._spend(max(0, now_ms - self._busy_until_ms), now_ms):
-            return False
-        if event is not None:
-            self._enter(event)
-        return True
-
-    def _spend(self, duration_ms: int, now_ms: int) -> bool:
-        """Book `duration_ms` in this state after all that was booked before; False if the supply gave way."""
-        phase = self.phase
-        from_ms = now_ms - duration_ms if phase in AT_REST else now_ms
-        if from_ms < self._busy_until_ms:
-            from_ms = self._busy_until_ms
-        self._busy_until_ms = until_ms = from_ms + duration_ms
-        if self._radio is not None and phase in RESTING:
-            return self._survives(self.supply.draw_radio(self._radio.rest(from_ms, until_ms), resting=True))
-        return self._survives(self.supply.draw(phase, duration_ms, until_ms))
-
-    def _breaks(self, now_ms: int) -> bool:
-        """Whether the board is broken by now; then it is dead."""
-        if not self._failures.has_broken(now_ms):
-            return False
-        if self._end_rest(None, now_ms):
-            self._survives(PowerState.EMPTY)
-        return True
-
-    def _work(self, phase: Phase, duration_ms: int, now_ms: int) -> bool:
-        """Book something that is done beside the state; False if the supply gave way."""
-        if self.phase in RESTING and not self._end_rest(None, now_ms):
-            return False
-        self._busy_until_ms = max(now_ms, self._busy_until_ms) + duration_ms
-        return self._survives(self.supply.draw(phase, duration_ms, self._busy_until_ms))
-
-    def _survives(self, state: PowerState) -> bool:
-        """Go on, or take up what the supply's end or sag means."""
-        if state is PowerState.GOOD:
-            return True
-        self._sample_due_ms = self._listen_until_ms = self._power_due_ms = self._reset_due_ms = None
-        if state is PowerState.EMPTY:
-            self._enter(Event.EXHAUSTED)
-        else:
-            self.counters.brown_outs += 1
-            self._enter(Event.SAG)
-            self._power_due_ms = self._busy_until_ms + self._timings.brown_out_ms
-        return False

@@ -12,12 +12,15 @@ from typing import Protocol
 from sensors.reading import Reading, Value
 from sensors.senml import RELATIVE_BELOW_S
 
-_AS_THEY_ARE = frozenset({float, bool, str})
+_AS_THEY_ARE = frozenset({bool, str})
 _WALL_TIME_MS_MIN = RELATIVE_BELOW_S * 1000  # what is earlier would read as an age
 
 
 class Express(Protocol):
     """A gateway that has what it is told at once, and acknowledges it."""
+
+    silent_until_ms: int
+    """Before this instant it says nothing by itself, and nobody looks at the device."""
 
     def expects(self, boot: int, seq: int) -> bool:
         """Whether this is the next reading of that boot, and no earlier one is missing."""
@@ -30,18 +33,14 @@ def as_received(reading: Reading) -> Reading | None:
     """The reading as it comes out of a SenML pack, where numbers are floats; None if it would come out otherwise."""
     if reading.taken_at_ms < _WALL_TIME_MS_MIN or not reading.synced:
         return None
-    as_they_are = True
-    for value in reading.values:
+    values, as_they_are = list(reading.values), True
+    for at, value in enumerate(values):
         number = value.value
-        if type(number) not in _AS_THEY_ARE:
-            as_they_are = False
-        elif type(number) is float and not math.isfinite(number):
-            return None
+        if type(number) is float:
+            if not math.isfinite(number):
+                return None
+        elif type(number) not in _AS_THEY_ARE:
+            values[at], as_they_are = Value(value.name, float(number), value.unit), False
     if as_they_are:
         return reading
-    values = tuple([_on_the_wire(value) for value in reading.values])
-    return Reading(reading.device, reading.boot, reading.seq, reading.taken_at_ms, values, reading.synced)
-
-
-def _on_the_wire(value: Value) -> Value:
-    return value if type(value.value) in _AS_THEY_ARE else Value(value.name, float(value.value), value.unit)
+    return Reading(reading.device, reading.boot, reading.seq, reading.taken_at_ms, tuple(values), reading.synced)

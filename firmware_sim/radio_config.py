@@ -3,11 +3,11 @@
 Models only, like `firmware_sim.config`; `firmware_sim.build_radio` makes radios of them.
 """
 
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from firmware_sim.companions import CompanionFile
 from firmware_sim.radio.cellular import CellularSaving
 from firmware_sim.radio.lora import SF_MAX, SF_MIN
 from firmware_sim.radio.wifi import WifiPowerSave
@@ -85,7 +85,7 @@ class TraceLinkConfig(_Model):
 
     kind: Literal["trace"]
     segments: tuple[SegmentConfig, ...] = ()
-    file: Path | None = None
+    file: CompanionFile | None = None
     link: str | None = None
     loop_s: float | None = Field(default=None, gt=0)
 

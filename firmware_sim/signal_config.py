@@ -5,11 +5,11 @@ Models only, like `firmware_sim.config`; `firmware_sim.build_signals` makes sign
 
 from collections.abc import Callable, Sized
 from itertools import pairwise
-from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from firmware_sim.companions import CompanionFile
 from sensors.occupancy import PEOPLE_MAX
 from sensors.replay import Interpolation, TimeFormat
 from sensors.water import DRAWS_PER_DAY_MAX
@@ -226,7 +226,7 @@ class CsvSignal(_Model):
     """One column of a recording, repeated for ever. `stagger_s` shifts each further device of the group into it."""
 
     kind: Literal["csv"]
-    file: Path
+    file: CompanionFile
     column: str = Field(min_length=1)
     time_column: str = Field(min_length=1)
     time_format: TimeFormat = TimeFormat.ISO
@@ -271,6 +271,7 @@ SignalConfig = Annotated[
     | SumSignal,
     Field(discriminator="kind"),
 ]
+SumSignal.model_rebuild()  # its parts are named by now: who walks the fields of models is to see them, too
 
 
 class RoomConfig(_People):

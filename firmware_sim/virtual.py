@@ -149,6 +149,8 @@ class _VirtualFleet:
     def run(self, for_ms: int, stopped: Callable[[], bool]) -> VirtualReport:
         """Until the time is over, nothing will ever happen again, or `stopped` says so."""
         end_ms = self._start_ms + for_ms
+        for inbox in self._inboxes:
+            inbox.silent_until_ms = end_ms
         for n, device in enumerate(self.devices):
             self._converse(n, device.start(self._start_ms) + device.link_up(self._start_ms), self._start_ms)
             self._set_alarm(n)

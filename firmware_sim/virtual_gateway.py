@@ -51,6 +51,7 @@ class DeviceInbox:
         self._boots: dict[int, _Boot] = {}
         self.received = 0
         self.duplicates = 0
+        self.silent_until_ms = 0  # see `firmware_sim.express`
 
     def receive(self, kind: Kind, payload: bytes, now_ms: int) -> list[Downlink]:
         """One message of the device; returns the answers."""

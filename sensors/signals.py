@@ -85,7 +85,7 @@ class Sum:
 
     def value(self, at_ms: int) -> float:
         """Return the sum of the parts' values."""
-        return math.fsum(part.value(at_ms) for part in self.parts)
+        return math.fsum([part.value(at_ms) for part in self.parts])
 
 
 @dataclass(frozen=True, slots=True)

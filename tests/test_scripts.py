@@ -115,10 +115,39 @@ def test_no_python_is_said_in_one_sentence_with_the_remedy(checkout: Path, tmp_p
     tools.mkdir()
     for tool in ("bash", "dirname", "cat", "head", "cksum", "rm", "mkdir"):
         (tools / tool).symlink_to(shutil.which(tool) or tool)
-    done = _bash(checkout, "ensure_environment run", PATH=str(tools))
+    done = _bash(checkout, "SYSTEM_PYTHON=/no/such/python; ensure_environment run", PATH=str(tools))
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: no Python 3.11 or newer found; install one")
+
+
+def test_the_systems_own_python_comes_before_the_first_on_the_path(checkout: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.write_text(_FAKE_PYTHON, encoding="utf-8")
+    own.chmod(0o755)
+    done = _bash(checkout, f"SYSTEM_PYTHON='{own}'; find_python", TIDEGATE_PYTHON="", CALLS=os.devnull)
+    assert done.stdout == f"{own}\n"
+
+
+def test_a_python_that_cannot_make_environments_is_passed_over(checkout: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    bare.write_text('#!/bin/sh\ncase "$*" in *ensurepip*) exit 1 ;; esac\n', encoding="utf-8")
+    bare.chmod(0o755)
+    able = tmp_path / "able"
+    able.write_text(_FAKE_PYTHON, encoding="utf-8")
+    able.chmod(0o755)
+    done = _bash(checkout, f"SYSTEM_PYTHON='{able}'; find_python", TIDEGATE_PYTHON=str(bare), CALLS=os.devnull)
+    assert done.stdout == f"{able}\n"
+
+
+def test_when_no_python_can_make_environments_the_package_is_named(checkout: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "python3"
+    bare.write_text('#!/bin/sh\ncase "$*" in *ensurepip*) exit 1 ;; esac\n', encoding="utf-8")
+    bare.chmod(0o755)
+    done = _bash(checkout, f"PATH='{tmp_path}'; SYSTEM_PYTHON='{bare}'; find_python", TIDEGATE_PYTHON="")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {bare} cannot make virtual environments")
+    assert "apt install python3-venv" in done.stderr
 
 
 def test_missing_system_packages_are_listed_to_who_is_not_root(checkout: Path) -> None:

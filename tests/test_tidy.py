@@ -13,6 +13,7 @@ import typer
 from pydantic import BaseModel, SecretStr
 from pydantic_core import PydanticUndefined
 
+from tests.config_keys import field_keys
 from tests.tidy_rules import (
     BANNED_CALLS,
     BANNED_IMPORTS,
@@ -23,7 +24,7 @@ from tests.tidy_rules import (
     UNWANTED_TEXTS,
 )
 from tidegate.cli import build_app
-from tidegate.config import field_keys, models_in
+from tidegate.models import models_in
 from tidegate.parts import PARTS
 
 ROOT: Final = Path(__file__).resolve().parent.parent

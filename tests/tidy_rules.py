@@ -83,6 +83,7 @@ SHELL_MODULES: Final = (
     "edge/cancellation.py",
     "edge/causes.py",
     "edge/certificate_watch.py",
+    "edge/dashboard/assets.py",
     "edge/dashboard/chart_routes.py",
     "edge/dashboard/charts.py",
     "edge/dashboard/routes.py",

@@ -75,7 +75,9 @@ def forecast(
     if as_json:
         typer.echo(to_json(forecasts, seed=variants[0].config.seed if seed is None else seed).decode(), nl=False)
     else:
-        print_forecasts(Console(), forecasts)
+        from tidegate.console import stdout_console
+
+        print_forecasts(stdout_console(), forecasts)
     if plot is not None:
         _save_plot(forecasts, plot)
 
@@ -124,13 +126,14 @@ def _save_plot(forecasts: "Sequence[TypeForecast]", path: Path) -> None:
 def print_forecasts(console: "Console", forecasts: "Sequence[TypeForecast]") -> None:
     """The lifetimes, then what drains the batteries; with what-if changes, each under the fleet as it is."""
     from rich.box import SIMPLE
-    from rich.table import Table
     from rich.text import Text
+
+    from tidegate.console import make_table
 
     first = forecasts[0]
     title = f"Battery lifetimes: {first.runs} lives of each type, {_span(first.horizon_days)} ahead"
-    lives = Table("type", "5 %", "median", "", "95 %", "first one", "ended", title=title, box=SIMPLE)
-    drains = Table("type", "load uA", "what drains the battery", "panel", title="Drain", box=SIMPLE)
+    lives = make_table("type", "5 %", "median", "", "95 %", "first one", "ended", title=title, box=SIMPLE)
+    drains = make_table("type", "load uA", "what drains the battery", "panel", title="Drain", box=SIMPLE)
     for column in (*lives.columns[1:], drains.columns[1]):
         column.justify = "right"
     before: dict[str, TypeForecast] = {}

@@ -8,28 +8,31 @@ expected, what was found); a secret never appears in an error or in `effective`.
 - Secrets from files: for any key `x` that has no sibling `x_file` of its own, `x_file = "/run/secrets/x"` (in the file
   or the environment) reads `x` from that file, without its line end.
 - `include = ["other.toml"]` at the top of a file reads others below it (`tidegate.includes`).
-- Relative paths count from the working directory, as everywhere on a command line.
+- Relative paths count from the working directory, as everywhere on a command line; those of files that go with a
+  configuration (`tidegate.companions`) from the folder of the file that names them.
 """
 
 import difflib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Generic, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 from pydantic import BaseModel, SecretStr, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from edge.masking import SECRET_NAME, effective, without_password
+from tidegate.companions import find_companions
 from tidegate.errors import ConfigError, Problem
 from tidegate.includes import KeyPath, Table, Tables, read_with_includes
+from tidegate.models import models_in
 
 _FILE_SUFFIX: Final = "_file"
 _FOUND_CHARS_MAX: Final = 60  # an error is one line: a pasted document is cut
 _SECRET_BYTES_MAX: Final = 64 * 1024  # no secret is longer; /dev/zero as a secret's file must not fill the memory
 
-__all__ = ["effective", "field_keys", "load", "models_in"]
+__all__ = ["effective", "load"]
 
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -43,29 +46,6 @@ def load(model: type[Config], section: str, path: Path | None, environ: Mapping[
     return _Loader(model, f"TIDEGATE_{section}__", path).load(environ)
 
 
-def field_keys(model: type[BaseModel], prefix: str = "", around: tuple[type[BaseModel], ...] = ()) -> list[str]:
-    """Every dotted key that a model takes, in order; a table in a list is written `name[].key`.
-
-    A table that may hold itself again (`around` has it) is one key, without what is in it.
-    """
-    keys: dict[str, None] = {}
-    for name, field in model.model_fields.items():
-        inner = models_in(field.annotation)
-        mark = "[]" if get_origin(field.annotation) in (list, tuple) else ""
-        nested: list[str] = []
-        if not {model, *around}.intersection(inner):
-            nested = [key for each in inner for key in field_keys(each, f"{prefix}{name}{mark}.", (model, *around))]
-        keys |= dict.fromkeys(nested or [f"{prefix}{name}"])
-    return list(keys)
-
-
-def models_in(annotation: Any) -> list[type[BaseModel]]:
-    """The models that an annotation names, at any depth: `list[A | B] | None` has A and B."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel) and get_origin(annotation) is None:
-        return [annotation]
-    return [model for argument in get_args(annotation) for model in models_in(argument)]
-
-
 class _Loader(Generic[Config]):
     """One load: the table as it grows, and where each key came from, so that an error can name its source."""
 
@@ -74,6 +54,7 @@ class _Loader(Generic[Config]):
         self._prefix = prefix
         self._file = str(path) if path is not None else "configuration"
         self._read = Tables() if path is None else read_with_includes(path)
+        find_companions(model, self._read)
         self._table = self._read.table
         self._variables: dict[KeyPath, str] = {}
         self._problems: list[Problem] = []

@@ -18,7 +18,6 @@ from urllib.parse import quote
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 
 from edge.commands.book import DEFAULT_TTL_S
@@ -27,6 +26,7 @@ from edge.firmware.rollouts import DEFAULT_HALT_PERCENT
 from sensors.commands import Argument, CommandName
 from sensors.firmware import FirmwareError, decode_manifest
 from tidegate.config import load
+from tidegate.console import make_table, stdout_console
 from tidegate.edge_access import Asking, Document, running, wait_s
 from tidegate.edge_tables import plain, when
 from tidegate.errors import EXIT_FAILED, ConfigError, Problem
@@ -46,7 +46,7 @@ ImageArgument = Annotated[str, typer.Argument(metavar="IMAGE", help="Its version
 @command.command()
 def send(
     device: DeviceArgument,
-    name: Annotated[CommandName, typer.Argument(help="What to do.")],
+    name: Annotated[CommandName, typer.Argument(metavar="NAME", help="What to do.")],
     config: ConfigOption = None,
     interval_s: Annotated[float | None, typer.Option(help="For set-interval: seconds between two samples.")] = None,
     ttl_s: Annotated[int, typer.Option(help="For how long it may wait for the device, in seconds.")] = DEFAULT_TTL_S,
@@ -136,7 +136,7 @@ def list_firmware(config: ConfigOption = None, as_json: JsonOption = False) -> N
     _print_images(told["images"])
     _print_rollouts(told["rollouts"])
     for version, count in sorted(told["running"].items()):
-        Console().print(plain(f"{version}: {count} devices"))
+        stdout_console().print(plain(f"{version}: {count} devices"))
 
 
 @firmware.command()
@@ -212,19 +212,19 @@ def _print_commands(rows: list[Document]) -> None:
             plain(row["id"]), plain(f"{row['name']} {args}".strip()), row["state"], str(row["attempts"]), times,
             plain(left),
         )  # fmt: skip
-    Console().print(table)
+    stdout_console().print(table)
 
 
 def _print_images(rows: list[Document]) -> None:
-    table = Table("version", "bytes", "for", "SHA-256", "added (UTC)", title="Images", title_justify="left")
+    table = make_table("version", "bytes", "for", "SHA-256", "added (UTC)", title="Images", title_justify="left")
     for row in rows:
         types = plain(", ".join(row["device_types"]))
         table.add_row(row["version"], str(row["size"]), types, row["sha256"][:16], when(row["added_at_ms"]))
-    Console().print(table)
+    stdout_console().print(table)
 
 
 def _print_rollouts(rows: list[Document]) -> None:
-    table = Table(
+    table = make_table(
         "id", "version", "devices", "percent", "state", "updated", "under way", "failed", "detail",
         title="Rollouts", title_justify="left",
     )  # fmt: skip
@@ -234,11 +234,11 @@ def _print_rollouts(rows: list[Document]) -> None:
             str(row["id"]), row["version"], plain(row["devices"]), f"{row['percent']} %", row["state"], *counts,
             plain(row["detail"]),
         )  # fmt: skip
-    Console().print(table)
+    stdout_console().print(table)
     for row in rows:
         for each in row["tried"]:
             if each["result"] == "failed":
-                Console().print(plain(f"{each['site']}/{each['device']}: {each['detail']}"))
+                stdout_console().print(plain(f"{each['site']}/{each['device']}: {each['detail']}"))
 
 
 def _settings(path: Path | None) -> EdgeConfig:

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from edge.access.desk import LINK_MS, AccessDesk
 from edge.access.errors import AccessError
@@ -26,6 +24,7 @@ from edge.access.service import SET_UP_PATH
 from edge.config import ApiSettings, EdgeConfig
 from sensors.clock import SystemClock
 from tidegate.config import load
+from tidegate.console import make_table, stdout_console
 from tidegate.edge_tables import plain, when
 from tidegate.errors import FrontDoorError
 from tidegate.options import ConfigOption
@@ -187,10 +186,12 @@ def _print(rows: list[dict[str, Any]], columns: tuple[str, ...], *, as_json: boo
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
-    table = Table(*(f"{column.removesuffix('_ms')} (UTC)" if column.endswith("_ms") else column for column in columns))
+    table = make_table(
+        *(f"{column.removesuffix('_ms')} (UTC)" if column.endswith("_ms") else column for column in columns)
+    )
     for row in rows:
         table.add_row(*(when(row[each]) if each.endswith("_ms") else plain(row[each]) for each in columns))
-    Console().print(table)
+    stdout_console().print(table)
 
 
 def gateway_settings(path: Path | None) -> EdgeConfig:

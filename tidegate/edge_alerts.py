@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from edge.config import EdgeConfig
 from sensors.alerts import Severity
 from tidegate.config import load
+from tidegate.console import make_table, stdout_console
 from tidegate.edge_access import Document, access
 from tidegate.edge_tables import plain, when
 from tidegate.errors import EXIT_FAILED
@@ -51,14 +51,14 @@ def list_alerts(
     if as_json:
         typer.echo(json.dumps(told, indent=2))
     else:
-        _print_alerts(Console(), told)
+        _print_alerts(stdout_console(), told)
     if critical:
         raise typer.Exit(EXIT_FAILED)
 
 
 @alerts.command("ack")
 def acknowledge(
-    alert_ids: Annotated[list[int], typer.Argument(metavar="ID...", min=1, help="Numbers from `alerts list`.")],
+    alert_ids: Annotated[list[int], typer.Argument(metavar="ID", min=1, help="Numbers from `alerts list`.")],
     config: ConfigOption = None,
     by: Annotated[str | None, typer.Option("--by", help="Who has seen it; default: the user.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
@@ -70,7 +70,7 @@ def acknowledge(
     if as_json:
         typer.echo(json.dumps(told, indent=2))
     else:
-        _print_alerts(Console(), {"total": len(told["items"]), **told})
+        _print_alerts(stdout_console(), {"total": len(told["items"]), **told})
 
 
 def _user() -> str:
@@ -81,20 +81,18 @@ def _user() -> str:
 
 
 def _print_alerts(console: Console, told: Document) -> None:
-    table = Table("id", "severity", "state", "raised (UTC)", "what", "rule", "message", "acknowledged")
+    """Five columns, so that an alert's words have room on a terminal of 80; what became of it stands below them."""
+    table = make_table("id", "severity", "raised (UTC)", "what", "message", show_lines=True)
     for each in told["items"]:
-        times = f" ({each['count']} times)" if each["count"] > 1 else ""
+        times = f", {each['count']} times" if each["count"] > 1 else ""
         state = "active" if each["active"] else f"passed {when(each['cleared_ms'])}"
-        known = "no" if each["acknowledged_ms"] is None else f"by {each['acknowledged_by']}"
+        known = "not acknowledged" if each["acknowledged_ms"] is None else f"acknowledged by {each['acknowledged_by']}"
         table.add_row(
             str(each["id"]),
             Text(each["severity"], style=_STYLES[each["severity"]]),
-            state + times,
             when(each["raised_ms"]),
             plain(f"{each['site']}/{each['device']}"),
-            plain(each["rule"]),
-            plain(each["message"]),
-            plain(known),
+            Text("\n").join([plain(each["message"]), plain(f"{each['rule']}: {state}{times}, {known}")]),
         )
     console.print(table)
     console.print(f"alerts: {told['total']}" if told["total"] else "no alerts")

@@ -4,12 +4,12 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from edge.audit import AccountAudit, compare, delivered_of
 from edge.config import EdgeConfig
 from edge.intervals import Intervals
 from tidegate.cloud_seqs import CloudSeqs, cloud_seqs
+from tidegate.console import make_table
 from tidegate.edge_access import Access, GatewayError
 from tidegate.edge_tables import plain
 
@@ -60,7 +60,7 @@ def _document(each: AccountAudit, gateway: Access, *, resend: bool) -> Document:
 
 def print_audit(console: Console, told: Document) -> None:
     """One line an account that does not agree, and the answer."""
-    table = Table("device", "boot", "delivered", "in the cloud", "missing there", "sent again")
+    table = make_table("device", "boot", "delivered", "in the cloud", "missing there", "sent again")
     for each in told["accounts"]:
         if each["agrees"]:
             continue

@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.live import Live
 
 from edge.desk import DESTINATION
 from edge.mapping.explain import explain as explain_message
 from sensors.clock import SystemClock
 from tidegate import downlink_cli, edge_accounts, edge_tables
+from tidegate.console import stdout_console
 from tidegate.edge_access import Access, Document, access, wait_s
 from tidegate.edge_accounts import gateway_settings as _settings
 from tidegate.edge_alerts import alerts
@@ -52,13 +52,15 @@ app.add_typer(downlink_cli.command, name="command", help="Tell a device somethin
 app.add_typer(downlink_cli.firmware, name="firmware", help="Firmware for devices: add, list, remove, rollout, halt.")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-IdsArgument = Annotated[list[int], typer.Argument(metavar="ID...", min=1, help="Numbers from `quarantine list`.")]
+IdsArgument = Annotated[list[int], typer.Argument(metavar="ID", min=1, help="Numbers from `quarantine list`.")]
 
 
 @app.command()
 def explain(
-    topic: Annotated[str, typer.Argument(help="The topic as the device publishes it.")],
-    payload: Annotated[str, typer.Argument(help="The payload; @FILE reads it from a file, @- from standard input.")],
+    topic: Annotated[str, typer.Argument(metavar="TOPIC", help="The topic as the device publishes it.")],
+    payload: Annotated[
+        str, typer.Argument(metavar="PAYLOAD", help="The payload; @FILE reads it from a file, @- from standard input.")
+    ],
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -70,7 +72,7 @@ def explain(
     if as_json:
         _print_json(told.document())
     else:
-        edge_tables.print_explanation(Console(), told)
+        edge_tables.print_explanation(stdout_console(), told)
     if not told.is_understood:
         raise typer.Exit(EXIT_FAILED)
 
@@ -202,7 +204,7 @@ def list_destinations(config: ConfigOption = None, as_json: JsonOption = False) 
 
 @destination.command()
 def forget(
-    name: Annotated[str, typer.Argument(help="A destination that is not configured any more.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A destination that is not configured any more.")],
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -213,7 +215,7 @@ def forget(
 
 
 def _watch(gateway: Access) -> None:
-    console = Console()
+    console = stdout_console()
     with Live(console=console, auto_refresh=False) as live:
         while True:
             live.update(edge_tables.status_view(gateway.status()), refresh=True)
@@ -224,7 +226,7 @@ def _answer(document: Document, printer: edge_tables.Printer, *, as_json: bool) 
     if as_json:
         _print_json(document)
     else:
-        printer(Console(), document)
+        printer(stdout_console(), document)
 
 
 def _print_json(document: object) -> None:

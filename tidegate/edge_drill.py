@@ -12,10 +12,10 @@ import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from edge.drill import LATENCY_MS, LATENCY_MS_MAX, LATENCY_MS_MIN, SECONDS_MAX, SECONDS_MIN, Fault
 from edge.outages.observations import UPLINK
+from tidegate.console import stdout_console
 from tidegate.edge_access import Document, running
 from tidegate.edge_accounts import gateway_settings
 from tidegate.edge_tables import plain, when
@@ -28,7 +28,7 @@ SECONDS = 60
 
 @drill.command()
 def start(
-    fault: Annotated[Fault, typer.Argument(help="What fails, by Toxiproxy's names.")],
+    fault: Annotated[Fault, typer.Argument(metavar="FAULT", help="What fails, by Toxiproxy's names.")],
     config: ConfigOption = None,
     seconds: Annotated[int, typer.Option(min=SECONDS_MIN, max=SECONDS_MAX, help="For how long.")] = SECONDS,
     link: Annotated[str, typer.Option(help="uplink, or devices (the broker; only `down`).")] = UPLINK.name,
@@ -62,7 +62,7 @@ def _tell(told: Document, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(told, indent=2))
         return
-    console = Console()
+    console = stdout_console()
     for words, one in (("running", told["running"]), ("last", told["last"])):
         if one is not None:
             order = one["order"]

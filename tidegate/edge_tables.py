@@ -8,7 +8,9 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from edge.causes import told
 from edge.mapping.explain import Explanation
+from tidegate.console import make_table
 
 PREVIEW_CHARS = 60
 RANGES_SHOWN = 8  # of one cell
@@ -37,7 +39,7 @@ def when(at_ms: int | None) -> str:
 def print_explanation(console: Console, told: Explanation) -> None:
     """What a message would become, reading by reading, and the rules that were tried."""
     if told.rules:
-        tried = Table("rule", "topic", "takes it", title="Rules in order", title_justify="left")
+        tried = make_table("rule", "topic", "takes it", title="Rules in order", title_justify="left")
         for look in told.rules:
             verdict = "yes" if look.name == told.taken_by else "would, but comes later" if look.takes else "no"
             tried.add_row(plain(look.name), plain(look.topic), verdict)
@@ -51,7 +53,7 @@ def print_explanation(console: Console, told: Explanation) -> None:
     if not told.readings:
         console.print("no readings: the state or an alert of a device")
         return
-    table = Table("boot", "seq", "time (UTC)", "time from", "value", "", "unit")
+    table = make_table("boot", "seq", "time (UTC)", "time from", "value", "", "unit")
     for each in told.readings:
         for value in each.values:
             table.add_row(
@@ -68,7 +70,7 @@ def print_explanation(console: Console, told: Explanation) -> None:
 
 def status_table(told: Document) -> Table:
     """How things stand, as one table of two columns; what a part does not say is left out."""
-    table = Table("", "", show_header=False, title="Gateway" if told["running"] else "Gateway (stopped)")
+    table = make_table("", "", show_header=False, title="Gateway" if told["running"] else "Gateway (stopped)")
     for name, value in _flat(told):
         shown = when(value) if isinstance(value, int) and name.endswith(TIMES) else value
         table.add_row(name, plain("-" if shown is None else shown))
@@ -87,7 +89,7 @@ def print_status(console: Console, told: Document) -> None:
 
 def destinations_table(told: Document) -> Table:
     """One line a destination."""
-    table = Table(*("destination", "", "received", "delivered", "held", "other", "per second", "catch up"))
+    table = make_table(*("destination", "", "received", "delivered", "held", "other", "per second", "catch up"))
     for each in told["destinations"]:
         other = ", ".join(f"{kind} {each[kind]}" for kind in NOT_SENT if each[kind])
         catch_up = "-" if each["catch_up_s"] is None else span(each["catch_up_s"])
@@ -103,7 +105,7 @@ def forecast_table(told: Document) -> Table:
     full_in_s = told["store"]["full_in_s"]
     full = "it does not fill up" if full_in_s is None else f"the store is full in {span(full_in_s)}"
     columns = ("destination", "catch up", "bytes for it", "cost", "this month", "of", "cost", "month's end", "cost")
-    table = Table(*columns, title=f"At the rates of now: {full}", title_justify="left")
+    table = make_table(*columns, title=f"At the rates of now: {full}", title_justify="left")
     for each in told["destinations"]:
         fore = each["forecast"]
         if fore is None:
@@ -158,14 +160,14 @@ def _state(each: Document) -> str:
     if each["paused"]:
         return "paused"
     link = each["link"]
-    return (
-        "-" if link is None else str(link["state"]) if link["cause"] is None else f"{link['state']} ({link['cause']})"
-    )
+    if link is None:
+        return "-"
+    return str(link["state"]) if link["cause"] is None else f"{link['state']} ({told(link['cause'])})"
 
 
 def print_ledger(console: Console, told: Document) -> None:
     """The accounts, the sums, and the answer."""
-    table = Table("device", "boot", "received", "missing", "lost", "not in the cloud")
+    table = make_table("device", "boot", "received", "missing", "lost", "not in the cloud")
     for each in told["accounts"]:
         lost = "; ".join(f"{reason}: {_ranges(seqs)}" for reason, seqs in each["lost"].items())
         where = "; ".join(
@@ -193,7 +195,7 @@ def print_ledger(console: Console, told: Document) -> None:
 
 def print_quarantine(console: Console, told: Document) -> None:
     """One line an item, with the beginning of its payload."""
-    table = Table("id", "came (UTC)", "from", "topic", "bytes", "reason", "payload")
+    table = make_table("id", "came (UTC)", "from", "topic", "bytes", "reason", "payload")
     for item in told["items"]:
         begin = item["payload_text"] if item["payload_text"] is not None else f"base64 {item['payload_base64']}"
         table.add_row(
@@ -220,7 +222,7 @@ def print_item(console: Console, item: Document) -> None:
 
 def print_retried(console: Console, told: Document) -> None:
     """One line a retry."""
-    table = Table("id", "outcome", "stored", "duplicates", "why")
+    table = make_table("id", "outcome", "stored", "duplicates", "why")
     for each in told["results"]:
         counts = str(each["stored"]), str(each["duplicates"])
         table.add_row(str(each["id"]), each["outcome"], *counts, plain(each["why"] or ""))

@@ -30,7 +30,18 @@ from edge.device_reports import DeviceReport
 from edge.history.series import Point
 from edge.intervals import Intervals
 from edge.latest import DeviceLatest, Recent
-from edge.ledger import DELIVERED, EXPIRED, QUARANTINED, SUPPRESSED, THINNED, Account, entry_of, is_settled, split_entry
+from edge.ledger import (
+    DELIVERED,
+    EXPIRED,
+    QUARANTINED,
+    SUPPRESSED,
+    THINNED,
+    Account,
+    entry_of,
+    forward_cursor,
+    is_settled,
+    split_entry,
+)
 
 READERS = ("forward/", "sieve/", "live/", "windows/", "rules/", "ledger/received", "log/head")
 """Cursors of the log of readings; others count something else (rollups, months, a clock)."""
@@ -129,8 +140,8 @@ class Directory:
 
     def store(self, at_ms: int) -> StoreDetail:
         """The store. Raises `StoreError`."""
-        store = self._desk.store
-        cursors = store.cursors()
+        store, ledger = self._desk.store, self._desk.ledger
+        cursors = store.cursors() | {forward_cursor(name): ledger.passed(name) for name in ledger.destinations}
         return StoreDetail(
             at_ms=at_ms,
             bytes=store.size_bytes(),

@@ -8,26 +8,7 @@ from edge.dashboard.documents import Verdict
 from edge.status import GatewayStatus
 
 BEHIND_MS = 15_000  # an oldest reading above this is a backlog to catch up with, not the rhythm of batches
-_WHY = {
-    "dns": "its name cannot be resolved",
-    "refused": "the connection is refused",
-    "unreachable": "there is no route to it",
-    "tls": "the TLS handshake fails",
-    "timeout": "it does not answer in time",
-    "reset": "the connection breaks",
-    "closed": "it closed the connection",
-    "protocol": "it answers what cannot be understood",
-}
-
-
 _BUDGET = {1: "its backlog waits", 2: "raw readings wait, rollups and alerts go", 3: "only alerts go"}
-
-
-def why(cause: str | None) -> str:
-    """A cause's word as half a sentence."""
-    if cause is None:
-        return "the cause is not known"
-    return _WHY.get(cause, f"the cause is {cause}")
 
 
 def verdict(status: GatewayStatus) -> Verdict:
@@ -78,21 +59,21 @@ def _of_the_links(status: GatewayStatus) -> Verdict | None:
         return Verdict(
             level="bad",
             headline="Neither the broker nor the cloud can be reached.",
-            detail=f"Broker: {why(devices.cause)}. Cloud: {why(uplink.cause)}. What was received is safe here.",
+            detail=f"Broker: {devices.why}. Cloud: {uplink.why}. What was received is safe here.",
             stuck_at="devices",
         )
     if devices.state == "down":
         return Verdict(
             level="bad",
             headline="The broker cannot be reached: nothing arrives.",
-            detail=f"Broker: {why(devices.cause)}. Devices keep their readings meanwhile.",
+            detail=f"Broker: {devices.why}. Devices keep their readings meanwhile.",
             stuck_at="devices",
         )
     if uplink.state == "down":
         return Verdict(
             level="warn",
             headline="The cloud cannot be reached. Readings are kept here.",
-            detail=f"Cloud: {why(uplink.cause)}. Nothing is lost; they are sent when the link returns.",
+            detail=f"Cloud: {uplink.why}. Nothing is lost; they are sent when the link returns.",
             stuck_at="cloud",
         )
     return None
@@ -130,7 +111,7 @@ def _of_the_others(status: GatewayStatus) -> Verdict | None:
             return Verdict(
                 level="warn",
                 headline="A destination cannot be reached. Its readings are kept here.",
-                detail=f"{each.name}: {why(each.link.cause)}. The others are served all the same.",
+                detail=f"{each.name}: {each.link.why}. The others are served all the same.",
                 stuck_at="cloud",
             )
         if each.forecast is not None and each.forecast.level:

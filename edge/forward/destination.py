@@ -57,7 +57,10 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class DestinationRules:
-    """One destination. With a `format` it is sent messages, without one lines of line protocol."""
+    """One destination. With a `format` it is sent messages, without one lines of line protocol.
+
+    `overwrites`: a point that comes twice is there once; else every repeat stays to be seen.
+    """
 
     name: str
     measurement: str = "reading"
@@ -67,6 +70,7 @@ class DestinationRules:
     lanes: LaneRules = field(default_factory=lambda: LaneRules(backfill=False))
     choices: Choices = field(default_factory=Choices)
     format: MessageFormat | None = None
+    overwrites: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,7 @@ def build(
         batch_rows=rules.batch_rows,
         flush_every_ms=rules.flush_every_ms,
         retry_cap_ms=rules.retry_cap_ms,
+        overwrites=rules.overwrites,
     )
     return Destination(rules, queue, forwarder, link, sieve)
 

@@ -1,9 +1,11 @@
 """What to send next to one destination, and what its answer means: the decision table, without any I/O.
 
 Promises: an entry counts as delivered only in `settle`, only if the destination accepted it or it went to quarantine,
-and in the same transaction as the ledger; a batch whose fate is unknown is sent again byte for byte, unless rows of it
-were dropped meanwhile: those are not sent again (and if they were on their way, and are accepted, they end as
-delivered); one bad point ends alone in quarantine; whatever the answer, the wait before the next try is bounded.
+and together with the ledger; what it accepted is written at once, or, of a few rows, with the store's next transaction
+(`ROWS_LATE_MAX`): a crash in between has them sent again, and they overwrite themselves; a batch whose fate is unknown
+is sent again byte for byte, unless rows of it were dropped meanwhile: those are not sent again (and if they were on
+their way, and are accepted, they end as delivered); one bad point ends alone in quarantine; whatever the answer, the
+wait before the next try is bounded.
 
 Several lanes share the destination (`edge.forward.queue`); pauses, throttling, the breaker and the batch size are the
 destination's, for all of them.
@@ -14,7 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 
-from edge.causes import TIMEOUT
+from edge.causes import THROTTLED, TIMEOUT
 from edge.forward.lanes import Lane, LaneName
 from edge.forward.outcome import Accepted, Failed, Outcome, Paused, Refused, Throttled, TooLarge
 from edge.forward.queue import Batch, LaneQueue
@@ -31,6 +33,8 @@ THROTTLE_MAX_MS = 600_000  # a server once said 86,400 s: ten minutes is as long
 BREAKER_FAILURES = 5  # after so many failures in a row the breaker is open, and each try is a small probe
 PROBE_ROWS = 100
 ROWS_MIN = 20  # what a batch shrinks to on time-outs: some 500 bytes compressed, a second of the slowest modem
+ROWS_LATE_MAX = 100
+"""So few accepted rows may be unwritten: a trickle costs one fsync a reading less, and a crash some KB sent again."""
 EQUAL_500S = 5  # InfluxDB 2.x has answered 500 to a bad point: after so many equal ones, look for it
 
 
@@ -51,7 +55,9 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class ForwarderState:
-    """What an operator sees of a destination. `backlog`: rows that each lane has yet to send."""
+    """What an operator sees of a destination. `backlog`: rows that each lane has yet to send; `requests`: sent since
+    the start, and `requests_failed` those of them that were not accepted.
+    """
 
     destination: str
     breaker: Breaker
@@ -61,6 +67,8 @@ class ForwarderState:
     cause: str | None
     batch_rows_max: int
     backlog: dict[str, int]
+    requests: int
+    requests_failed: int
 
 
 class Forwarder:
@@ -78,7 +86,9 @@ class Forwarder:
         batch_rows: int,
         flush_every_ms: int,
         retry_cap_ms: int,
+        overwrites: bool = True,
     ) -> None:
+        """`overwrites`: whether a row that is sent twice is there once."""
         self.destination = destination
         self._store = store
         self._ledger = ledger
@@ -88,6 +98,7 @@ class Forwarder:
         self._rows_ceiling = batch_rows
         self._rows_max = batch_rows
         self._flush_every_ms = flush_every_ms
+        self._overwrites = overwrites
         self._again: Batch | None = None
         self._suspect: Batch | None = None  # one row that is answered by 500: its neighbour is tried, then it again
         self._on_trial = False
@@ -96,6 +107,7 @@ class Forwarder:
         self._sending = False
         self._error: Failed | Paused | Throttled | Refused | TooLarge | None = None
         self._equal_500s = 0
+        self._requests = self._requests_failed = 0
 
     # -- what to send
 
@@ -143,6 +155,8 @@ class Forwarder:
         Raises `StoreError`: then the batch counts as unanswered, and is sent again.
         """
         self._sending = False
+        self._requests += 1
+        self._requests_failed += not isinstance(outcome, Accepted)
         self._link.spend(len(batch.body) if sent_bytes is None else sent_bytes, len(batch.rows))
         lane = self._queue.lane(batch)
         if isinstance(outcome, Accepted):
@@ -163,19 +177,9 @@ class Forwarder:
             self._failed(lane, batch, outcome, now_ms, wall_ms)
 
     def _accepted(self, lane: Lane, batch: Batch, now_ms: int) -> None:
-        self._again = batch  # until the transaction is through, the batch counts as unanswered
-        writes_link = self._link.is_limited
-        with self._ledger.transaction():
-            known = self._queue.look_at_done(lane.source)  # a commit that failed may have been one all the same
-            fresh = [entry for entry in batch.entries if entry.id not in known]
-            self._ledger.deliver(self.destination, fresh)
-            if len(fresh) < len(batch.entries):
-                self._ledger.reclaim(self.destination, [entry for entry in batch.entries if entry.id in known])
-            self._queue.finish(lane.source, Intervals.of([row.id for row in batch.rows]))
-            if writes_link:
-                self._link.write()
-        if writes_link:
-            self._link.written()
+        self._again = batch  # until that is noted, the batch counts as unanswered
+        if not self._note_later(lane, batch):
+            self._note_now(lane, batch)
         if self._breaker_open:
             self._queue.outage_is_over(batch)
         self._again = self._error = None
@@ -190,6 +194,34 @@ class Forwarder:
         self._queue.accepted(batch)
         if self._queue.is_empty():  # caught up: let the next readings gather
             self._not_before_ms = now_ms + self._flush_every_ms
+
+    def _note_later(self, lane: Lane, batch: Batch) -> bool:
+        """Note a small batch as delivered, to be written with the next transaction; whether that may be."""
+        may_wait = self._overwrites and self._store.waiting_ids + len(batch.rows) <= ROWS_LATE_MAX
+        if not may_wait or self._link.is_limited or self._ledger.checkpoint_due():
+            return False
+        self._ledger.refresh()
+        known = self._queue.look_at_done(lane.source)
+        if any(row.id in known for row in batch.rows):
+            return False  # dropped meanwhile: the books are to be put right
+        self._ledger.deliver(self.destination, batch.entries)
+        self._queue.finish_later(lane.source, Intervals.of([row.id for row in batch.rows]))
+        return True
+
+    def _note_now(self, lane: Lane, batch: Batch) -> None:
+        """Note a batch as delivered, in a transaction of its own."""
+        writes_link = self._link.is_limited
+        with self._ledger.transaction():
+            known = self._queue.look_at_done(lane.source)  # a commit that failed may have been one all the same
+            fresh = [entry for entry in batch.entries if entry.id not in known]
+            self._ledger.deliver(self.destination, fresh)
+            if len(fresh) < len(batch.entries):
+                self._ledger.reclaim(self.destination, [entry for entry in batch.entries if entry.id in known])
+            self._queue.finish(lane.source, Intervals.of([row.id for row in batch.rows]))
+            if writes_link:
+                self._link.write()
+        if writes_link:
+            self._link.written()
 
     def _refused(self, lane: Lane, batch: Batch, why: str, wall_ms: int) -> None:
         if self._suspect is not None and not self._on_trial:  # the neighbour is bad: that says nothing of the suspect
@@ -294,6 +326,8 @@ class Forwarder:
             cause=_cause(error),
             batch_rows_max=self._rows_max,
             backlog=self._queue.backlog(),
+            requests=self._requests,
+            requests_failed=self._requests_failed,
         )
 
 
@@ -303,7 +337,7 @@ def _cause(error: Failed | Paused | Throttled | Refused | TooLarge | None) -> st
     if isinstance(error, (Paused, Refused)):
         return f"http {error.status}"
     if isinstance(error, Throttled):
-        return "throttled"
+        return THROTTLED
     return "http 413" if error else None
 
 

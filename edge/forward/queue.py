@@ -7,8 +7,9 @@ fate); the jump itself is told by a notice, one point: from its timestamp to `un
 so many `readings` came late.
 
 Promises: what a destination is done with is durable, in one set of ids for each log, written in the transaction that
-tells the ledger; `next` never hands out an id that is done; the live point moves in a transaction with the notice that
-says so. Nothing here knows what an answer means: see `edge.forward.forwarder`.
+tells the ledger, or, of a few ids that it accepted, with the next transaction after it; `next` never hands out an id
+that is done; the live point moves in a transaction with the notice that says so. Nothing here knows what an answer
+means: see `edge.forward.forwarder`.
 Synchronous; lives in the store's thread.
 """
 
@@ -19,7 +20,7 @@ from edge.forward.lanes import Lane, LaneName, LaneRules, Ranges, Schedule
 from edge.forward.lines import NS_PER_MS, escape_tag
 from edge.forward.sources import READINGS, DamagedRow, Row, Source, SourcePage
 from edge.intervals import Intervals
-from edge.ledger import Ledger, done_ranges, forward_cursor
+from edge.ledger import Ledger, done_ranges
 from edge.store import LogEntry, Store
 from edge.store.notices import LATE_NOTICE, Notice, Notices
 
@@ -242,8 +243,12 @@ class LaneQueue:
         done = self.done(source)
         done.update(ids)
         self._store.put_ranges(self._done_names[source.name], done)
-        if source.name == READINGS:
-            self._store.set_cursor(forward_cursor(self._destination), done.end_of_run(1))
+
+    def finish_later(self, source: Source, ids: Intervals) -> None:
+        """`finish`, to be written with the store's next transaction: until then a crash has them sent again."""
+        done = self.done(source)
+        done.update(ids)
+        self._store.put_ranges_later(self._done_names[source.name], done, ids.count())
 
     def accepted(self, batch: Batch) -> None:
         """Note that the batch was accepted, after the transaction that says so."""

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from edge.intervals import Intervals
-from edge.ledger import SUPPRESSED, Ledger, done_ranges, forward_cursor
+from edge.ledger import SUPPRESSED, Ledger, done_ranges
 from edge.store import LogEntry, Store
 from sensors.reading import Reading, Value
 
@@ -86,7 +86,6 @@ class Sieve:
                 self._ledger.drop(self._destination, SUPPRESSED, held_back)
                 done.update(Intervals((entry.id, entry.id) for entry in held_back))
                 self._store.put_ranges(done_ranges(self._destination), done)
-                self._store.set_cursor(forward_cursor(self._destination), done.end_of_run(1))
             self._store.set_cursor(self._cursor, position)
         self._told.update(told)
         return position < self._store.head

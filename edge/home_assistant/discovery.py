@@ -11,7 +11,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from edge.home_assistant.settings import HomeAssistantSettings
-from edge.home_assistant.units import device_class, unit_of
+from edge.home_assistant.units import DIAGNOSTIC, device_class, state_class, unit_of
 from edge.status import GatewayStatus
 from sensors.reading import Value, column
 
@@ -21,7 +21,11 @@ _HASH_BYTES = 4  # names are told apart by their plain part already, almost alwa
 
 _GATEWAY_PARTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("backlog", "Backlog", {"p": "sensor", "unit_of_measurement": "readings", "state_class": "measurement"}),
-    ("oldest_unsent", "Oldest unsent", {"p": "sensor", "unit_of_measurement": "s", "device_class": "duration"}),
+    (
+        "oldest_unsent",
+        "Oldest unsent",
+        {"p": "sensor", "unit_of_measurement": "s", "device_class": "duration", "state_class": "measurement"},
+    ),
     ("received_per_s", "Received", {"p": "sensor", "unit_of_measurement": "1/s", "state_class": "measurement"}),
     ("devices", "Devices", {"p": "sensor", "state_class": "measurement"}),
     ("uplink", "Uplink", {"p": "binary_sensor", "device_class": "connectivity"}),
@@ -122,10 +126,14 @@ class Discovery:
             return {"p": "binary_sensor", **part}
         if isinstance(value.value, str):
             return {"p": "sensor", **part}
-        unit, kind = unit_of(value.unit), device_class(value.name, value.unit)
-        part |= {"unit_of_measurement": unit} if unit is not None else {}
-        part |= {"device_class": kind} if kind is not None else {}
-        return {"p": "sensor", **part, "state_class": "total" if kind == "energy" else "measurement"}
+        kind = device_class(value.name, value.unit)
+        said = {
+            "unit_of_measurement": unit_of(value.unit),
+            "device_class": kind,
+            "state_class": state_class(value.unit, kind),
+            "entity_category": "diagnostic" if kind in DIAGNOSTIC else None,
+        }
+        return {"p": "sensor", **part, **{name: word for name, word in said.items() if word is not None}}
 
     def _config(self, device_id: str, about: Mapping[str, str], state_topic: str, parts: Mapping[str, Any]) -> Message:
         document = {

@@ -58,7 +58,7 @@ def registered_cursor(destination: str) -> str:
 
 
 def forward_cursor(destination: str) -> str:
-    """The name of the cursor that says up to where a destination has the log without a gap."""
+    """The cursor by which an older store knows a destination; how far it has got is in `done_ranges`."""
     return f"forward/{destination}"
 
 

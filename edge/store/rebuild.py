@@ -134,7 +134,8 @@ class Rebuild:
             done = (Intervals([(1, head)]) if head else Intervals()).minus(held)
             for name in (names.done_ranges(destination), names.covered_ranges(destination)):
                 self._db.execute("INSERT OR REPLACE INTO ranges VALUES (?, ?)", (name, done.encode()))
-            positions[names.forward_cursor(destination)] = done.end_of_run(1)
+            known = names.registered_cursor(destination)
+            positions[known] = cursors.get(known, 0)
         self._db.executemany("INSERT OR REPLACE INTO cursors VALUES (?, ?)", sorted(positions.items()))
 
     def _name_devices(self) -> None:

@@ -1,8 +1,8 @@
 """What the store keeps beside the log: positions of its readers, sets of ids, the ledger, and the quarantine.
 
-Promises: what is written is written inside the transaction that the caller has open; positions and sets are remembered
-as they were last written, and asked of the file again after a transaction failed. The part of `Store` that is about
-records; `Store` is about the file and the log.
+Promises: what is written is written inside the transaction that the caller has open, or, of sets that may wait, with
+the next one; positions and sets are remembered as they were last written, and asked of the file again after a
+transaction failed. The part of `Store` that is about records; `Store` is about the file and the log.
 """
 
 import sqlite3
@@ -25,8 +25,13 @@ class Records(ABC):
     appended_bytes = 0
     quarantines = 0
     """How often something was put into quarantine since the start: who sums it up need not look before."""
+    waiting_ids = 0
+    """How many ids joined sets that are not written yet: what a crash forgets of them."""
     forgotten = 0
     """How often a transaction failed or the file was opened: who remembers what the file holds asks it again then."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, Intervals] = {}
 
     @abstractmethod
     def _execute(self, sql: str, arguments: tuple[object, ...] = ()) -> list[Any]:
@@ -34,7 +39,7 @@ class Records(ABC):
 
     def _forget_records(self) -> None:
         self._cursors: dict[str, int] = {}
-        self._ranges: dict[str, Intervals] = {}
+        self._ranges: dict[str, Intervals] = dict(self._waiting)
         self._totals: dict[str, int] = {}
         self.forgotten += 1
         self.moves += 1
@@ -75,6 +80,25 @@ class Records(ABC):
         self._ranges[name] = ids
         self.moves += 1
 
+    def put_ranges_later(self, name: str, ids: Intervals, added: int) -> None:
+        """`put_ranges` with the next transaction, whoever's it is, for a set that got `added` more ids.
+
+        It is true at once; a failed transaction changes nothing in it, a crash before the next one forgets it.
+        """
+        self._ranges[name] = self._waiting[name] = ids
+        self.waiting_ids += added
+        self.moves += 1
+
+    def _write_waiting(self) -> None:
+        """Write what waits, inside a transaction: as it stands now."""
+        for name in self._waiting:
+            self._db.execute("INSERT OR REPLACE INTO ranges VALUES (?, ?)", (name, self._ranges[name].encode()))
+
+    def _forget_waiting(self) -> None:
+        """It is written, or what it was about is gone."""
+        self._waiting.clear()
+        self.waiting_ids = 0
+
     def forget_consumer(self, cursors: Iterable[str], ranges: Iterable[str] = ()) -> None:
         """Drop these cursors and these sets of ids, inside a transaction."""
         self.moves += 1
@@ -82,6 +106,7 @@ class Records(ABC):
             self._db.executemany(f"DELETE FROM {table} WHERE name = ?", [(name,) for name in names])  # noqa: S608
             for name in names:
                 (self._cursors if table == "cursors" else self._ranges).pop(name, None)
+                self._waiting.pop(name, None)
 
     def ledger_entries(self, device_key: int, boot: int) -> dict[str, Intervals]:
         """What the ledger holds of one boot of one device: entry name -> seqs."""

@@ -235,6 +235,24 @@ def m0012_quarantine_by_source(db: Database) -> None:
     db.conn.execute("CREATE INDEX quarantine_source ON quarantine (source, id)")
 
 
+@migrations()
+def m0013_windows_by_time(db: Database) -> None:
+    """Windows lie in the order of their time: those that are open now are on the same few pages, whoever's they are.
+
+    By device, every window of a page of the log was on a page of the file of its own, and so was each one forgotten.
+    """
+    db.conn.execute("DROP INDEX windows_next")
+    db.conn.execute("ALTER TABLE windows RENAME TO windows_by_device")
+    db.conn.execute(
+        "CREATE TABLE windows (device_key INTEGER NOT NULL, size_s INTEGER NOT NULL, start_ms INTEGER NOT NULL,"
+        " dirty INTEGER NOT NULL, touched_ms INTEGER NOT NULL, next_ms INTEGER NOT NULL, body BLOB NOT NULL,"
+        " crc INTEGER NOT NULL, PRIMARY KEY (size_s, start_ms, device_key)) STRICT, WITHOUT ROWID"
+    )
+    db.conn.execute("INSERT INTO windows SELECT * FROM windows_by_device ORDER BY size_s, start_ms, device_key")
+    db.conn.execute("DROP TABLE windows_by_device")
+    db.conn.execute("CREATE INDEX windows_next ON windows (next_ms)")
+
+
 def migrate(db: Database, path: str, wanted: Migrations = migrations) -> list[str]:
     """Bring the file up to date; the names of the migrations that ran. Raises `StoreTooNew`."""
     done = {each.name for each in wanted.applied(db)}

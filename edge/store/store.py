@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from edge.lean_imports import Database
 from edge.store.ballast import Ballast
 from edge.store.check import Damaged, check_content, check_files, is_corruption, is_damage
+from edge.store.device_names import UNKNOWN_DEVICE, DeviceNames
 from edge.store.errors import StoreCorrupt, StoreFailed, StoreFull, StoreUnusable
 from edge.store.files import OpenFiles, check_access
 from edge.store.lock import Left, StoreLock
@@ -37,7 +38,6 @@ BUSY_TIMEOUT_MS = 5000  # readers of ours hold the file for a second at most
 ROW_BYTES = 80  # of a row of the log beside its body
 _SYNCHRONOUS_FULL = 2
 _NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR")  # on a full disk the log's index cannot grow: an I/O error
-UNKNOWN_DEVICE = ("", "")
 
 
 class Page(NamedTuple):
@@ -68,7 +68,7 @@ class StoreCare(NamedTuple):
     waits_for_clock: bool
 
 
-class Store(Records):
+class Store(Records, DeviceNames):
     """The open store. Use as a context manager, or call `close`.
 
     A file that is damaged is salvaged when it is opened, see `edge.store.salvage`; `salvaged` says what came of it.
@@ -81,6 +81,7 @@ class Store(Records):
         `disk_bytes_max`: what file and write-ahead log may take together; beyond it `StoreFull` is raised. Such a store
         has a ballast beside it.
         """
+        super().__init__()
         self.disk_bytes_max = disk_bytes_max
         self.pages_max: int | None = None
         self.appended_bytes = 0
@@ -97,6 +98,7 @@ class Store(Records):
         self.salvaged: Salvage | None = None
         self._destinations = tuple(destinations)
         self._corrupt: str | None = None
+        self._unopened: str | None = None
         if not path.parent.is_dir():
             raise StoreUnusable(str(path), f"{path.parent} is not a directory")
         self.wal = WalWatch(path, wal_bytes_max(disk_bytes_max))
@@ -151,10 +153,9 @@ class Store(Records):
                 self._limit_pages()
                 migrate(Database(self._db, execute_plugins=False), str(self.path))
                 check_content(self._db, self.path)
+                self._forget_waiting()
                 self._forget()
-                rows = self._db.execute("SELECT key, site, device FROM devices ORDER BY key").fetchall()
-                self._names: dict[int, tuple[str, str]] = {key: (site, device) for key, site, device in rows}
-                self._keys = {name: key for key, name in self._names.items()}
+                self._read_names()
                 self.head = self.cursor(HEAD_CURSOR)
                 self._in_doubt = False
                 self._files.note()
@@ -194,16 +195,30 @@ class Store(Records):
         """Close and open again: after a failed fsync the connection's view of the file is not to be trusted.
 
         A file that was found to be damaged is salvaged; one that was deleted is written again from what is still open.
+        Raises `StoreUnusable`; what is asked of the store then is refused with the same reason.
         """
         if self.strayed() == str(self.path):
             with suppress(sqlite3.Error, OSError):  # without room, say: opening tells that the file is gone
                 keep_open_copy(self._db, self.path)
         self._disconnect()
-        self._open()
+        try:
+            self._open()
+        except StoreUnusable as error:
+            self._unopened = error.why
+            raise
+        self._unopened = None
         self._db.set_trace_callback(self._heard)
+
+    def ensure_open(self) -> None:
+        """Raises `StoreFailed` if `reopen` has failed: it is closed, whatever else there is to say of it."""
+        if self._unopened is not None:
+            raise StoreFailed(f"the store cannot be opened again: {self._unopened}")
 
     def close(self) -> None:
         """Close the file and let the next gateway in. Closing twice is harmless."""
+        if self._waiting:
+            with suppress(StoreFull, StoreFailed, sqlite3.Error), self.transaction():  # not written, it is done again
+                pass
         self._disconnect()
         self._lock.release()
 
@@ -222,7 +237,7 @@ class Store(Records):
 
         Raises `StoreFailed` if somebody has deleted a file: reopening mends that.
         """
-        self._check_files()
+        self.ensure_files()
         try:
             self.wal.look(self._db, BUSY_TIMEOUT_MS)
         except sqlite3.Error as error:
@@ -236,7 +251,8 @@ class Store(Records):
         held, released = (False, 0) if ballast is None else (ballast.is_held, ballast.released)
         return StoreCare(self.wal.size_bytes(), self.wal.held_up, held, released, self.hold_from is not None)
 
-    def _check_files(self) -> None:
+    def ensure_files(self) -> None:
+        """Raises `StoreFailed` if somebody has deleted or replaced a file, or its folder: reopening mends that."""
         strayed = self.strayed()
         if strayed is not None:
             self._in_doubt = True
@@ -261,9 +277,10 @@ class Store(Records):
 
     def begin(self) -> tuple[int, int]:
         """Begin a transaction; what `roll_back` is to return to. For `Transaction`."""
+        self.ensure_open()
         if self._in_doubt:
             raise StoreFailed("the last commit failed, and may have been one all the same: the store must be reopened")
-        before = self.head, len(self._keys)
+        before = self.head, self.device_count
         try:
             self._db.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
@@ -275,10 +292,14 @@ class Store(Records):
         """Commit what began at `head`. For `Transaction`."""
         if self.head != head:
             self.set_cursor(HEAD_CURSOR, self.head)
+        if self._waiting:
+            self._write_waiting()
         self._in_doubt = True
         self._db.execute("COMMIT")
-        self._check_files()
+        self.ensure_files()
         self._in_doubt = False
+        if self._waiting:
+            self._forget_waiting()
 
     def _forget(self) -> None:
         """Ask the file again for what is looked at more often than it changes."""
@@ -292,34 +313,7 @@ class Store(Records):
             with suppress(sqlite3.Error):  # SQLite has rolled back by itself, or the file is gone: reopening will tell
                 self._db.execute("ROLLBACK")
         self.head = head
-        while len(self._keys) > devices:
-            _, key = self._keys.popitem()
-            del self._names[key]
-
-    # -- devices
-
-    def device_key(self, site: str, device: str) -> int:
-        """The short number that rows use for a device; a new device gets one (inside a transaction)."""
-        key = self._keys.get((site, device))
-        if key is None:
-            key = len(self._keys) + 1
-            self._db.execute("INSERT INTO devices (key, site, device) VALUES (?, ?, ?)", (key, site, device))
-            self._keys[site, device] = key
-            self._names[key] = (site, device)
-        return key
-
-    def known_key(self, site: str, device: str) -> int | None:
-        """The number of a device that was heard before, or None."""
-        return self._keys.get((site, device))
-
-    def device_name(self, key: int) -> tuple[str, str]:
-        """(site, device) of a number. Raises `KeyError` for one that was never given."""
-        return self._names[key]
-
-    @property
-    def device_count(self) -> int:
-        """How many devices were ever heard."""
-        return len(self._keys)
+        self._forget_newest(devices)
 
     # -- the log
 

@@ -2,15 +2,15 @@
 
 Promises: every row carries a CRC32 over all that it means; ids of the rollup log rise by one within one window size and
 are never used twice. Methods that write are called inside `Store.transaction`. Windows that were written last are
-remembered as they were written, and read again after a transaction failed: what `get` gave is changed only on the way
+remembered as they were written, and read again after a transaction failed: what `find` gave is changed only on the way
 to `put`, in one and the same transaction.
 """
 
 import struct
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice, repeat
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -24,9 +24,19 @@ _encoder = msgspec.msgpack.Encoder()
 _stats_decoder = msgspec.msgpack.Decoder(list[Stats])
 _summary_decoder = msgspec.msgpack.Decoder(tuple[Summary, ...])
 
+KEYS_LOOKED_UP = 256  # in one statement: beyond that nothing is gained
 WINDOWS_KEPT = 2048  # in memory: of a thousand devices those of two sizes, a few KB each with a dozen values
 KEYS_KEPT = 16_384  # of windows, in memory: 150 bytes each; a small site's all
 FORGOTTEN_KEPT = 4096  # sets in memory, some 200 bytes each
+
+_WINDOWS_WANTED = (
+    "WITH wanted (device_key, size_s, start_ms) AS (VALUES {values}) SELECT windows.* FROM wanted CROSS JOIN windows"
+    " USING (device_key, size_s, start_ms)"
+)
+_FORGOTTEN_WANTED = (
+    "WITH wanted (device_key, size_s) AS (VALUES {values}) SELECT device_key, size_s, ranges FROM wanted"
+    " CROSS JOIN forgotten_windows USING (device_key, size_s)"
+)
 
 RollupRow = tuple[int, int, int, int, bytes, int]
 """size_s, id, device_key, start_ms, body, crc: the columns in order."""
@@ -55,6 +65,13 @@ class Window(msgspec.Struct):
     dirty: bool
     touched_ms: int
     next_ms: int
+
+
+class Found(NamedTuple):
+    """What there is of windows that were asked for. `damaged`: rows that fail their checksum."""
+
+    windows: dict[WindowKey, Window]
+    damaged: set[WindowKey]
 
 
 class RollupEntry(NamedTuple):
@@ -87,10 +104,11 @@ class WindowTables:
         self._kept: dict[WindowKey, Window] = {}
         self._forgotten: dict[tuple[int, int], Intervals] = {}
         self._kept_since = store.forgotten
-        self._keys: set[WindowKey] | None = None  # all that have a row; None: there are too many
+        self._keys: dict[WindowKey, int] | None = None  # all that have a row, and its `next_ms`; None: too many
         self._are_keys_known = False
         self._next_ms: int | None = None
         self._is_next_known = False
+        self._latest_ms = 0  # no window's time is beyond it, while `_keys` are known
 
     def _know(self) -> None:
         """Forget what is remembered if a transaction has failed since, or somebody else opened the file."""
@@ -102,75 +120,97 @@ class WindowTables:
 
     # -- windows
 
-    def get(self, key: WindowKey) -> Window | None:
-        """The state of a window; None if there is none, or if its row fails its checksum (`is_damaged` tells)."""
+    def find(self, keys: Iterable[WindowKey]) -> "Found":
+        """The windows of these keys, as far as there are any."""
         self._know()
-        kept = self._kept.get(key)
-        if kept is not None:
-            return kept
-        return self._read(key) if self._has_row(key) else None
+        windows: dict[WindowKey, Window] = {}
+        asked: list[WindowKey] = []
+        for key in keys:
+            kept = self._kept.get(key)
+            if kept is not None:
+                windows[key] = kept
+            elif self._has_row(key):
+                asked.append(key)
+        damaged = set()
+        for row in self._look_up(_WINDOWS_WANTED, 3, asked):
+            key, window = _window(*row)
+            if window is None:
+                damaged.add(key)
+            else:
+                windows[key] = window
+        return Found(windows, damaged)
 
     def _has_row(self, key: WindowKey) -> bool:
         """Whether there may be a row: most windows are asked for once before they are opened, and have none."""
+        keys = self._known_keys()
+        return keys is None or key in keys
+
+    def _known_keys(self) -> dict[WindowKey, int] | None:
         if not self._are_keys_known:
-            sql = "SELECT device_key, size_s, start_ms FROM windows LIMIT ?"
+            sql = "SELECT device_key, size_s, start_ms, next_ms FROM windows LIMIT ?"
             rows = self._store.run(sql, (KEYS_KEPT + 1,))
-            self._keys = set(map(WindowKey._make, rows)) if len(rows) <= KEYS_KEPT else None
+            self._keys = {WindowKey(*row[:3]): row[3] for row in rows} if len(rows) <= KEYS_KEPT else None
+            self._latest_ms = max((row[3] for row in rows), default=0)
             self._are_keys_known = True
-        return self._keys is None or key in self._keys
+        return self._keys
 
-    def _read(self, key: WindowKey) -> Window | None:
-        rows = self._store.run(
-            "SELECT dirty, touched_ms, next_ms, body, crc FROM windows"
-            " WHERE device_key = ? AND size_s = ? AND start_ms = ?",
-            key,
-        )
-        if not rows:
-            return None
-        dirty, touched_ms, next_ms, body, crc = rows[0]
-        if crc != _window_crc(key, dirty, touched_ms, next_ms, body):
-            return None
-        series = {(one.name, one.unit, isinstance(one.last, str)): one for one in _stats_decoder.decode(body)}
-        return Window(series, bool(dirty), touched_ms, next_ms)
-
-    def is_damaged(self, key: WindowKey) -> bool:
-        """Of a key for which `get` has nothing: whether a row is there all the same."""
-        if not self._has_row(key):
-            return False
-        return bool(self._store.run("SELECT 1 FROM windows WHERE device_key = ? AND size_s = ? AND start_ms = ?", key))
+    def _look_up(self, sql: str, columns: int, keys: Sequence[tuple[int, ...]]) -> Iterator[Any]:
+        """The rows of `sql` for keys of so many columns, many in one statement."""
+        for at in range(0, len(keys), KEYS_LOOKED_UP):
+            some = keys[at : at + KEYS_LOOKED_UP]
+            width = 1 << (len(some) - 1).bit_length()  # few widths, so that the statements are prepared once
+            values = ", ".join([f"({', '.join('?' * columns)})"] * width)
+            padded = chain(some, repeat(some[-1], width - len(some)))
+            yield from self._store.run(sql.format(values=values), tuple(chain.from_iterable(padded)))
 
     def put(self, windows: Iterable[tuple[WindowKey, Window]]) -> None:
         """Write windows."""
         self._know()
-        rows, keys = [], []
+        rows = []
+        times = {}
         for key, window in windows:
-            keys.append(key)
+            times[key] = window.next_ms
             body = _encoder.encode(list(window.series.values()))
             crc = _window_crc(key, window.dirty, window.touched_ms, window.next_ms, body)
             rows.append((*key, int(window.dirty), window.touched_ms, window.next_ms, body, crc))
-            if self._next_ms is None or window.next_ms < self._next_ms:
-                self._next_ms = window.next_ms
             self._kept.pop(key, None)  # to the end of those that are kept
             self._kept[key] = window
-        if self._keys is not None:
-            self._keys.update(keys)
-            self._keys = self._keys if len(self._keys) <= KEYS_KEPT else None
+        self._note_times(times)
         self._store.run_many("INSERT OR REPLACE INTO windows VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
         for key in list(islice(self._kept, max(0, len(self._kept) - WINDOWS_KEPT))):
             del self._kept[key]
 
     def delete(self, keys: Sequence[WindowKey]) -> None:
         """Delete windows."""
-        self._is_next_known = False
+        self._know()
+        known = self._known_keys()
         for key in keys:
             self._kept.pop(key, None)
-        if self._keys is not None:
-            self._keys.difference_update(keys)
+            if known is None or known.pop(key, 0) == self._next_ms:
+                self._is_next_known = False
         self._store.run_many("DELETE FROM windows WHERE device_key = ? AND size_s = ? AND start_ms = ?", keys)
+
+    def _note_times(self, times: Mapping[WindowKey, int]) -> None:
+        """Remember when windows that are written are due; another one may be the earliest then."""
+        if not times:
+            return
+        known = self._known_keys()
+        for key, next_ms in times.items():
+            if known is None or (known.get(key) == self._next_ms and next_ms != self._next_ms):
+                self._is_next_known = False
+        earliest_ms = min(times.values())
+        if self._next_ms is None or earliest_ms < self._next_ms:
+            self._next_ms = earliest_ms
+        self._latest_ms = max(self._latest_ms, *times.values())
+        if known is not None:
+            known.update(times)
+            self._keys = known if len(known) <= KEYS_KEPT else None
 
     def due(self, now_ms: int, beyond_ms: int, limit: int) -> list[tuple[WindowKey, bool]]:
         """(key, dirty) of at most `limit` windows whose `next_ms` has come, or is beyond `beyond_ms`, by that time."""
-        self._is_next_known = False  # they will be served: the earliest is another one then
+        next_ms = self.next_ms()
+        if next_ms is None or (next_ms > now_ms and self._known_keys() is not None and self._latest_ms <= beyond_ms):
+            return []
         rows = self._store.run(
             "SELECT * FROM (SELECT device_key, size_s, start_ms, dirty, next_ms FROM windows WHERE next_ms <= ?"
             " UNION ALL SELECT device_key, size_s, start_ms, dirty, next_ms FROM windows WHERE next_ms > ?)"
@@ -191,18 +231,27 @@ class WindowTables:
         """Whether any window holds what no rollup says yet."""
         return bool(self._store.run("SELECT 1 FROM windows WHERE dirty LIMIT 1"))
 
-    def forgotten(self, device_key: int, size_s: int) -> Intervals:
-        """Which windows of a device are no longer kept, by number (start divided by size); not to be changed."""
+    def forgotten(self, places: Iterable[tuple[int, int]]) -> dict[tuple[int, int], Intervals]:
+        """Of each (device_key, size_s), which windows are no longer kept, by number (start divided by size).
+
+        The sets are not to be changed.
+        """
         self._know()
-        kept = self._forgotten.get((device_key, size_s))
-        if kept is not None:
-            return kept
-        rows = self._store.run(
-            "SELECT ranges FROM forgotten_windows WHERE device_key = ? AND size_s = ?", (device_key, size_s)
-        )
-        numbers = self._store.decode(rows[0][0]) if rows else Intervals()
-        self._keep_forgotten(device_key, size_s, numbers)
-        return numbers
+        found: dict[tuple[int, int], Intervals] = {}
+        asked: list[tuple[int, int]] = []
+        for place in dict.fromkeys(places):
+            kept = self._forgotten.get(place)
+            if kept is None:
+                asked.append(place)
+            else:
+                found[place] = kept
+        for place in asked:
+            found[place] = Intervals()
+        for device_key, size_s, ranges in self._look_up(_FORGOTTEN_WANTED, 2, asked):
+            found[device_key, size_s] = self._store.decode(ranges)
+        for place in asked:
+            self._keep_forgotten(*place, found[place])
+        return found
 
     def _keep_forgotten(self, device_key: int, size_s: int, numbers: Intervals) -> None:
         if len(self._forgotten) >= FORGOTTEN_KEPT:
@@ -268,6 +317,17 @@ class WindowTables:
             " (SELECT id FROM rollups WHERE size_s = ? AND id <= ? ORDER BY id LIMIT ?)"
         )
         return self._store.change(sql, (size_s, size_s, position, limit))
+
+
+def _window(
+    device_key: int, size_s: int, start_ms: int, dirty: int, touched_ms: int, next_ms: int, body: bytes, crc: int
+) -> tuple[WindowKey, Window | None]:
+    """A row: whose it is, and the window unless the checksum fails."""
+    key = WindowKey(device_key, size_s, start_ms)
+    if crc != _window_crc(key, dirty, touched_ms, next_ms, body):
+        return key, None
+    series = {(one.name, one.unit, isinstance(one.last, str)): one for one in _stats_decoder.decode(body)}
+    return key, Window(series, bool(dirty), touched_ms, next_ms)
 
 
 def _window_crc(key: WindowKey, dirty: bool | int, touched_ms: int, next_ms: int, body: bytes) -> int:

@@ -19,7 +19,7 @@ from firmware_sim.battery_supply import HOUR_MS, BatterySupply
 from firmware_sim.build_power import find_board, find_cell
 from firmware_sim.build_sensors import known_parts, sensor_loads
 from firmware_sim.config import DeviceGroup, FailureConfig, FleetConfig
-from firmware_sim.power import BatteryModel, CellSpec, DrawResult, EnergyLedger
+from firmware_sim.power import BatteryModel, CellSpec, DrawResult, EnergyLedger, Run
 from firmware_sim.sensor_loads import SensorLoads
 from firmware_sim.supply import Supply
 from firmware_sim.virtual import run_virtual
@@ -101,6 +101,12 @@ class LoadMeter:
     def spend(self, state: str, current_ma: float, duration_ms: float) -> bool:
         """Draw it: nothing ever happens."""
         self.draw(state, current_ma, duration_ms)
+        return True
+
+    def spend_run(self, run: Run) -> bool:
+        """Draw all of it."""
+        for state, current_ma, duration_ms in run.steps:
+            self.draw(state, current_ma, duration_ms)
         return True
 
     def is_sure_of(self, pulse_ma: float, brownout_mv: float) -> bool:  # noqa: ARG002 - to be noted, it is asked for

@@ -10,9 +10,10 @@ Scalar, without clock or chance: the same draws give the same battery. See docs/
 their sources.
 """
 
-from firmware_sim.power.battery import Battery, DrawResult
-from firmware_sim.power.boards import Board, Step, board, builtin_boards, parse_boards
+from firmware_sim.power.battery import Battery
+from firmware_sim.power.boards import Board, board, builtin_boards, parse_boards
 from firmware_sim.power.cells import CellSpec, builtin_cells, cell, parse_cells
+from firmware_sim.power.draws import DrawResult, Run, Step
 from firmware_sim.power.errors import PowerDataError, PowerError, PowerValueError, UnknownPartError
 from firmware_sim.power.fit import fit_kibam, fit_peukert
 from firmware_sim.power.harvest import Harvester, indoor_w_m2
@@ -37,6 +38,7 @@ __all__ = [
     "PowerError",
     "PowerValueError",
     "RakhmatovModel",
+    "Run",
     "Step",
     "UnknownPartError",
     "board",

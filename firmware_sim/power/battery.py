@@ -16,9 +16,10 @@ the same way.
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from firmware_sim.power.cells import REFERENCE_C, CellSpec, cell
+from firmware_sim.power.draws import DrawResult, Load, Run
 from firmware_sim.power.errors import PowerValueError
 from firmware_sim.power.ledger import Account, EnergyLedger
 from firmware_sim.power.models import BatteryModel, PeukertModel, is_empty, state_of_charge
@@ -30,23 +31,6 @@ END_OF_LIFE_FADE = 0.2  # a cell counts as worn out at 80 % of its capacity
 SPENT_MS_MAX = 86_400_000  # of one draw that is booked later: the ageing of a longer one is not small
 PENDING_MAX = 64  # draws that are booked together
 WINDOW_MIN = 1e-3  # a cell aged or frozen to nothing keeps this share, so that its voltage stays defined
-
-
-class DrawResult(NamedTuple):
-    """What one draw did.
-
-    `terminal_voltage_mv` under the load at the end of the draw (or, where nothing could be carried, as it tried);
-    `browned_out`: the voltage was under the device's brown-out level at one of the ends;
-    `empty`: the cell can carry no load now; `sustained_ms`: how long the load was carried (less than asked: it died
-    there);
-    `overrated`: more current than the maker allows for that long.
-    """
-
-    terminal_voltage_mv: float
-    browned_out: bool
-    empty: bool
-    sustained_ms: float
-    overrated: bool
 
 
 class Battery:
@@ -87,7 +71,7 @@ class Battery:
         self._open_mv = 0.0
         self._reserve = Reserve()
         # What was spent and is not yet booked, and how much more is certain, for loads up to the bound's.
-        self._pending: list[tuple[str, float, float]] = []
+        self._pending: list[Load] = []
         self._bound, self._credit_uc = SureBound(self.spec, self.brownout_mv, series_resistance_ohm), 0.0
         self._trusting = not isinstance(self._model, PeukertModel)  # its drain is not its load
         self._set_temperature(REFERENCE_C)
@@ -162,7 +146,8 @@ class Battery:
             ohm, _ = self._ohms(share)
             return self._open_at(share) - pulse_ma * ohm - self.brownout_mv
 
-        if spare_mv(0.0) <= 0:
+        sure = self._bound.holds(pulse_ma, self._resistance_scale, self._temperature_mv)
+        if not sure and spare_mv(0.0) <= 0:
             return 0.0
         gone = self._reserve.gone(spare_mv, pulse_ma, self._temperature_mv, self._resistance_scale)
         return max(0.0, self.state_of_charge - (1 - gone)) * self._window * self.spec.capacity_mah
@@ -330,6 +315,21 @@ class Battery:
             self._catch_up()
         return True
 
+    def spend_run(self, run: Run) -> bool:
+        """`spend` every step of a run; False: not all of it is certain, and nothing was drawn."""
+        pending = self._pending
+        if len(pending) + len(run.steps) >= PENDING_MAX:
+            return False  # what is booked together ends within the run
+        if not (self._credit_uc or pending):  # ageing took the credit
+            for _, current_ma, duration_ms in run.steps[:1]:
+                self._is_sure(current_ma, duration_ms)
+        lost_uc = run.charge_uc + self._leak_ma * run.span_ms
+        if run.peak_ma > self._bound.load_ma or not lost_uc < self._credit_uc:
+            return False
+        self._credit_uc -= lost_uc
+        pending += run.steps
+        return True
+
     def is_sure_of(self, pulse_ma: float, brownout_mv: float) -> bool:
         """Whether it is certain that a pulse of so much would leave the voltage above so much."""
         if brownout_mv > self.brownout_mv:
@@ -353,32 +353,22 @@ class Battery:
         pending = self._pending
         if not pending:
             return
-        leak_ma, advance = self._leak_ma, self._model.advance
-        ages, ageing_speed = self._ages, self._ageing_speed
-        span_ms = drawn_uc = 0.0
-        for _, current_ma, duration_ms in pending:
-            advance(current_ma + leak_ma, duration_ms)
-            span_ms += duration_ms
-            drawn_uc += current_ma * duration_ms
-            if ages:
-                self._aged_years += duration_ms / MS_PER_YEAR * ageing_speed
-        if ages:
-            self._set_floor()
-            self._credit_uc = 0.0
-        share, open_mv = self._share(), self._open_mv
+        leak_ma, open_mv = self._leak_ma, self._open_mv
+        span_ms, drawn_uc = self._move_on(pending)
+        share = self._share()
         self._open_mv = self._open_at(share)
         ohm, polar_ohm = self._ohms(share)
         lost_uc = drawn_uc + leak_ma * span_ms
         mv_per_uc = (self._open_mv - open_mv) / lost_uc if lost_uc else 0.0
         heat_nj = cell_nj = load_nj = gone_uc = 0.0
-        states, lagging = self._ledger.states, self._response_ms > 0
+        states, response_ms = self._ledger.states, self._response_ms
         for state, current_ma, duration_ms in pending:
             load_uc = current_ma * duration_ms
             both_uc = load_uc + leak_ma * duration_ms
             mean_mv = open_mv + mv_per_uc * (gone_uc + both_uc / 2)
             gone_uc += both_uc
             sag_mv = current_ma * ohm
-            if lagging:
+            if response_ms:
                 sag_mv += self._filter(current_ma, duration_ms) * polar_ohm
             account = states.get(state)
             if account is None:
@@ -392,6 +382,22 @@ class Battery:
         accounts["self_discharge"].add(leak_ma * span_ms, cell_nj - load_nj, span_ms)
         accounts["heat"].add(0.0, heat_nj, span_ms)
         self._cell_loss.add(lost_uc, cell_nj, span_ms)
+
+    def _move_on(self, loads: list[Load]) -> tuple[float, float]:
+        """Let charge and age follow loads that are certain; return how long they lasted and what they drew."""
+        self._model.advance(loads, self._leak_ma)
+        span_ms = drawn_uc = 0.0
+        for _, current_ma, duration_ms in loads:
+            span_ms += duration_ms
+            drawn_uc += current_ma * duration_ms
+        if self._ages:
+            speed, aged_years = self._ageing_speed, self._aged_years
+            for _, _, duration_ms in loads:
+                aged_years += duration_ms / MS_PER_YEAR * speed
+            self._aged_years = aged_years
+            self._set_floor()
+            self._credit_uc = 0.0
+        return span_ms, drawn_uc
 
     # --- voltage, temperature, age -------------------------------------------------------------------------------
 

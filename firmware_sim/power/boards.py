@@ -9,18 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import NamedTuple
 
 from firmware_sim.power.datafile import Section, parse_toml
+from firmware_sim.power.draws import Step
 from firmware_sim.power.errors import PowerValueError, UnknownPartError
-
-
-class Step(NamedTuple):
-    """One state of a report, ready to draw."""
-
-    state: str
-    current_ma: float
-    duration_ms: float
 
 
 @dataclass(frozen=True, slots=True)

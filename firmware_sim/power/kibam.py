@@ -14,8 +14,9 @@ exactly.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from firmware_sim.power.draws import Load
 from firmware_sim.power.models import EMPTY_TOLERANCE, ModelState, checked, number
 from firmware_sim.power.roots import falling_root
 from firmware_sim.power.units import MS_PER_HOUR, UC_PER_MAH
@@ -64,8 +65,13 @@ class KibamModel:
         """The height of the available well, or, where it would seep away, what both wells hold."""
         return self.stored_uc - (1 - self.c) * max(0.0, self.difference_uc)
 
-    def advance(self, current_ma: float, duration_ms: float) -> None:
-        """Carry a load of which it is known that it can be carried (negative: a charge that finds room)."""
+    def advance(self, loads: Iterable[Load], leak_ma: float) -> None:
+        """Carry loads of which it is known that they can be carried; see BatteryModel."""
+        for _, current_ma, duration_ms in loads:
+            self._carry(current_ma + leak_ma, duration_ms)
+
+    def _carry(self, current_ma: float, duration_ms: float) -> None:
+        """Carry a load that can be carried (negative: a charge that finds room)."""
         gone = -math.expm1(-self.k_per_ms * duration_ms)
         self.difference_uc += (current_ma / (self.c * self.k_per_ms) - self.difference_uc) * gone
         self.stored_uc -= current_ma * duration_ms
@@ -87,14 +93,14 @@ class KibamModel:
         if current_ma == 0 or self._height_uc(current_ma, duration_ms) > floor_uc:
             if current_ma and self.available_fraction < floor - EMPTY_TOLERANCE:
                 return 0.0  # the well is filling, but is still under the mark
-            self.advance(current_ma, duration_ms)
+            self._carry(current_ma, duration_ms)
             return duration_ms
         # y1 either only falls, or rises to one peak and then falls: past the peak there is exactly one crossing
         safe_ms = self._turn_ms(current_ma, duration_ms)
         if self._height_uc(current_ma, safe_ms) <= floor_uc or self.available_fraction < floor - EMPTY_TOLERANCE:
             return 0.0
         died_ms = falling_root(lambda at_ms: self._height_uc(current_ma, at_ms) - floor_uc, safe_ms, duration_ms)
-        self.advance(current_ma, died_ms)
+        self._carry(current_ma, died_ms)
         return died_ms
 
     def charge(self, current_ma: float, duration_ms: float) -> float:
@@ -102,14 +108,14 @@ class KibamModel:
         before_uc = self.stored_uc
         full_uc = self.capacity_uc
         if self._height_uc(-current_ma, duration_ms) <= full_uc:
-            self.advance(-current_ma, duration_ms)
+            self._carry(-current_ma, duration_ms)
             return self.stored_uc - before_uc
         safe_ms = self._turn_ms(-current_ma, duration_ms)
         if self._height_uc(-current_ma, safe_ms) < full_uc:
             full_ms = falling_root(lambda at_ms: full_uc - self._height_uc(-current_ma, at_ms), safe_ms, duration_ms)
         else:
             full_ms = safe_ms
-        self.advance(-current_ma, full_ms)
+        self._carry(-current_ma, full_ms)
         # with y1 held full the difference decays at c k' (q' = (1-c) d' and d' = q'/-c - k' d)
         self.difference_uc *= math.exp(-self.c * self.k_per_ms * (duration_ms - full_ms))
         self.stored_uc = full_uc + (1 - self.c) * min(0.0, self.difference_uc)

@@ -10,9 +10,10 @@ A model knows charge and time, nothing of volts or temperature; `battery.py` put
 * Emptiness is a state, not a verdict: a cell that rests or is charged can serve again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
+from firmware_sim.power.draws import Load
 from firmware_sim.power.errors import PowerValueError
 from firmware_sim.power.units import UC_PER_MAH
 
@@ -48,8 +49,8 @@ class BatteryModel(Protocol):
     def assured_uc(self) -> float:
         """What the load can feel at the least, now and after any rest: `available_fraction` is not below it."""
 
-    def advance(self, current_ma: float, duration_ms: float) -> None:
-        """Carry a load of which it is known that it can be carried."""
+    def advance(self, loads: Iterable[Load], leak_ma: float) -> None:
+        """Carry one load after the other, each with `leak_ma` on top; it is known that all of them can be carried."""
 
     def charge(self, current_ma: float, duration_ms: float) -> float:
         """Offer `current_ma` >= 0 for all of `duration_ms`; return the charge that went in, uC (less when full)."""
@@ -123,9 +124,12 @@ class IdealModel:
         """All that is stored."""
         return self.stored_uc
 
-    def advance(self, current_ma: float, duration_ms: float) -> None:
-        """Carry a load of which it is known that it can be carried."""
-        self.stored_uc -= self.drain_ma(current_ma) * duration_ms
+    def advance(self, loads: Iterable[Load], leak_ma: float) -> None:
+        """Carry loads of which it is known that they can be carried."""
+        stored_uc = self.stored_uc
+        for _, current_ma, duration_ms in loads:
+            stored_uc -= (current_ma + leak_ma) * duration_ms
+        self.stored_uc = stored_uc
 
     def charge(self, current_ma: float, duration_ms: float) -> float:
         """Take charge up to capacity; see BatteryModel."""
@@ -163,3 +167,8 @@ class PeukertModel(IdealModel):
         if current_ma <= self.reference_ma:
             return current_ma
         return float(current_ma * (current_ma / self.reference_ma) ** (self.exponent - 1))
+
+    def advance(self, loads: Iterable[Load], leak_ma: float) -> None:
+        """Carry loads of which it is known that they can be carried."""
+        for _, current_ma, duration_ms in loads:
+            self.stored_uc -= self.drain_ma(current_ma + leak_ma) * duration_ms

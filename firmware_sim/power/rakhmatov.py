@@ -11,8 +11,9 @@ changes nothing. Charging is outside the paper: it is a negative load until all 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from firmware_sim.power.draws import Load
 from firmware_sim.power.errors import PowerValueError
 from firmware_sim.power.models import EMPTY_TOLERANCE, ModelState, checked, number
 from firmware_sim.power.units import UC_PER_MAH
@@ -60,8 +61,13 @@ class RakhmatovModel:
         """What is stored, without what the terms withhold; what they give after a charge is not counted."""
         return self.stored_uc - sum(max(0.0, term) for term in self._unavailable)
 
-    def advance(self, current_ma: float, duration_ms: float) -> None:
-        """Carry a load of which it is known that it can be carried (negative: a charge)."""
+    def advance(self, loads: Iterable[Load], leak_ma: float) -> None:
+        """Carry loads of which it is known that they can be carried; see BatteryModel."""
+        for _, current_ma, duration_ms in loads:
+            self._carry(current_ma + leak_ma, duration_ms)
+
+    def _carry(self, current_ma: float, duration_ms: float) -> None:
+        """Carry a load that can be carried (negative: a charge)."""
         self._unavailable = self._terms_at(current_ma, duration_ms)
         self.stored_uc -= current_ma * duration_ms
 
@@ -74,9 +80,9 @@ class RakhmatovModel:
         if current_ma > 0:
             died_ms = self._first_crossing_ms(current_ma, duration_ms, self.stored_uc - floor * self.capacity_uc)
             if died_ms is not None:
-                self.advance(current_ma, died_ms)
+                self._carry(current_ma, died_ms)
                 return died_ms
-        self.advance(current_ma, duration_ms)
+        self._carry(current_ma, duration_ms)
         return duration_ms
 
     def _first_crossing_ms(self, current_ma: float, duration_ms: float, spare_uc: float) -> float | None:
@@ -107,8 +113,8 @@ class RakhmatovModel:
         """Take charge until all that was drawn is back; see BatteryModel."""
         accepted_uc = max(0.0, min(current_ma * duration_ms, self.capacity_uc - self.stored_uc))
         taking_ms = accepted_uc / current_ma if current_ma > 0 else 0.0
-        self.advance(-current_ma, taking_ms)
-        self.advance(0.0, duration_ms - taking_ms)
+        self._carry(-current_ma, taking_ms)
+        self._carry(0.0, duration_ms - taking_ms)
         return accepted_uc
 
     def snapshot(self) -> ModelState:

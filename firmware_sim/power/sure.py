@@ -46,6 +46,11 @@ class SureBound:
             )
         return self._share
 
+    def holds(self, load_ma: float, resistance_scale: float, temperature_mv: float) -> bool:
+        """Whether it is known already that a full cell can carry this load; finds nothing anew."""
+        milder = resistance_scale <= self._worst_scale and temperature_mv >= self._coldest_mv
+        return milder and load_ma <= self.load_ma and self._share <= 1.0
+
 
 def sure_share(
     spec: CellSpec,

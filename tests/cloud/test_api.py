@@ -306,7 +306,8 @@ def test_last_is_the_latest_point_of_each_series_in_the_range(cloud: Cloud) -> N
 def test_series_are_counted_with_first_and_last(cloud: Cloud) -> None:
     fill(cloud)
     assert cloud.get("/api/v1/series", start=2, tag="d=2")["series"] == [
-        {"measurement": "m", "tags": {"d": "2", "room": "r0"}, "points": 4, "first_ns": 2, "last_ns": 5, "changed": 0}
+        {"measurement": "m", "tags": {"d": "2", "room": "r0"}, "points": 4, "first_ns": 2, "last_ns": 5}
+        | {"changed": 0, "behind": 0}
     ]
 
 
@@ -315,6 +316,13 @@ def test_a_series_tells_how_many_of_its_points_were_overwritten_by_others(cloud:
         cloud.write(lines, bucket="a")
     (series,) = cloud.request("GET", "/api/v1/series", params={"bucket": "a", "measurement": "m"}).json()["series"]
     assert series["changed"] == 1
+
+
+def test_a_series_tells_how_many_of_its_points_came_behind_a_newer_one(cloud: Cloud) -> None:
+    for lines in ("m,d=1 x=1 5\nm,d=1 x=1 4\nm,d=2 x=1 1", "m,d=1 x=1 3\nm,d=1 x=1 6", "m,d=1 x=1 3", "m,d=1 x=2 4"):
+        cloud.write(lines, bucket="a")
+    answer = cloud.request("GET", "/api/v1/series", params={"bucket": "a", "measurement": "m"}).json()
+    assert [series["behind"] for series in answer["series"]] == [2, 0]
 
 
 def test_an_export_has_every_point_once_in_an_order_that_the_writing_order_does_not_change(

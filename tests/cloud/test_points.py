@@ -20,7 +20,7 @@ from cloud.points import (
     StoreUnusableError,
     WriteReport,
 )
-from cloud.queries import Selection, read_points
+from cloud.queries import Selection, count_series, read_points
 from tests.cloud.corpus import PARTIAL
 
 NOW_NS = 1_000_000 * 10**9
@@ -235,6 +235,22 @@ def test_a_file_that_is_no_database_of_ours_is_left_alone(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreUnusableError, match="cannot be opened"):
         open_store(tmp_path / "file" / "cloud.sqlite")
+
+
+def test_a_file_of_the_first_schema_is_taken_over_with_its_points(tmp_path: Path) -> None:
+    path = tmp_path / "cloud.sqlite"
+    store = open_store(path)
+    write(store, "m x=1 10")
+    store.close()
+    old = sqlite3.connect(path)
+    old.executescript("ALTER TABLE series DROP COLUMN behind; PRAGMA user_version = 1;")
+    old.close()
+    for _ in range(2):
+        store = open_store(path)
+        write(store, "m x=1 5")
+        (series,), _ = count_series(store, Selection("a", "m"), limit=10)
+        assert (series.points, series.behind) == (2, 1)
+        store.close()
 
 
 WRITES = st.lists(

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from edge.desk import DESTINATION, Desk
-from edge.forward.forwarder import Batch
+from edge.forward.forwarder import ROWS_LATE_MAX, Batch
 from edge.forward.outcome import Accepted
 from edge.store import StoreFailed
 from tests.edge.kit import T0_MS, message, open_desk, reading
+
+MANY = ROWS_LATE_MAX + 1  # readings whose acceptance is a commit of its own
 
 
 class Doubtful:
@@ -38,7 +40,7 @@ def durable(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
-    opened = open_desk(tmp_path)
+    opened = open_desk(tmp_path, batch_rows=MANY)
     yield opened
     opened.store.close()
 
@@ -63,7 +65,7 @@ def test_a_batch_whose_commit_is_in_doubt_is_stored_once_whatever_became_of_it(d
 
 
 def test_a_settle_whose_commit_is_in_doubt_counts_each_delivery_once(desk: Desk, durable: bool) -> None:
-    desk.take_in([message(reading(0), reading(1))], 0, T0_MS)
+    desk.take_in([message(*map(reading, range(MANY)))], 0, T0_MS)
     plan = desk.next_batch(0)
     assert isinstance(plan, Batch)
     break_next_commit(desk, durable=durable)
@@ -74,5 +76,5 @@ def test_a_settle_whose_commit_is_in_doubt_counts_each_delivery_once(desk: Desk,
     if isinstance(again, Batch):
         desk.settle(again, Accepted(), 0, T0_MS)
     balance = desk.ledger.balance(DESTINATION)
-    assert (balance.delivered, balance.held) == (2, 0)
+    assert (balance.delivered, balance.held) == (MANY, 0)
     assert balance.balances

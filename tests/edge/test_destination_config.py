@@ -41,6 +41,14 @@ def test_the_first_destination_is_influx_unless_it_is_switched_off() -> None:
     assert [each.name for each in desk_rules(alone).destinations()] == ["archive"]
 
 
+def test_only_a_database_overwrites_what_comes_twice() -> None:
+    config = EdgeConfig.model_validate(
+        {"destinations": [FILE, {"name": "up", "kind": "mqtt"}, {"name": "second", "kind": "influx"}]}
+    )
+    found = {each.name: each.overwrites for each in desk_rules(config).destinations()}
+    assert found == {"influx": True, "archive": False, "up": False, "second": True}
+
+
 def test_a_configuration_of_before_means_what_it_meant() -> None:
     (influx,) = desk_rules(EdgeConfig()).destinations()
     assert influx.format is None

@@ -1,15 +1,20 @@
 """The forwarder against a scripted cloud: the decision table, bisection, back-off, and the cursor's promise."""
 
+import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from edge.desk import DESTINATION, STORE_FILE, Desk
+from edge.desk import DESTINATION, LEDGER_LATEST_MS, STORE_FILE, Desk
+from edge.forward.destination import DestinationRules
 from edge.forward.forwarder import (
     BREAKER_FAILURES,
     PROBE_PAUSED_MS,
     PROBE_ROWS,
+    ROWS_LATE_MAX,
     THROTTLE_MAX_MS,
     THROTTLE_MIN_MS,
     Batch,
@@ -17,8 +22,8 @@ from edge.forward.forwarder import (
     Wait,
 )
 from edge.forward.outcome import Accepted, Failed, Outcome, Paused, Refused, Throttled, TooLarge
-from edge.ledger import forward_cursor
 from edge.message import Message
+from edge.status import destination_status, forward_status
 from edge.store import StoreFailed
 from tests.edge.kit import T0_MS, message, open_desk, reading
 
@@ -43,7 +48,7 @@ def seqs(batch: Batch) -> list[int]:
 
 
 def cursor(desk: Desk) -> int:
-    return desk.store.cursor(forward_cursor(DESTINATION))
+    return desk.ledger.passed(DESTINATION)
 
 
 def drain(desk: Desk, answer: Answer, *, tries: int = 500) -> tuple[list[list[int]], int]:
@@ -227,24 +232,107 @@ def test_a_server_that_answers_500_to_everything_loses_nothing(desk: Desk) -> No
     assert desk.ledger.balance(DESTINATION).delivered == 100
 
 
-def test_a_settle_that_fails_sends_the_batch_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    fill(desk, 5)
-    plan = desk.next_batch(0)
-    assert isinstance(plan, Batch)
+def test_a_settle_that_fails_sends_the_batch_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = ROWS_LATE_MAX + 1
+    desk = open_desk(tmp_path, batch_rows=rows)
+    fill(desk, rows)
+    plan = sent(desk)
 
     def fail(*_: object) -> None:
         raise StoreFailed("disk I/O error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(desk.store, "set_cursor", fail)
+        patch.setattr(desk.store, "put_ranges", fail)
         with pytest.raises(StoreFailed):
             desk.settle(plan, Accepted(), 0, T0_MS)
-    again = desk.next_batch(0)
-    assert isinstance(again, Batch)
+    again = sent(desk)
     assert again.body == plan.body
     desk.settle(again, Accepted(), 0, T0_MS)
+    assert desk.ledger.balance(DESTINATION).delivered == rows
+    assert desk.ledger.balance(DESTINATION).balances
+    desk.close()
+
+
+def sent(desk: Desk, destination: str = DESTINATION) -> Batch:
+    plan = desk.plan(destination, 0)
+    assert isinstance(plan, Batch)
+    return plan
+
+
+def killed(folder: Path, **how: Any) -> Desk:
+    """The next life of a gateway that is killed now: it has the files as they are."""
+    left = folder.with_name(f"{folder.name}-{len(list(folder.parent.iterdir()))}")
+    shutil.copytree(folder, left)
+    return open_desk(left, **how)
+
+
+def test_a_trickle_is_written_with_the_next_commit_and_a_kill_before_it_sends_it_again(tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    folder.mkdir()
+    desk = open_desk(folder)
+    fill(desk, 5)
+    plan = sent(desk)
+    desk.settle(plan, Accepted(), 0, T0_MS)
+    assert desk.ledger.balance(DESTINATION).delivered == 5
+    assert desk.next_batch(0) == Wait(None)
+    with closing(killed(folder)) as early:
+        assert sent(early).body == plan.body, "the same lines: they overwrite themselves"
+        assert early.ledger.balance(DESTINATION).balances
+    fill(desk, 1, first=5)
+    with closing(killed(folder)) as late:
+        assert seqs(sent(late)) == [5]
+        assert late.ledger.balance(DESTINATION).delivered == 5
+    desk.close()
+
+
+def test_a_trickle_is_written_when_nothing_else_comes(tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    folder.mkdir()
+    desk = open_desk(folder)
+    fill(desk, 5)
+    desk.settle(sent(desk), Accepted(), 0, T0_MS)
+    while desk.tidy(LEDGER_LATEST_MS, T0_MS):
+        pass
+    with closing(killed(folder)) as after:
+        assert after.next_batch(0) == Wait(None)
+    desk.close()
+
+
+def test_what_was_accepted_stays_so_when_the_commit_that_was_to_write_it_fails(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(desk, 5)
+    desk.settle(sent(desk), Accepted(), 0, T0_MS)
+
+    def fail(*_: object) -> None:
+        raise StoreFailed("disk I/O error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.store, "append", fail)
+        with pytest.raises(StoreFailed):
+            fill(desk, 1, first=5)
+    assert desk.next_batch(0) == Wait(None)
     assert desk.ledger.balance(DESTINATION).delivered == 5
     assert desk.ledger.balance(DESTINATION).balances
+    fill(desk, 1, first=5)
+    desk.store.reopen()
+    desk.ledger.forget_uncommitted()
+    assert seqs(sent(desk)) == [5]
+
+
+@pytest.mark.parametrize(
+    ("rows", "overwrites"), [(ROWS_LATE_MAX + 1, True), (1, False)], ids=["many rows", "a repeat would be seen"]
+)
+def test_what_is_dear_to_send_again_is_written_at_once(tmp_path: Path, rows: int, overwrites: bool) -> None:
+    folder = tmp_path / "a"
+    folder.mkdir()
+    more = [DestinationRules("archive", batch_rows=rows, overwrites=overwrites)]
+    desk = open_desk(folder, more=more)
+    fill(desk, rows)
+    desk.answered("archive", sent(desk, "archive"), Accepted(), 0, T0_MS)
+    with closing(killed(folder, more=more)) as after:
+        assert after.plan("archive", 0) == Wait(None)
+    desk.close()
 
 
 def test_a_damaged_row_goes_to_quarantine_and_the_rest_is_delivered(desk: Desk, tmp_path: Path) -> None:
@@ -279,3 +367,13 @@ def test_what_was_not_accepted_and_not_understood_is_counted_over_the_last_minut
     assert (soon.failed_last_minute, soon.undecodable_last_minute) == (3, 1)
     later = desk.standing(300_000, T0_MS)
     assert (later.failed_last_minute, later.undecodable_last_minute) == (0, 0)
+
+
+def test_requests_are_counted_and_those_that_were_not_accepted(desk: Desk) -> None:
+    fill(desk, 20)
+    drain(desk, lambda _: Throttled(5_000, "later"), tries=2)
+    drain(desk, lambda _: Accepted(), tries=1)
+    status = destination_status(desk.standing(1000, T0_MS), {})[0]
+    assert (status.requests, status.requests_failed) == (3, 2)
+    told = forward_status(desk.standing(1000, T0_MS))
+    assert (told.requests, told.requests_failed) == (3, 2)

@@ -295,7 +295,7 @@ def test_each_destination_has_a_link_a_backlog_and_outages_of_its_own(tmp_path: 
     recording = decode_recording(recorded.content.splitlines(keepends=True))
     assert recording.link_names == ("uplink", "devices", "uplink/lab")
     shown = CliRunner().invoke(outage_app, ["show", "uplink/lab-1", "--data-dir", str(tmp_path)])
-    assert shown.output.startswith("uplink/lab-1: uplink/lab down by dns for ")
+    assert shown.output.startswith("uplink/lab-1: uplink/lab down by dns (name not resolved) for ")
 
 
 def test_what_did_not_travel_has_no_round_trip(tmp_path: Path) -> None:

@@ -68,6 +68,26 @@ def test_a_file_deleted_under_a_running_gateway_stops_the_acks_and_costs_nothing
     desk.close()
 
 
+def test_a_folder_that_is_gone_is_named_until_it_is_there_again(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    folder.mkdir()
+    desk = open_desk(folder)
+    take(desk, 0)
+    folder.rename(tmp_path / "elsewhere")
+    with pytest.raises(StoreFailed, match="was deleted or replaced"):
+        take(desk, 1)
+    for _ in range(2):
+        with pytest.raises(StoreUnusable, match="No such file or directory"):
+            desk.reopen()
+        with pytest.raises(StoreFailed, match=r"cannot be opened again: .*No such file or directory"):
+            take(desk, 1)
+    (tmp_path / "elsewhere").rename(folder)
+    desk.reopen()
+    take(desk, 1)
+    assert received(desk) == 2
+    desk.close()
+
+
 def crash(folder: Path, into: Path) -> Desk:
     """A store as a kill leaves it: with a write-ahead log that holds the newest reading. The first life goes on."""
     desk = open_desk(folder)

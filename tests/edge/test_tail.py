@@ -33,6 +33,7 @@ class StoreInMemory(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.store = Store(Path(self.folder.name) / "s.sqlite")
         self.seq = 0
+        self.later = Intervals()
 
     def _write(self, count: int, position: int) -> None:
         if count:
@@ -51,6 +52,11 @@ class StoreInMemory(RuleBasedStateMachine):
         with suppress(Broken), self.store.transaction():
             self._write(count, position)
             raise Broken
+
+    @rule(position=st.integers(1, 50))
+    def put_later(self, position: int) -> None:
+        self.later = Intervals([(1, position)])
+        self.store.put_ranges_later("r", self.later, 1)
 
     @rule(position=st.integers(0, 40), limit=st.integers(1, 5))
     def delete(self, position: int, limit: int) -> None:
@@ -77,7 +83,8 @@ class StoreInMemory(RuleBasedStateMachine):
         cursor = self.store.run("SELECT position FROM cursors WHERE name = 'c'")
         assert self.store.cursor("c") == (cursor[0][0] if cursor else 0)
         ranges = self.store.run("SELECT ranges FROM ranges WHERE name = 'r'")
-        assert self.store.ranges("r") == (Intervals.decode(ranges[0][0]) if ranges else Intervals())
+        written = Intervals.decode(ranges[0][0]) if ranges else Intervals()
+        assert self.store.ranges("r") == (self.later if self.store.waiting_ids else written)
 
     def teardown(self) -> None:
         self.store.close()

@@ -3,6 +3,7 @@
 import math
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from edge.intervals import Intervals
 from edge.ledger import NOT_ROLLED_UP, covered_ranges
 from edge.stats import Stats, Summary
 from edge.store import Store, StoreFailed
+from edge.store import windows as tables_module
 from edge.store.schema import migrations
-from edge.store.windows import WindowKey, WindowTables
+from edge.store.windows import KEYS_LOOKED_UP, Window, WindowKey, WindowTables
 from edge.windows import Aggregator, WindowRules
 from sensors.reading import Reading, Value
 from tests.edge.kit import T0_MS, message, open_desk, reading
@@ -371,7 +373,7 @@ def test_a_device_that_reports_now_and_then_does_not_fill_the_store_with_ranges(
         at_ms = T0_MS + 120_000 * seq
         take(desk, Reading("d1", 1, seq, at_ms, (Value("v", 1.0),)), wall_ms=at_ms)
     advance(desk, T0_MS + YEAR_MS)
-    forgotten = WindowTables(desk.store).forgotten(1, 10)
+    forgotten = WindowTables(desk.store).forgotten([(1, 10)])[1, 10]
     assert len(forgotten) == 5
     assert all((T0_MS + 120_000 * seq) // 10_000 in forgotten for seq in range(40))
 
@@ -387,7 +389,51 @@ def test_a_damaged_window_is_never_emitted_and_a_damaged_rollup_is_noticed(desk:
     assert desk.ledger.totals[NOT_ROLLED_UP] == 1
     desk.store._execute("UPDATE rollups SET start_ms = start_ms + 1 WHERE size_s = 60")
     assert WindowTables(desk.store).read(60, 1, 1, 10).damaged is not None
-    assert WindowTables(desk.store).get(WindowKey(1, 10, T0_MS)) is None
+    assert WindowTables(desk.store).find([WindowKey(1, 10, T0_MS)]).windows == {}
+
+
+@pytest.mark.parametrize("count", [1, 3, KEYS_LOOKED_UP, 2 * KEYS_LOOKED_UP + 1])
+def test_many_windows_are_found_at_once_and_each_is_its_own(
+    tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kept in ("WINDOWS_KEPT", "KEYS_KEPT", "FORGOTTEN_KEPT"):
+        monkeypatch.setattr(tables_module, kept, 0)
+    keys = [WindowKey(number % 7 + 1, 10, T0_MS + 10_000 * number) for number in range(count)]
+    windows = [(key, Window({}, dirty=True, touched_ms=key.start_ms, next_ms=at)) for at, key in enumerate(keys)]
+    forgotten = {(number + 1, 10): Intervals([(number, number)]) for number in range(count)}
+    with closing(open_desk(tmp_path)) as desk:
+        tables = WindowTables(desk.store)
+        with desk.store.transaction():
+            tables.put(windows)
+            tables.put_forgotten(forgotten)
+        desk.store._execute("UPDATE windows SET next_ms = next_ms + 1 WHERE start_ms = ?", (keys[-1].start_ms,))
+        found = tables.find([WindowKey(1, 10, 0), *keys])
+        assert found.windows == dict(windows[:-1])
+        assert found.damaged == {keys[-1]}
+        assert tables.forgotten([(count + 1, 10), *forgotten]) == {(count + 1, 10): Intervals(), **forgotten}
+
+
+def test_windows_that_lie_by_device_are_laid_out_by_time_and_go_on(tmp_path: Path) -> None:
+    import sqlite3
+
+    with closing(open_desk(tmp_path, windows=RULES)) as desk:
+        take(desk, reading(0))
+        take(desk, reading(0, device="d2"))
+        desk.tidy(0, T0_MS)
+        before = desk.store.run("SELECT * FROM windows ORDER BY device_key, size_s, start_ms")
+    with closing(sqlite3.connect(tmp_path / STORE_FILE)) as db:
+        sql = db.execute("SELECT sql FROM sqlite_master WHERE name = 'windows'").fetchone()[0]
+        db.execute("DROP TABLE windows")
+        db.execute(sql.replace("(size_s, start_ms, device_key)", "(device_key, size_s, start_ms)"))
+        db.execute("CREATE INDEX windows_next ON windows (next_ms)")
+        db.executemany("INSERT INTO windows VALUES (?, ?, ?, ?, ?, ?, ?, ?)", before)
+        db.execute("DELETE FROM _sqlite_migrations WHERE name = 'm0013_windows_by_time'")
+        db.commit()
+    with closing(open_desk(tmp_path, windows=RULES)) as desk:
+        assert len(before) == 2 * len(RULES.sizes_s)
+        assert desk.store.run("SELECT * FROM windows") == sorted(before, key=lambda row: (row[1], row[2], row[0]))
+        advance(desk, T0_MS + 100_000)
+        assert emitted(desk.store)["d2", 10, T0_MS][0].count == 1
 
 
 def test_a_store_of_the_first_version_gets_its_windows(tmp_path: Path) -> None:
@@ -399,7 +445,8 @@ def test_a_store_of_the_first_version_gets_its_windows(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / STORE_FILE) as db:
         for table in ("windows", "forgotten_windows", "rollups"):
             db.execute(f"DROP TABLE {table}")
-        db.execute("DELETE FROM _sqlite_migrations WHERE name = 'm0002_windows_and_rollups'")
+        later = ("m0002_windows_and_rollups", "m0013_windows_by_time")
+        db.execute("DELETE FROM _sqlite_migrations WHERE name IN (?, ?)", later)
         db.execute("DELETE FROM cursors WHERE name = 'windows/log'")
     db.close()
     assert migrations is not None

@@ -60,12 +60,12 @@ groups = st.fixed_dictionaries(
 )
 
 
-def run(group: dict[str, Any], hours: int) -> tuple[bytes, list[Any], list[Device]]:
+def run(group: dict[str, Any], hours: float) -> tuple[bytes, list[Any], list[Device]]:
     fleet = {"devices": [{"name": "d", "sensors": [SENSOR]} | {k: v for k, v in group.items() if v is not None}]}
     lines: list[bytes] = []
     out = JsonLines(lines.append)
     world = _VirtualFleet(FleetConfig.model_validate(fleet), out)
-    report = world.run(hours * HOUR_MS, lambda: False)
+    report = world.run(round(hours * HOUR_MS), lambda: False)
     out.close()
     books = [
         (
@@ -105,7 +105,15 @@ def test_it_does_over_days_with_synchronised_clocks_and_a_battery_that_dies(batt
     )
 
 
-def assert_both_ways_alike(group: dict[str, Any], hours: int) -> None:
+@pytest.mark.parametrize("cut_s", [0, 7, 15, 23, 31, 39, 47, 55])
+def test_it_does_where_the_run_ends_within_a_receive_window(cut_s: int) -> None:
+    """A window that nobody will speak into is over at once, but not one that the run does not see the end of."""
+    battery = {"cell": "18650-li-ion", "board": "esp32-wifi"}
+    group = {"interval_s": 60.0, "battery": battery, "send": {"receive_window_s": 20.0}}
+    assert_both_ways_alike(group, 0.5 + cut_s / 3600)
+
+
+def assert_both_ways_alike(group: dict[str, Any], hours: float) -> None:
     short = run(group, hours)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Device, "_is_calm", lambda _self, _at_ms: False)

@@ -15,7 +15,7 @@ from firmware_sim.phases import Phase
 from firmware_sim.power import LedgerLine
 from firmware_sim.radio.energy import EnergyPhase
 from firmware_sim.sender import SenderSpec
-from firmware_sim.supply import BatteryTruth, MainsSupply, PowerState, Supply, Timings
+from firmware_sim.supply import BatteryTruth, MainsSupply, PowerState, Stages, Supply, Timings
 from sensors.messages import Ack, LostRange, Resend, State, decode_state, encode
 from sensors.reading import Identity, Reading, Value
 from sensors.senml import decode
@@ -38,6 +38,9 @@ class BenchSupply:
     def draw(self, phase: Phase, duration_ms: int, now_ms: int) -> PowerState:
         self.drawn.append((phase, duration_ms, now_ms))
         return self.fail_in.pop(phase, PowerState.GOOD)
+
+    def draw_through(self, stages: Stages, from_ms: int) -> PowerState | None:
+        return None
 
     def draw_radio(self, phases: Sequence[EnergyPhase], *, resting: bool) -> PowerState:
         self.radio_drawn += phases

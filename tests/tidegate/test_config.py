@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from tidegate.config import effective, field_keys, load
+from tests.config_keys import field_keys
+from tidegate.config import effective, load
 from tidegate.errors import ConfigError
 
 

@@ -9,10 +9,9 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from tidegate.bench.measure import BrokerAddress, fill, measure_drain, measure_ingest, running
+from tidegate.console import make_table, stdout_console
 from tidegate.errors import ConfigError, Problem
 
 DEFAULT_MESSAGES = 100_000
@@ -68,9 +67,9 @@ def _print(figures: dict[str, float], *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(figures))
         return
-    table = Table(box=None, show_header=False, pad_edge=False)
+    table = make_table(box=None, show_header=False, pad_edge=False)
     table.add_column()
     table.add_column(justify="right")
     for name, value in figures.items():
         table.add_row(name.replace("_", " "), f"{value:,}")
-    Console().print(table)
+    stdout_console().print(table)

@@ -20,10 +20,13 @@ Unanswered = (URLError, OSError, http.client.HTTPException, ValueError)
 
 
 class Counted(NamedTuple):
-    """How many points there are, and how often one of them was overwritten with something else."""
+    """How many points there are, how often one of them was overwritten with something else, and how many came behind a
+    newer one of their series.
+    """
 
     points: int
     changed: int
+    behind: int
 
 
 class Client:
@@ -62,7 +65,7 @@ class Client:
 
     async def counted(self, measurements: Iterable[str]) -> Counted:
         """The points of these measurements. Raises one of `Unanswered`."""
-        found = Counted(0, 0)
+        found = Counted(0, 0, 0)
         for measurement in measurements:
             after: dict[str, object] = {}
             while True:
@@ -70,9 +73,8 @@ class Client:
                     self._read, self._query("series", limit=1000, **after, measurement=measurement)
                 )
                 page = json.loads(body)
-                points = sum(int(series["points"]) for series in page["series"])
-                changed = sum(int(series["changed"]) for series in page["series"])
-                found = Counted(found.points + points, found.changed + changed)
+                more = [Counted(*(int(series[name]) for name in Counted._fields)) for series in page["series"]]
+                found = Counted(*map(sum, zip(found, *more, strict=True)))
                 if page["next"] is None:
                     break
                 after = {"after": page["next"]}

@@ -15,10 +15,10 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from edge.outages.events import PPM
-from edge.outages.recording import Recording, read_recording, write_recording
+from edge.outages.recording import Recording, write_recording
+from tidegate.console import make_table, stdout_console
 from tidegate.outage import edit_cli, replay_cli
 from tidegate.outage.address import parse_address
 from tidegate.outage.builder import Provenance
@@ -30,7 +30,7 @@ from tidegate.outage.importers.trace import read_trace
 from tidegate.outage.proxy import FaultProxy
 from tidegate.outage.proxy_run import run_proxy
 from tidegate.outage.report import header_facts, link_stats, outage_rows, segment_rows, timeline_text, written_line
-from tidegate.outage.said import BadInputError, one_line_errors
+from tidegate.outage.said import BadInputError, in_file, one_line_errors, recording_in
 
 SECOND_US = 1_000_000
 FIELD_ID = re.compile(r"[a-z][a-z0-9_/-]*-[0-9]+")
@@ -41,8 +41,10 @@ app = typer.Typer(help="Record, import, generate, look at and replay outages of 
 for command in (edit_cli.edit, edit_cli.plot, replay_cli.replay, replay_cli.swarm, replay_cli.shrink):
     app.command()(command)
 
-RecordingPath = Annotated[Path, typer.Argument(help="A recording, .outage.jsonl, also .gz or .zst")]
-OutputPath = Annotated[Path, typer.Argument(help="Where to write the recording; packed if named .gz or .zst")]
+RecordingPath = Annotated[Path, typer.Argument(metavar="FILE", help="A recording, .outage.jsonl, also .gz or .zst")]
+OutputPath = Annotated[
+    Path, typer.Argument(metavar="OUTPUT", help="Where to write the recording; packed if named .gz or .zst")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite the output file")]
 LinkOption = Annotated[str | None, typer.Option("--link", help="Name of the link")]
@@ -53,7 +55,7 @@ DEFAULT_DATA_DIR = Path("tidegate-data")
 
 @app.command("import")
 def import_trace(
-    trace: Annotated[Path, typer.Argument(help="The trace to read; .gz and .zst are unpacked")],
+    trace: Annotated[Path, typer.Argument(metavar="TRACE", help="The trace to read; .gz and .zst are unpacked")],
     output: OutputPath,
     trace_format: Annotated[str, typer.Option("--format", help=f"One of: {', '.join(IMPORTERS)}")],
     link: LinkOption = None,
@@ -70,14 +72,15 @@ def import_trace(
         if importer is None:
             raise BadInputError(f"--format: expected one of {', '.join(IMPORTERS)}, found {trace_format}")
         provenance = Provenance(title, source, licence)
-        imported = importer.read(read_trace(trace), link or importer.link, provenance)
+        with in_file(trace):
+            imported = importer.read(read_trace(trace), link or importer.link, provenance)
         _write(output, imported.recording, force=force)
     _report_written(output, imported.recording, imported.facts, as_json=as_json)
 
 
 @app.command("generate")
 def generate_recording(
-    kind: Annotated[str, typer.Argument(help=f"One of: {', '.join(GENERATORS)}")],
+    kind: Annotated[str, typer.Argument(metavar="KIND", help=f"One of: {', '.join(GENERATORS)}")],
     output: OutputPath,
     duration_s: Annotated[float, typer.Option("--duration", help="Length in seconds")] = 86_400.0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same recording")] = 0,
@@ -106,7 +109,7 @@ def list_outages(data_dir: DataDir = DEFAULT_DATA_DIR, gateway: GatewayUrl = Non
     if as_json:
         _print_json(kept.model_dump(mode="json"))
         return
-    print_field_outages(Console(), kept, OUTAGES_SHOWN)
+    print_field_outages(stdout_console(), kept, OUTAGES_SHOWN)
 
 
 @app.command()
@@ -141,12 +144,12 @@ def show(
         return
     file = Path(what)
     with one_line_errors():
-        recording = read_recording(file)
+        recording = recording_in(file)
     facts, rows = header_facts(recording), outage_rows(recording)
     if as_json:
         _print_json(facts | {"outages": rows})
         return
-    console = Console()
+    console = stdout_console()
     links = ", ".join(f"{link['name']} ({link['kind']})" for link in facts["links"])
     console.print(f"{file.name}: {_seconds(facts['duration_us'])}, {facts['events']} events, links {links}")
     for name in ("started", "title", "source", "licence"):
@@ -159,23 +162,23 @@ def show(
 def stats(file: RecordingPath, *, as_json: AsJson = False) -> None:
     """Figures per link: availability, outages by cause, capacity."""
     with one_line_errors():
-        recording = read_recording(file)
+        recording = recording_in(file)
     figures = [link_stats(recording, link) for link in recording.link_names]
     if as_json:
         _print_json(figures)
         return
-    table = Table("figure", *(figure["link"] for figure in figures))
+    table = make_table("figure", *(figure["link"] for figure in figures))
     for name in figures[0]:
         if name != "link":
             table.add_row(name.removesuffix("_us").removesuffix("_ppm"), *(_cell(name, f[name]) for f in figures))
-    Console().print(table)
+    stdout_console().print(table)
 
 
 @app.command()
 def timeline(file: RecordingPath, link: LinkOption = None, *, as_json: AsJson = False) -> None:
     """Print what a link did, a line per change."""
     with one_line_errors():
-        recording = read_recording(file)
+        recording = recording_in(file)
         chosen = link or recording.link_names[0]
         lines = list(timeline_text(recording, chosen))
     if as_json:
@@ -199,7 +202,7 @@ def proxy(
 ) -> None:
     """Forward TCP connections over a link that behaves as recorded, or as the control API says."""
     with one_line_errors():
-        recorded = None if recording is None else read_recording(recording)
+        recorded = None if recording is None else recording_in(recording)
         fault_proxy = FaultProxy(parse_address(listen), parse_address(to), recorded, link=link, speed=speed, seed=seed)
         api_address = None if api is None else parse_address(api)
         asyncio.run(run_proxy(fault_proxy, api_address, lambda line, facts: _say(line, facts, as_json=as_json)))
@@ -234,7 +237,7 @@ def _report_written(output: Path, recording: Recording, facts: dict[str, int], *
 
 
 def _print_outages(console: Console, rows: list[dict[str, Any]]) -> None:
-    table = Table("id", "start", "duration", "at least", "at most", "cause", "ended")
+    table = make_table("id", "start", "duration", "at least", "at most", "cause", "ended")
     for row in rows[:OUTAGES_SHOWN]:
         cause = row["cause"] + (f" {row['http_status']}" if row["http_status"] else "")
         shortest, longest = row["duration_bounds_us"]

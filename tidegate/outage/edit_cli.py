@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from edge.outages.recording import read_recording, write_recording
+from edge.outages.recording import write_recording
 from tidegate.outage.edit import Edit, EditError, apply
 from tidegate.outage.edit_text import (
     parse_insertion,
@@ -22,14 +22,14 @@ from tidegate.outage.edit_text import (
 )
 from tidegate.outage.plot import write_plot
 from tidegate.outage.report import written_line
-from tidegate.outage.said import BadInputError, one_line_errors
+from tidegate.outage.said import BadInputError, one_line_errors, recording_in
 
 REPEAT_MAX = 10_000  # a day's recording for 27 years
 Text = str | None
 Texts = list[str] | None
 REMOVE_HELP = "uplink-3, an outage by its id; or event=close,link=..,from=..,until=.."
 SET_HELP = "latency=200ms,bandwidth=20kB/s,loss=2%,link=..,from=..,until=.."
-Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings; several are put behind each other")]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Recordings; several are put behind each other")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite the output file")]
 
 
@@ -68,13 +68,13 @@ def edit(
             shift_us=_shift(shift),
             title=title,
         )
-        recording = apply([read_recording(file) for file in files], wanted)
+        recording = apply([recording_in(file) for file in files], wanted)
         write_recording(out, recording)
         typer.echo(written_line(out, recording))
 
 
 def plot(
-    file: Annotated[Path, typer.Argument(help="A recording, .outage.jsonl, also .gz or .zst")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording, .outage.jsonl, also .gz or .zst")],
     out: Annotated[Path, typer.Option(help="The picture: a .png, .svg or .html")],
     *,
     force: Force = False,
@@ -83,7 +83,7 @@ def plot(
     with one_line_errors():
         if out.exists() and not force:
             raise BadInputError(f"{out}: expected a name that is free (or --force)")
-        recording = read_recording(file)
+        recording = recording_in(file)
         write_plot(recording, recording.header.title or file.name, out)
         typer.echo(f"{out}: {out.stat().st_size} bytes")
 

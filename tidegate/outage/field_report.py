@@ -14,7 +14,7 @@ def print_field_outages(console: Console, kept: OutageList, shown: int) -> None:
     """The newest outages as a table."""
     table = Table(
         Column("id", overflow="fold"),
-        Column("started (UTC)", overflow="fold"),
+        "started (UTC)",
         "duration",
         "cause",
         "ended",
@@ -24,7 +24,7 @@ def print_field_outages(console: Console, kept: OutageList, shown: int) -> None:
     for outage in kept.outages[:shown]:
         table.add_row(
             outage.id,
-            outage.started or _seconds(outage.start_us),
+            _seconds(outage.start_us) if outage.started is None else _to_the_second(outage.started),
             _seconds(outage.duration_us),
             _cause(outage),
             outage.how_ended or "under way",
@@ -39,7 +39,7 @@ def print_field_outages(console: Console, kept: OutageList, shown: int) -> None:
 def outage_lines(outage: OutageDocument) -> Iterator[str]:
     """One outage, a fact per line."""
     earliest_us, latest_us = outage.start_bounds_us
-    yield f"{outage.id}: {outage.link} down by {_cause(outage)} for {_seconds(outage.duration_us)}"
+    yield f"{outage.id}: {outage.link} down by {_cause(outage)} ({outage.why}) for {_seconds(outage.duration_us)}"
     yield f"began: {outage.started or _seconds(outage.start_us)}, within {_seconds(latest_us - earliest_us)}"
     yield f"seen: {_seconds(outage.seen_us - outage.start_us)} later"
     if outage.end_us is None or outage.end_bounds_us is None:
@@ -53,6 +53,11 @@ def outage_lines(outage: OutageDocument) -> Iterator[str]:
         yield f"held meanwhile: at most {outage.held_max} readings{before}"
     if outage.catch_up_us is not None:
         yield f"caught up: {_seconds(outage.catch_up_us)} after the end"
+
+
+def _to_the_second(iso: str) -> str:
+    """A UTC time without its milliseconds: on a narrow terminal its date and its time stand below each other."""
+    return iso[: len("2024-01-01T00:00:00")].replace("T", " ")
 
 
 def _cause(outage: OutageDocument) -> str:

@@ -15,10 +15,10 @@ from typing import Annotated
 
 import typer
 
-from edge.outages.recording import Recording, read_recording, write_recording
+from edge.outages.recording import Recording, write_recording
 from tidegate.outage.replay_plot import write_plot
 from tidegate.outage.replay_report import verdict_lines
-from tidegate.outage.said import BadInputError, one_line_errors
+from tidegate.outage.said import BadInputError, one_line_errors, recording_in
 from tidegate.outage.swarm import SeedResult, live_seed, run_swarm
 from tidegate.replay import SiteConfig, make_scenario, read_site
 from tidegate.replay import replay as live_through
@@ -27,7 +27,7 @@ from tidegate.replay.shrink import TRIES_MAX
 from tidegate.replay.shrink import shrink as make_small
 from tidegate.replay.verdict import Verdict
 
-Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings, .outage.jsonl, also .gz or .zst")]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Recordings, .outage.jsonl, also .gz or .zst")]
 SitePath = Annotated[
     Path | None, typer.Option("--site", help="site.toml: gateway, devices and faults; default: 20 devices, 1 a minute")
 ]
@@ -58,7 +58,7 @@ class Engine(StrEnum):
 
 
 def replay(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings, .outage.jsonl, also .gz or .zst")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Recordings, .outage.jsonl, also .gz or .zst")],
     site: SitePath = None,
     seed: Seed = 1,
     plot: Annotated[
@@ -66,7 +66,11 @@ def replay(
         typer.Option(help="Draw one run: .png, .svg, .html, or .json (for the dashboard)"),
     ] = None,
     engine: Annotated[
-        Engine, typer.Option(help="In virtual time, by real processes, or by both to see whether they agree")
+        Engine,
+        typer.Option(
+            help="In virtual time, by real processes, or by both to see whether they agree. The hash of a run of "
+            "processes is null in JSON: no two are the same byte for byte"
+        ),
     ] = Engine.VIRTUAL,
     speed: Annotated[
         str | None, typer.Option(help="Of processes: recorded seconds in a second, default 1. Virtual time: max")
@@ -80,7 +84,7 @@ def replay(
         if plot is not None and len(files) != 1:
             raise BadInputError(f"--plot: expected one recording, found {len(files)}")
         config = read_site(site)
-        recordings = {file: read_recording(file) for file in files}
+        recordings = {file: recording_in(file) for file in files}
     verdicts: dict[str, Verdict] = {}
     differ: list[str] = []
     for file, recording in recordings.items():
@@ -121,7 +125,7 @@ def _live(
         return [live_through(recording, site, seed=seed)], []
     # Here, because processes bring the web client, the proxy and the demo with them, which virtual time does not need.
     from tidegate.demo.settings import DemoError
-    from tidegate.replay_processes.agree import differences, tolerance_ms
+    from tidegate.replay_processes.agree import differences
     from tidegate.replay_processes.configs import NotForProcessesError
     from tidegate.replay_processes.engine import replay_processes
 
@@ -134,7 +138,7 @@ def _live(
     if engine is Engine.PROCESSES:
         return [real], []
     virtual = live_through(recording, site, seed=seed)
-    return [virtual, real], differences(virtual, real, tolerance_ms(scenario, speed))
+    return [virtual, real], differences(virtual, real, scenario, speed)
 
 
 def swarm(
@@ -165,7 +169,7 @@ def swarm(
 
 
 def shrink(
-    file: Annotated[Path, typer.Argument(help="A recording whose replay fails")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording whose replay fails")],
     out: Annotated[Path, typer.Option(help="Where to write the minimal recording; its test goes beside it")],
     site: SitePath = None,
     seed: Seed = 1,
@@ -179,7 +183,7 @@ def shrink(
         for path in (out, test):
             if path.exists() and not force:
                 raise BadInputError(f"{path}: expected a name that is free (or --force)")
-        config, recording = read_site(site), read_recording(file)
+        config, recording = read_site(site), recording_in(file)
         before = live_through(recording, config, seed=seed)
         if before.passed:
             raise BadInputError(f"{file}: expected a recording whose replay fails, this one passes with seed {seed}")

@@ -38,25 +38,25 @@ def verdict_lines(name: str, verdict: Verdict) -> Iterator[str]:
             yield f"              {count:,} {what}"
     yield (
         f"  repeated    {verdict.duplicates:,} points sent again, {verdict.redelivered:,} readings received again"
-        + _if_seen(verdict, "out_of_order", f", {verdict.out_of_order:,} out of order")
+        f", {verdict.out_of_order:,} out of order"
     )
-    windows = f"{verdict.rollups:,} windows, {verdict.corrections:,} corrections, "
-    too_late, marks = f"{verdict.not_rolled_up:,} readings too late", f", {verdict.late_marks:,} late marks"
-    yield f"  rollups     {_if_seen(verdict, 'rollups', windows)}{too_late}{_if_seen(verdict, 'late_marks', marks)}"
-    yield f"  at most     {verdict.backlog_peak:,} readings held, {size(verdict.disk_peak_bytes)} on the disk"
-    needed = _if_seen(verdict, "needed_bytes", f", at least {size(verdict.needed_bytes)} needed{_more(verdict)}")
-    failed = _if_seen(verdict, "requests_failed", f"{verdict.requests_failed:,} failed, ")
     yield (
-        f"  uplink      {size(verdict.sent_bytes)} sent{needed}; "
-        f"{verdict.requests:,} requests, {failed}{verdict.answers_lost:,} answers lost"
+        f"  rollups     {verdict.rollups:,} windows, {verdict.corrections:,} corrections, "
+        f"{verdict.not_rolled_up:,} readings too late, {verdict.late_marks:,} late marks"
+    )
+    yield f"  at most     {verdict.backlog_peak:,} readings held, {size(verdict.disk_peak_bytes)} on the disk"
+    needed = f"at least {size(verdict.needed_bytes)} needed{_more(verdict)}"
+    yield (
+        f"  uplink      {size(verdict.sent_bytes)} sent, {needed}; {verdict.requests:,} requests, "
+        f"{verdict.requests_failed:,} failed, {verdict.answers_lost:,} answers lost"
     )
     yield from _outages(verdict.outages)
     if verdict.converged_after_ms is not None:
         yield f"  healed      complete {span(verdict.converged_after_ms)} after the last fault"
     met = f"{verdict.faults_met:,} met traffic"
     yield f"  faults      {met}, {len(verdict.faults_unmet):,} did not; {verdict.gateway_lives:,} lives of the gateway"
-    if verdict.hash:
-        yield f"  event log   {verdict.events:,} events, sha256 {verdict.hash}"
+    said = f"events, sha256 {verdict.hash}" if verdict.hash else "lines in the logs of the processes"
+    yield f"  event log   {verdict.events:,} {said}"
     yield from _failure(verdict)
 
 
@@ -87,11 +87,6 @@ def _failure(verdict: Verdict) -> Iterator[str]:
     for line in verdict.story:
         at_us, _, what = line.partition(" ")
         yield f"  {int(at_us) / 1e6:14.6f}  {what}"
-
-
-def _if_seen(verdict: Verdict, name: str, words: str) -> str:
-    """Nothing, where the engine cannot see this."""
-    return "" if name in verdict.unseen else words
 
 
 def _more(verdict: Verdict) -> str:

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import typer
 
+from edge.outages.recording import Recording, read_recording
 from edge.outages.rules import RecordingError, UnknownLinkError
 from tidegate.outage.address import AddressError
 from tidegate.outage.behaviour import SpeedError
@@ -37,6 +39,21 @@ _BAD_INPUT_ERRORS = (
     JoinError,
     BadInputError,
 )
+
+
+@contextmanager
+def in_file(path: Path) -> Iterator[None]:
+    """Put the file's name before what is wrong with a line of it."""
+    try:
+        yield
+    except (RecordingError, TraceError) as error:
+        raise BadInputError(f"{path}: {error}") from error
+
+
+def recording_in(path: Path) -> Recording:
+    """Read a recording. Raises `BadInputError` that names the file, and OSError."""
+    with in_file(path):
+        return read_recording(path)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from edge.forward.forwarder import Batch
 from edge.forward.outcome import Accepted, Outcome
 from edge.ingest import Ingested
 from edge.ingest import Message as Taken
-from edge.ledger import done_ranges, forward_cursor
+from edge.ledger import done_ranges
 from edge.outages.events import Cause
 from edge.store import StoreError, StoreFailed, StoreFull
 from edge.store.windows import rollup_head_cursor
@@ -98,7 +98,7 @@ class Life:
     @property
     def cursor(self) -> int:
         """How far the cloud has accepted the log, without a hole."""
-        return self.desk.store.cursor(forward_cursor(DESTINATION))
+        return self.desk.ledger.passed(DESTINATION)
 
     def rollups_done(self) -> dict[str, tuple[int, int]]:
         """For each log of rollups: how far it reaches, and how far the cloud has accepted it without a hole."""

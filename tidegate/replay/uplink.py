@@ -181,7 +181,7 @@ class Uplink:
             self._flying = None
         if isinstance(outcome, Accepted):
             self.traffic.accepted_bytes += request.size_bytes
-        elif isinstance(outcome, Failed):
+        else:
             self.traffic.failed += 1
         if isinstance(outcome, Paused) or (isinstance(outcome, Failed) and outcome.status is None):
             self._connected = False  # as edge/influx.py does

@@ -88,6 +88,13 @@ class Verdict:
     speed: float | None = None
     unseen: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        """Short: an assertion that fails shows it, and its course alone is a thousand moments."""
+        result = "passed" if self.passed else "FAILED"
+        counts = ("produced", "in_cloud", "missing", "dropped", "lost", "quarantined")
+        told = ", ".join(f"{name}={getattr(self, name)}" for name in counts)
+        return f"<Verdict {result}{'' if self.valid else ', proves nothing'}: {told}>"
+
     def to_json(self) -> dict[str, Any]:
         """The verdict as plain data, without its course, and without the story of a run that passed."""
         plain = asdict(self)

@@ -2,8 +2,11 @@
 
 Counts of readings are equal, and so are the outages. Times are equal within `tolerance_ms`: the gateway tries again
 at a moment drawn from its whole back-off (full jitter), and real processes need real time on a machine that has other
-work.
+work. Which readings are the newest when a try gets through, and so how many others arrive behind them, is drawn with
+that moment: within as many as the fleet measures meanwhile. How many tries fail is not compared.
 """
+
+import math
 
 from tidegate.replay.scenario import Scenario
 from tidegate.replay.verdict import Verdict
@@ -21,13 +24,20 @@ def tolerance_ms(scenario: Scenario, speed: float) -> int:
     return round(1000 * (retry_s + PROCESS_S * speed))
 
 
-def differences(virtual: Verdict, processes: Verdict, tolerance: int) -> list[str]:
+def differences(virtual: Verdict, processes: Verdict, scenario: Scenario, speed: float) -> list[str]:
     """In what they differ, one sentence each; empty if they agree."""
     found = [
         f"{name}: {getattr(virtual, name)} in virtual time, {getattr(processes, name)} by processes"
         for name in COUNTS
         if getattr(virtual, name) != getattr(processes, name)
     ]
+    tolerance = tolerance_ms(scenario, speed)
+    readings = scenario.fleet.devices * math.ceil(tolerance / scenario.fleet.interval_ms)
+    if abs(virtual.out_of_order - processes.out_of_order) > readings:
+        found.append(
+            f"out_of_order: {virtual.out_of_order} in virtual time, {processes.out_of_order} by processes, "
+            f"expected within {readings}"
+        )
     spans = [[(each.start_ms, each.end_ms, each.cause) for each in verdict.outages] for verdict in (virtual, processes)]
     if spans[0] != spans[1]:
         return [*found, f"outages: {spans[0]} in virtual time, {spans[1]} by processes"]

@@ -205,6 +205,7 @@ class _Run:
             proof=proof,
             status=status,
             stats=await self._client.cloud_stats(),
+            readings=await self._client.counted([MEASUREMENT]),
             rollups=await self._client.counted([f"{MEASUREMENT}_{size_s}s" for size_s in sizes_s]),
             late_marks=await self._client.counted([f"{MEASUREMENT}_late"]),
             held_by_devices=sum(self._held(fleet) for fleet in self._fleets),
@@ -216,6 +217,7 @@ class _Run:
             ),
             answers_lost=self._uplink.counters.answers_lost,
             sent_bytes=self._uplink.counters.bytes_moved[Stream.UPSTREAM],
+            log_lines=sum(map(self._log_lines, ("cloud", "edge", *(fleet.name for fleet in self._fleets)))),
             lives=self._lives,
             converged_us=at_us if self._looks.is_drained else None,
         )
@@ -226,6 +228,10 @@ class _Run:
         paths = [truth_file(self._site.folder, number) for number in range(len(self._parts))]
         lines = [line for path in paths if path.exists() for line in path.read_bytes().splitlines()]
         return prove(map(decoder.decode, lines), self._client.points())
+
+    def _log_lines(self, part: str) -> int:
+        with self._site.log(part).open("rb") as log:
+            return sum(1 for _ in log)
 
     def _held(self, fleet: Part) -> int:
         """What its last line says that it still holds."""

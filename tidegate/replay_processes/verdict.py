@@ -15,13 +15,8 @@ from tidegate.replay.verdict import PROCESSES, Verdict
 from tidegate.replay.world import US_PER_MS, US_PER_S
 from tidegate.replay_processes.looks import Looks
 
-UNSEEN = (
-    "out_of_order",
-    "requests_failed",
-    "events",
-    "hash",
-)
-"""What only a witness inside the world sees."""
+UNSEEN = ("hash",)
+"""A hash says that two runs were the same, byte for byte. No two runs of processes are."""
 BROKEN_BY = {
     "missing": Promise.NOTHING_MISSING,
     "wrong": Promise.EQUAL_VALUES,
@@ -32,15 +27,17 @@ BROKEN_BY = {
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """What was found when all was over. `proof` is reading by reading; `rollups` and `late_marks` are those in the
-    cloud; `mishaps`: connections that the proxies ended, turned away, took the answer of, or, of others than the
-    uplink, let wait; `unmet_links`: links with outages, of which none did any of this to anybody.
+    """What was found when all was over. `proof` is reading by reading; `readings`, `rollups` and `late_marks` are those
+    in the cloud; `log_lines` is what the processes logged; `mishaps`: connections that the proxies ended, turned away,
+    took the answer of, or, of others than the uplink, let wait; `unmet_links`: links with outages, of which none did
+    any of this to anybody.
     """
 
     at_us: int
     proof: Proof
     status: GatewayStatus
     stats: Mapping[str, Any]
+    readings: Counted
     rollups: Counted
     late_marks: Counted
     held_by_devices: int
@@ -48,6 +45,7 @@ class End:
     unmet_links: tuple[str, ...]
     answers_lost: int
     sent_bytes: int
+    log_lines: int
     lives: int
     converged_us: int | None
 
@@ -76,7 +74,7 @@ def make_verdict(scenario: Scenario, speed: float, looks: Looks, end: End) -> Ve
         missing=missing,
         duplicates=int(bucket.get("rewritten", 0)),
         redelivered=ledger.duplicates,
-        out_of_order=0,
+        out_of_order=end.readings.behind,
         rollups=end.rollups.points,
         corrections=end.rollups.changed,
         late_marks=end.late_marks.points,
@@ -86,8 +84,8 @@ def make_verdict(scenario: Scenario, speed: float, looks: Looks, end: End) -> Ve
         disk_peak_bytes=looks.disk_peak_bytes,
         outages=outages,
         converged_after_ms=_converged_ms(scenario, end),
-        requests=int(writes["requests"]),
-        requests_failed=0,
+        requests=looks.requests,
+        requests_failed=looks.requests_failed,
         answers_lost=end.answers_lost,
         sent_bytes=end.sent_bytes,
         accepted_bytes=int(writes["accepted_bytes"]),
@@ -95,7 +93,7 @@ def make_verdict(scenario: Scenario, speed: float, looks: Looks, end: End) -> Ve
         gateway_lives=end.lives,
         faults_met=met,
         faults_unmet=unmet,
-        events=0,
+        events=end.log_lines,
         simulated_ms=end.at_us // US_PER_MS,
         hash="",
         violations=violations,

@@ -117,6 +117,9 @@ class GatewayUnder:
         self._snapshot = snapshot
         self._mode = mode
 
+    def __repr__(self) -> str:
+        return f"<gateway under {self.name}>"
+
     @classmethod
     def prepare(
         cls,

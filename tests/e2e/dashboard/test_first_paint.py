@@ -15,6 +15,10 @@ from tests.e2e.dashboard.test_pages import _send as send
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(180)]
 
+BYTES_FETCHED = (
+    "() => Object.fromEntries(performance.getEntriesByType('resource')"
+    ".filter((each) => /[.](js|css)$/.test(each.name)).map((each) => [each.name, each.transferSize]))"
+)
 NUMBERS = (0, 1, 999, 1000, 123_456, 999_999_999, 1_000_000_000, 1_234_000_000, 5_600_000_000_000)
 RATES = (0, 0.04, 0.5, 3.14, 9.94, 10, 36.2, 1234.4, 5_000)
 SPANS_MS = (0, 40, 940, 9_940, 10_000, 59_999, 60_000, 61_000, 3_599_000, 3_600_000, 86_400_000, 93_600_000, 10**14)
@@ -54,7 +58,21 @@ def test_the_scripts_go_on_without_asking_for_what_the_page_came_with(watched: W
     watched.go("/")
     expect(watched.page.locator(".chart canvas").first).to_be_visible(timeout=PATIENCE_MS)
     assert "/api/v1/me" not in asked
-    assert asked.index("/static/js/app.js") < asked.index("/static/vendor/uPlot.iife.min.js"), "charts come last"
+    files = [re.sub(r"^/static/[0-9a-f]+/", "", path) for path in asked]
+    assert files.index("js/app.js") < files.index("vendor/uPlot.iife.min.js"), "charts come last"
+
+
+def test_a_second_visit_fetches_the_page_and_none_of_its_files(watched: Watched) -> None:
+    fetched: list[dict[str, int]] = []
+    for _ in range(2):
+        watched.page.goto("about:blank")
+        watched.go("/")
+        expect(watched.page.locator(".chart canvas").first).to_be_visible(timeout=PATIENCE_MS)
+        fetched.append(watched.page.evaluate(BYTES_FETCHED))
+    first, second = fetched
+    assert len(first) > 10
+    assert any(first.values())
+    assert {name: second.get(name) for name in first} == dict.fromkeys(first, 0)
 
 
 def test_another_page_does_not_show_the_figures_of_the_first(watched: Watched) -> None:
@@ -64,7 +82,7 @@ def test_another_page_does_not_show_the_figures_of_the_first(watched: Watched) -
         hidden.append(not watched.page.locator(".verdict").is_visible())
         route.continue_()
 
-    watched.page.route("**/static/js/devices.js", hold)
+    watched.page.route("**/js/devices.js", hold)
     watched.page.goto(f"{watched.base}/#/devices")
     watched.text_becomes("main h1", "Devices")
     assert watched.page.locator("html").get_attribute("data-elsewhere") is None

@@ -27,10 +27,11 @@ def test_metrics_say_what_the_status_says() -> None:
         uplink=DOWN,
         ledger={"received": 12, "delivered": 7, "held": 5},
         forward={"oldest_unsent_ms": 2500, "catch_up_s": None},
-    )
+    ).model_copy(update={"destinations": (destination(requests=5, requests_failed=2),)})
     samples = _samples(metrics_text(now, 3))
     assert samples["tidegate_readings_received_total", None] == 12
     assert samples["tidegate_readings_held", None] == 5
+    assert samples["tidegate_destination_requests_failed_total", 'destination="archive"'] == 2
     assert samples["tidegate_oldest_unsent_age_seconds", None] == 2.5
     assert samples["tidegate_link_up", 'link="uplink"'] == 0
     assert samples["tidegate_link_up", 'link="devices"'] == 1

@@ -104,6 +104,26 @@ def test_every_route_answers_and_carries_the_security_headers(desk: Desk) -> Non
     _with(desk, ask)
 
 
+def test_files_are_kept_by_their_digest_and_asked_for_again_without_it(desk: Desk) -> None:
+    async def ask(client: httpx.AsyncClient) -> None:
+        page, docs = (await client.get("/")).text, (await client.get("/docs")).text
+        for named in re.findall(r'"(/(?:static|docs)/[^"]+)"', page + docs):
+            answer = await client.get(named)
+            assert answer.status_code == 200, named
+            shared = "public" if named.startswith("/static/") else "private"
+            assert answer.headers["cache-control"] == f"{shared}, max-age=31536000, immutable"
+            seen = await client.get(named, headers={"If-None-Match": answer.headers["etag"]})
+            assert (seen.status_code, seen.headers["cache-control"]) == (304, answer.headers["cache-control"])
+            _, path, digest, file = named.split("/", 3)
+            for other in (f"/{path}/{file}", f"/{path}/{'0' * len(digest)}/{file}"):  # an older page, still open
+                again = await client.get(other)
+                assert (again.content, again.headers["cache-control"]) == (answer.content, "no-cache")
+        missing = await client.get(f"{named.rpartition('/')[0]}/missing.js")
+        assert (missing.status_code, missing.headers["cache-control"]) == (404, "no-store")
+
+    _with(desk, ask)
+
+
 @pytest.mark.no_cover
 def test_the_api_is_described_and_the_docs_have_every_path(desk: Desk) -> None:
     async def ask(client: httpx.AsyncClient) -> None:

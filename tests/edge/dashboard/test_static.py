@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.dashboard.assets import Assets, digest_of
 from edge.dashboard.web import API_DOCS, STATIC
 
 GZIP_BYTES_MAX = 200_000
@@ -30,7 +31,7 @@ def test_the_first_page_asks_for_all_its_files_at_once() -> None:
         if name not in found:
             found.add(name)
             text = (STATIC / "js" / f"{name}.js").read_text(encoding="utf-8")
-            wanted += re.findall(r"^import [^;]* from \"/static/js/(\w+)\.js\";", text, re.MULTILINE)
+            wanted += re.findall(r"^import [^;]* from \"\./(\w+)\.js\";", text, re.MULTILINE)
     preloaded = set(re.findall(r'modulepreload" href="/static/js/(\w+)\.js"', (STATIC / "index.html").read_text()))
     assert preloaded == found - {"app"}
 
@@ -65,5 +66,23 @@ def test_our_files_hold_no_markup_from_text_nothing_inline_and_no_other_host(pat
 
 def test_every_file_that_is_asked_for_exists() -> None:
     for path in OURS:
-        for asked in re.findall(r"""["'](/static/[^"']+)["']""", path.read_text(encoding="utf-8")):
-            assert (STATIC.parent / asked.lstrip("/")).is_file(), f"{path.name} asks for {asked}"
+        text = path.read_text(encoding="utf-8")
+        asked = [STATIC.parent / found.lstrip("/") for found in re.findall(r"""["'](/static/[^"']+)["']""", text)]
+        asked += [API_DOCS / found for found in re.findall(r"""["']/docs/([^"']+)["']""", text)]
+        asked += [path.parent / found for found in re.findall(r"""["'](\.\.?/[^"']+)["']""", text)]
+        assert [file for file in asked if not file.is_file()] == [], path.name
+
+
+def test_scripts_name_other_files_relatively_so_that_the_digest_in_the_pages_holds_for_all() -> None:
+    assert [path.name for path in OURS if path.suffix == ".js" and "/static/" in path.read_text(encoding="utf-8")] == []
+
+
+def test_a_page_names_each_of_its_files_with_the_digest_of_them_all(tmp_path: Path) -> None:
+    (tmp_path / "a.js").write_text("1")
+    page = '<script src="/static/a.js"></script><a href="/docs">API</a>'
+    first = Assets("/static", tmp_path, shared=True).named(page)
+    assert first == f'<script src="/static/{digest_of(tmp_path)}/a.js"></script><a href="/docs">API</a>'
+    (tmp_path / "a.js").write_text("2")
+    second = Assets("/static", tmp_path, shared=True).named(page)
+    (tmp_path / "a.js").rename(tmp_path / "b.js")
+    assert len({first, second, Assets("/static", tmp_path, shared=True).named(page)}) == 3

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from edge.dashboard.verdict import verdict, why
+from edge.dashboard.verdict import verdict
 from edge.status import LinkStatus
 from tests.edge.dashboard.kit import DOWN, UP, destination, status
 from tests.edge.kit import T0_MS
@@ -64,7 +64,5 @@ def test_the_sentence_holds_no_number_that_moves() -> None:
     assert first == later
 
 
-def test_every_cause_is_a_half_sentence() -> None:
-    assert why("timeout") == "it does not answer in time"
-    assert why("http 502") == "the cause is http 502"
-    assert why(None) == "the cause is not known"
+def test_the_detail_tells_the_cause_as_everything_else_does() -> None:
+    assert "Cloud: no answer in time. " in verdict(status(uplink=DOWN.model_copy(update={"cause": "timeout"}))).detail

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from firmware_sim.power import Battery, builtin_cells
+from firmware_sim.power import Battery, Run, Step, builtin_cells
 from firmware_sim.power.battery import PENDING_MAX, SPENT_MS_MAX
 
 CELL_AND_MODEL = [
@@ -50,6 +50,45 @@ def test_what_is_spent_is_what_a_draw_would_have_been(
     for state, line in looking.ledger.lines().items():
         assert trusting.ledger.lines()[state].charge_mah == pytest.approx(line.charge_mah, rel=1e-9)
         assert trusting.ledger.lines()[state].duration_ms == pytest.approx(line.duration_ms, rel=1e-12)
+
+
+@pytest.mark.parametrize(("name", "model"), CELL_AND_MODEL)
+@settings(max_examples=15)
+@given(
+    cycle=st.lists(steps, min_size=1, max_size=12),
+    full=st.sampled_from([0.02, 0.1, 1.0]),
+    looks=st.lists(st.booleans(), min_size=12, max_size=12),
+)
+def test_a_run_is_to_the_last_bit_what_its_steps_are_one_by_one(
+    name: str, model: str, cycle: list[tuple[str, float, float]], full: float, looks: list[bool]
+) -> None:
+    together, apart = Battery(name, model=model, state_of_charge=full), Battery(name, model=model, state_of_charge=full)
+    run = Run.of(Step(*step) for step in cycle)
+    for look in looks:
+        went_together = together.spend_run(run)
+        for step in cycle:
+            went = apart.spend(*step)
+            assert went or not went_together
+            if not went:
+                apart.draw(*step)
+            if not went_together and not together.spend(*step):
+                together.draw(*step)
+        if look:
+            assert together.open_circuit_mv == apart.open_circuit_mv
+    assert together.snapshot() == apart.snapshot()
+
+
+def test_a_healthy_cell_spends_its_runs_together() -> None:
+    battery = Battery("18650-li-ion")
+    run = Run.of([Step("process", 40.0, 5.0), Step("transmit", 240.0, 20.0)])
+    went = []
+    for _ in range(50):
+        went.append(battery.spend_run(run))
+        if not went[-1]:
+            for step in run.steps:
+                assert battery.spend(*step)
+        assert battery.open_circuit_mv > 4000
+    assert went == [False] + [True] * 49
 
 
 @pytest.mark.no_cover

@@ -61,9 +61,9 @@ def test_generate_is_repeatable_and_takes_parameters(tmp_path: Path) -> None:
     ("arguments", "sentence"),
     [
         (["show", "missing.outage.jsonl"], "missing.outage.jsonl: No such file"),
-        (["show", str(ATT)], "line 1: format: expected a header line"),
+        (["show", str(ATT)], f"{ATT}: line 1: format: expected a header line"),
         (["import", str(ATT), "{new}", "--format", "pcap"], "--format: expected one of capacity-csv"),
-        (["import", str(ATT), "{new}", "--format", "mahimahi"], "line 1: timestamp: expected a whole number"),
+        (["import", str(ATT), "{new}", "--format", "mahimahi"], f"{ATT}: line 1: timestamp: expected a whole number"),
         (["import", str(ATT), str(ATT), "--format", "capacity-csv"], "expected a name that is free (or --force)"),
         (
             ["import", str(ATT), "{new}", "--format", "capacity-csv", "--source", "10.0.0.1"],

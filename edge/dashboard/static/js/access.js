@@ -1,8 +1,8 @@
 // Who is there: the login, the first account, the own account with its tokens, and requests that change something.
 
-import { h, say } from "/static/js/dom.js";
-import { clock } from "/static/js/format.js";
-import { ask } from "/static/js/live.js";
+import { h, say } from "./dom.js";
+import { clock } from "./format.js";
+import { ask } from "./live.js";
 
 const SETUP = /^#\/setup\/(.+)$/;
 const PASSWORD_CHARS_MIN = 12;

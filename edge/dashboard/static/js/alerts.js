@@ -1,8 +1,8 @@
 // Alerts: what needs somebody, the worst first, and the button that says that somebody has seen it.
 
-import { foreign, h, icon, say } from "/static/js/dom.js";
-import { ago, clock, plural } from "/static/js/format.js";
-import { ask } from "/static/js/live.js";
+import { foreign, h, icon, say } from "./dom.js";
+import { ago, clock, plural } from "./format.js";
+import { ask } from "./live.js";
 
 const SHOWN = 20;
 const SEVERITIES = { critical: ["Critical", "bad"], warning: ["Warning", "warn"], info: ["Information", "busy"] };

@@ -1,18 +1,18 @@
 // The frame around the pages: which page, the live stream, the theme, and what is said when the gateway is away.
 
-import { Access } from "/static/js/access.js";
-import { h, say } from "/static/js/dom.js";
-import { drillNotice } from "/static/js/drill_notice.js";
-import { clock } from "/static/js/format.js";
-import { Live } from "/static/js/live.js";
-import { NowPage } from "/static/js/now.js";
+import { Access } from "./access.js";
+import { h, say } from "./dom.js";
+import { drillNotice } from "./drill_notice.js";
+import { clock } from "./format.js";
+import { Live } from "./live.js";
+import { NowPage } from "./now.js";
 
 const main = document.getElementById("main");
 const link = document.getElementById("link");
 const linkText = document.getElementById("link-text");
 const banner = document.getElementById("banner");
 // The first page comes with this file; another one when it is asked for, so that the first paint does not wait for it.
-const from = (file, name) => async () => (await import(`/static/js/${file}.js`))[name];
+const from = (file, name) => async () => (await import(`./${file}.js`))[name];
 const ROUTES = [
   [/^#\/devices\/(\d+)$/, from("device", "DevicePage"), "devices"],
   [/^#\/devices$/, from("devices", "DevicesPage"), "devices"],

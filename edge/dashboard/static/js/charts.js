@@ -1,6 +1,6 @@
 // Charts: uPlot with our colours. Gaps are null and stay gaps.
 
-import { count, duration } from "/static/js/format.js";
+import { count, duration } from "./format.js";
 
 let library = null;
 
@@ -8,9 +8,9 @@ let library = null;
 function loaded() {
   library ??= new Promise((done, failed) => {
     const style = document.createElement("link");
-    Object.assign(style, { rel: "stylesheet", href: "/static/vendor/uPlot.min.css" });
+    Object.assign(style, { rel: "stylesheet", href: new URL("../vendor/uPlot.min.css", import.meta.url) });
     const script = document.createElement("script");
-    Object.assign(script, { src: "/static/vendor/uPlot.iife.min.js", onload: () => done(globalThis.uPlot), onerror: failed });
+    Object.assign(script, { src: new URL("../vendor/uPlot.iife.min.js", import.meta.url), onload: () => done(globalThis.uPlot), onerror: failed });
     document.head.append(style, script);
   });
   return library;

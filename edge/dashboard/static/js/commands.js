@@ -1,8 +1,8 @@
 // What the gateway tells a device: set the interval, report, reboot; and what became of it, live.
 
-import { foreign, h, say } from "/static/js/dom.js";
-import { clock } from "/static/js/format.js";
-import { ask } from "/static/js/live.js";
+import { foreign, h, say } from "./dom.js";
+import { clock } from "./format.js";
+import { ask } from "./live.js";
 
 const SHOWN = 8;
 const STATES = {

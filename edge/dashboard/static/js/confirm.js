@@ -1,6 +1,6 @@
 // A question before something that cannot be undone.
 
-import { h } from "/static/js/dom.js";
+import { h } from "./dom.js";
 
 /** Ask; whether the answer was yes. Escape is no. */
 export function confirmed(question, detail, yes) {

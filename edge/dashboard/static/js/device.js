@@ -1,14 +1,14 @@
 // One device: its values live, and what became of every reading.
 
-import { AlertsPanel } from "/static/js/alerts.js";
-import { Chart, inWords } from "/static/js/charts.js";
-import { CommandsPanel } from "/static/js/commands.js";
-import { battery, clockOffset, firmware, link } from "/static/js/devices.js";
-import { foreign, h, say } from "/static/js/dom.js";
-import { ago, clock, count, daysLeft, named, NONE, plural, unit, value } from "/static/js/format.js";
-import { BatteryPanel, HistoryPanel } from "/static/js/history.js";
-import { bootStrip, timeStrip } from "/static/js/ledger_strip.js";
-import { ask } from "/static/js/live.js";
+import { AlertsPanel } from "./alerts.js";
+import { Chart, inWords } from "./charts.js";
+import { CommandsPanel } from "./commands.js";
+import { battery, clockOffset, firmware, link } from "./devices.js";
+import { foreign, h, say } from "./dom.js";
+import { ago, clock, count, daysLeft, named, NONE, plural, unit, value } from "./format.js";
+import { BatteryPanel, HistoryPanel } from "./history.js";
+import { bootStrip, timeStrip } from "./ledger_strip.js";
+import { ask } from "./live.js";
 
 const CHARTS_FIRST = 4;
 const READINGS_MAX = 600;

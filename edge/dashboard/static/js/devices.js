@@ -1,8 +1,8 @@
 // All devices as a table that draws only what is seen: 10,000 rows cost as much as 30.
 
-import { foreign, h, say } from "/static/js/dom.js";
-import { ago, count, daysLeft, duration, named, NONE, plural, unit, value } from "/static/js/format.js";
-import { ask } from "/static/js/live.js";
+import { foreign, h, say } from "./dom.js";
+import { ago, count, daysLeft, duration, named, NONE, plural, unit, value } from "./format.js";
+import { ask } from "./live.js";
 
 const CHUNK = 100;
 const MORE_ROWS = 8;        // drawn above and below what is seen

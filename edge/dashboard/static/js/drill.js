@@ -1,10 +1,10 @@
 // Drills: an outage that an operator causes from here, what it does while it lasts, and the catching up afterwards.
 
-import { Chart, inWords, spanInWords } from "/static/js/charts.js";
-import { foreign, h, say } from "/static/js/dom.js";
-import { FAULTS, inOneLine } from "/static/js/drill_notice.js";
-import { clock, count, duration, NONE, plural, rate } from "/static/js/format.js";
-import { ask } from "/static/js/live.js";
+import { Chart, inWords, spanInWords } from "./charts.js";
+import { foreign, h, say } from "./dom.js";
+import { FAULTS, inOneLine } from "./drill_notice.js";
+import { clock, count, duration, NONE, plural, rate } from "./format.js";
+import { ask } from "./live.js";
 
 const SECONDS = [10, 30, 60, 120, 300, 900];
 const LATENCIES = [1000, 4000, 10000, 30000];

@@ -1,7 +1,7 @@
 // What is said of a drill on every page.
 
-import { say } from "/static/js/dom.js";
-import { clock, duration } from "/static/js/format.js";
+import { say } from "./dom.js";
+import { clock, duration } from "./format.js";
 
 // Toxiproxy's names stand beside our words.
 export const FAULTS = [

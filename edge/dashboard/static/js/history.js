@@ -1,9 +1,9 @@
 // What a device measured: charts of a span, with the band between lowest and highest; and where its battery leads.
 
-import { Chart, inWords } from "/static/js/charts.js";
-import { foreign, h, say } from "/static/js/dom.js";
-import { daysLeft, named, NONE, unit, value } from "/static/js/format.js";
-import { ask } from "/static/js/live.js";
+import { Chart, inWords } from "./charts.js";
+import { foreign, h, say } from "./dom.js";
+import { daysLeft, named, NONE, unit, value } from "./format.js";
+import { ask } from "./live.js";
 
 const EVERY_MS = 15_000;
 const BATTERY_EVERY_MS = 600_000;

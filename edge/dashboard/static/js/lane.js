@@ -1,7 +1,7 @@
 // One link's strip of a timeline: what it did, between two instants in microseconds.
 
-import { h, s } from "/static/js/dom.js";
-import { plural } from "/static/js/format.js";
+import { h, s } from "./dom.js";
+import { plural } from "./format.js";
 
 const WIDTH = 1000;   // of the timeline, in its own units
 const BAR_MIN = 3;    // a short outage is still seen

@@ -1,8 +1,8 @@
 // What happened while nobody looked: the links over the last 24 hours, the weakest battery, the device that is silent longest.
 
-import { foreign, h, say } from "/static/js/dom.js";
-import { ago, clock, count, daysLeft, duration, NONE, plural } from "/static/js/format.js";
-import { ask } from "/static/js/live.js";
+import { foreign, h, say } from "./dom.js";
+import { ago, clock, count, daysLeft, duration, NONE, plural } from "./format.js";
+import { ask } from "./live.js";
 
 const DAY_US = 86_400_000_000;
 const EVERY_MS = 15_000;     // the recorder writes an outage some seconds after its end

@@ -1,7 +1,7 @@
 // What became of every reading of a device, as strips: by seq for each boot, and by time for what is known to the minute.
 
-import { h, s } from "/static/js/dom.js";
-import { clock, count, ranges } from "/static/js/format.js";
+import { h, s } from "./dom.js";
+import { clock, count, ranges } from "./format.js";
 
 const STRIP = 1000;
 const LEAST = 2; // units: what is drawn is seen

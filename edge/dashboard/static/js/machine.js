@@ -1,7 +1,7 @@
 // The machine that the gateway runs on: disk, processor, memory, descriptors, and its clock.
 
-import { h, say } from "/static/js/dom.js";
-import { bytes, count, duration, NONE } from "/static/js/format.js";
+import { h, say } from "./dom.js";
+import { bytes, count, duration, NONE } from "./format.js";
 
 const TILES = [["disk", "Disk"], ["store", "Store"], ["cpu", "Processor"], ["memory", "Memory"], ["clock", "Clock"], ["files", "Open files"], ["up", "Running for"]];
 const CLOCK_OFF_US = 1_000_000;  // a second: readings of devices without a clock are that far off, too

@@ -1,17 +1,16 @@
 // The first page: is it working, what is held back, and where does it stick.
 
-import { AlertsPanel } from "/static/js/alerts.js";
-import { Chart, inWords, spanInWords } from "/static/js/charts.js";
-import { h, icon, say } from "/static/js/dom.js";
-import { MachinePanel } from "/static/js/machine.js";
-import { bytes, clock, count, duration, money, NONE, plural, rate } from "/static/js/format.js";
-import { LatelyPanel } from "/static/js/lately.js";
-import { ask } from "/static/js/live.js";
+import { AlertsPanel } from "./alerts.js";
+import { Chart, inWords, spanInWords } from "./charts.js";
+import { h, icon, say } from "./dom.js";
+import { MachinePanel } from "./machine.js";
+import { bytes, clock, count, duration, money, NONE, plural, rate } from "./format.js";
+import { LatelyPanel } from "./lately.js";
+import { ask } from "./live.js";
 
 const SAMPLES_MAX = 900;
 const FRESH_MS = 15_000;  // what waits less than this is the rhythm of batches, no backlog (as in the sentence)
 const LEVELS = { ok: "All well", busy: "Working on it", warn: "Attention", bad: "Trouble" };
-const CAUSES = { dns: "name not resolved", refused: "connection refused", unreachable: "no route", tls: "TLS failed", timeout: "no answer in time", reset: "connection broken", closed: "closed by the other side", protocol: "not understood" };
 
 export class NowPage {
   title = "Now";
@@ -209,7 +208,7 @@ export class NowPage {
   showLink(node, link, nowMs, name) {
     const words = { up: "connected", down: "not reachable", unknown: "not tried yet" }[link.state];
     const since = `since ${clock(link.since_ms)} (${duration(Math.floor((nowMs - link.since_ms) / 1000) * 1000)})`;
-    const cause = link.state === "down" ? `: ${CAUSES[link.cause] ?? link.cause ?? "cause not known"}` : "";
+    const cause = link.why === null ? "" : `: ${link.why}`;
     const text = name ? `${name} ${words} ${since}${cause}` : `${since}${cause}`;
     say(node.since, text);
     node.since.title = link.message ?? "";

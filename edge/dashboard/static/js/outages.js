@@ -1,10 +1,10 @@
 // The outages: what the links did, how long, why, what was held meanwhile, and how soon it was made up for.
 
-import { h, say } from "/static/js/dom.js";
-import { clock, count, duration, NONE, plural } from "/static/js/format.js";
-import { lane } from "/static/js/lane.js";
-import { ask } from "/static/js/live.js";
-import { Replayed } from "/static/js/replayed.js";
+import { h, say } from "./dom.js";
+import { clock, count, duration, NONE, plural } from "./format.js";
+import { lane } from "./lane.js";
+import { ask } from "./live.js";
+import { Replayed } from "./replayed.js";
 
 const EVERY_MS = 3000;
 const ROWS = 200;     // of the table: older ones are in the recording
@@ -13,10 +13,6 @@ const HOUR_MS = 3_600_000;
 const SPANS = [["0.0417", "hour"], ["1", "24 hours"], ["7", "7 days"], ["30", "30 days"], ["", "all that is kept"]];
 const LINKS = [["uplink", "Cloud"], ["devices", "Devices"]];
 const FURTHER = "uplink/";  // and the name of a further destination
-const CAUSES = {
-  dns: "the name was not found", refused: "connection refused", unreachable: "no way to it", tls: "TLS failed", timeout: "no answer in time",
-  reset: "connection reset", slow: "too slow", http: "answered with an error",
-};
 
 export class OutagesPage {
   title = "Outages";
@@ -126,8 +122,7 @@ function moment(ms, spanMs) {
 
 function row(outage) {
   const began = outage.started === null ? "clock not set" : clock(Date.parse(outage.started));
-  const cause = outage.cause === "http" && outage.http_status ? `answered ${outage.http_status}` : (CAUSES[outage.cause] ?? outage.cause);
-  const why = outage.is_drill ? `drill: ${cause}` : cause;
+  const why = outage.is_drill ? `drill: ${outage.why}` : outage.why;
   const lasts = outage.end_us === null;
   const catchUp = lasts ? NONE : outage.catch_up_us === null ? "not yet" : duration(outage.catch_up_us / 1000);
   return h("tr", {}, h("th", { scope: "row" }, began), h("td", {}, labelOf(outage.link)), h("td", {}, why),

@@ -1,10 +1,10 @@
 // The quarantine: what could not be accepted, why, its bytes; try it again, or give it up.
 
-import { confirmed } from "/static/js/confirm.js";
-import { h, say } from "/static/js/dom.js";
-import { bytes, clock, count, plural } from "/static/js/format.js";
-import { fromBase64, hexdump, visible } from "/static/js/hex.js";
-import { ask } from "/static/js/live.js";
+import { confirmed } from "./confirm.js";
+import { h, say } from "./dom.js";
+import { bytes, clock, count, plural } from "./format.js";
+import { fromBase64, hexdump, visible } from "./hex.js";
+import { ask } from "./live.js";
 
 const EVERY_MS = 5000;
 const PAGE = 50;

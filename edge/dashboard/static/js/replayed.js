@@ -1,9 +1,9 @@
 // A replay: what `tidegate outage replay … --plot run.json` wrote, drawn here. The file is read by the page and sent nowhere.
 
-import { Chart, inWords } from "/static/js/charts.js";
-import { foreign, h, say } from "/static/js/dom.js";
-import { count, duration, plural } from "/static/js/format.js";
-import { lane } from "/static/js/lane.js";
+import { Chart, inWords } from "./charts.js";
+import { foreign, h, say } from "./dom.js";
+import { count, duration, plural } from "./format.js";
+import { lane } from "./lane.js";
 
 const BYTES_MAX = 32 * 1024 * 1024;  // a month of moments is far less
 const EXPECTED = "expected what tidegate outage replay --plot NAME.json wrote";

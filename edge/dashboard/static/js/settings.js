@@ -1,8 +1,8 @@
 // How the gateway is set: its configuration as it holds, and the two things that an operator may switch.
 
-import { h, say } from "/static/js/dom.js";
-import { clock } from "/static/js/format.js";
-import { ask } from "/static/js/live.js";
+import { h, say } from "./dom.js";
+import { clock } from "./format.js";
+import { ask } from "./live.js";
 
 const LEVELS = ["debug", "info", "warning", "error"];
 

@@ -1,8 +1,8 @@
 // The store: what it takes, who has read how far, and the ledger's totals.
 
-import { h, s, say } from "/static/js/dom.js";
-import { bytes, count, duration, money, NONE, plural } from "/static/js/format.js";
-import { ask } from "/static/js/live.js";
+import { h, s, say } from "./dom.js";
+import { bytes, count, duration, money, NONE, plural } from "./format.js";
+import { ask } from "./live.js";
 
 const EVERY_MS = 2000;
 const CURSORS = [

@@ -1,8 +1,8 @@
 // The topics: a live tree of what arrives at the broker, who takes it, and a rule to start from where nobody does.
 
-import { foreign, h, say } from "/static/js/dom.js";
-import { clock, count, NONE, plural, rate } from "/static/js/format.js";
-import { ask } from "/static/js/live.js";
+import { foreign, h, say } from "./dom.js";
+import { clock, count, NONE, plural, rate } from "./format.js";
+import { ask } from "./live.js";
 
 const EVERY_MS = 2000;
 const TYPING_MS = 250;
