@@ -229,7 +229,9 @@ class WindowTables:
 
     def has_dirty(self) -> bool:
         """Whether any window holds what no rollup says yet."""
-        soonest = "SELECT 1 FROM windows WHERE dirty ORDER BY next_ms LIMIT 1"  # what is dirty is due before what is not
+        soonest = (
+            "SELECT 1 FROM windows WHERE dirty ORDER BY next_ms LIMIT 1"  # what is dirty is due before what is not
+        )
         return bool(self._store.run(soonest))
 
     def forgotten(self, places: Iterable[tuple[int, int]]) -> dict[tuple[int, int], Intervals]:
