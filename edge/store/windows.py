@@ -229,7 +229,10 @@ class WindowTables:
 
     def has_dirty(self) -> bool:
         """Whether any window holds what no rollup says yet."""
-        return bool(self._store.run("SELECT 1 FROM windows WHERE dirty LIMIT 1"))
+        soonest = (
+            "SELECT 1 FROM windows WHERE dirty ORDER BY next_ms LIMIT 1"  # what is dirty is due before what is not
+        )
+        return bool(self._store.run(soonest))
 
     def forgotten(self, places: Iterable[tuple[int, int]]) -> dict[tuple[int, int], Intervals]:
         """Of each (device_key, size_s), which windows are no longer kept, by number (start divided by size).
