@@ -8,7 +8,9 @@ on them can be asked about any instant, in any order, and keeps no state.
 """
 
 from hashlib import blake2b
-from statistics import NormalDist
+
+# What `NormalDist.inv_cdf` is without its checks, which nothing here can fail; they took two thirds of its time.
+from statistics import _normal_dist_inv_cdf as _inv_cdf  # type: ignore[attr-defined]
 
 _SEED_BYTES = 8  # SplitMix64 takes 64 bits
 _MASK = (1 << 64) - 1
@@ -16,7 +18,6 @@ _GOLDEN_GAMMA = 0x9E3779B97F4A7C15  # 2**64 divided by the golden ratio: SplitMi
 _UNIFORM_BITS = 52  # one less than a float holds: half a step more is still exact, and never 0 or 1
 _UNIFORM_SHIFT = 64 - _UNIFORM_BITS
 _UNIFORM_STEP = 2.0**-_UNIFORM_BITS
-_inv_cdf = NormalDist().inv_cdf
 
 
 def derive_seed(seed: int, *names: str) -> int:
@@ -53,4 +54,4 @@ def normal(seed: int, index: int) -> float:
     z = (seed + (index + 1) * _GOLDEN_GAMMA) & _MASK  # `uniform`, written out: signals ask this dozens of times a value
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
-    return _inv_cdf((((z ^ (z >> 31)) >> _UNIFORM_SHIFT) + 0.5) * _UNIFORM_STEP)
+    return _inv_cdf((((z ^ (z >> 31)) >> _UNIFORM_SHIFT) + 0.5) * _UNIFORM_STEP, 0.0, 1.0)  # type: ignore[no-any-return]

@@ -15,7 +15,8 @@ the same way.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import repeat
 from typing import Any
 
 from firmware_sim.power.cells import REFERENCE_C, CellSpec, cell
@@ -267,7 +268,7 @@ class Battery:
         """Book what has moved, move voltage and age on; return (terminal mV, browned out, empty)."""
         open_before_mv = self._open_mv
         filtered_before_ma = self._filtered_ma
-        mean_filtered_ma = self._filter(terminal_ma, span_ms)
+        (mean_filtered_ma,) = self._follow(((state, terminal_ma, span_ms),))
         if self._ages:
             self._aged_years += span_ms / MS_PER_YEAR * self._ageing_speed
             self._set_floor()
@@ -361,15 +362,14 @@ class Battery:
         lost_uc = drawn_uc + leak_ma * span_ms
         mv_per_uc = (self._open_mv - open_mv) / lost_uc if lost_uc else 0.0
         heat_nj = cell_nj = load_nj = gone_uc = 0.0
-        states, response_ms = self._ledger.states, self._response_ms
-        for state, current_ma, duration_ms in pending:
+        states = self._ledger.states
+        lagging = self._follow(pending) if self._response_ms else repeat(0.0)
+        for (state, current_ma, duration_ms), filtered_ma in zip(pending, lagging, strict=False):
             load_uc = current_ma * duration_ms
             both_uc = load_uc + leak_ma * duration_ms
             mean_mv = open_mv + mv_per_uc * (gone_uc + both_uc / 2)
             gone_uc += both_uc
-            sag_mv = current_ma * ohm
-            if response_ms:
-                sag_mv += self._filter(current_ma, duration_ms) * polar_ohm
+            sag_mv = current_ma * ohm + filtered_ma * polar_ohm
             account = states.get(state)
             if account is None:
                 account = states[state] = Account()
@@ -401,15 +401,20 @@ class Battery:
 
     # --- voltage, temperature, age -------------------------------------------------------------------------------
 
-    def _filter(self, current_ma: float, duration_ms: float) -> float:
-        """Let the filtered current follow the load, first order; return its mean over the span."""
-        response_ms = self._response_ms
-        if response_ms == 0 or duration_ms == 0:
-            return self._filtered_ma
-        gone = -math.expm1(-duration_ms / response_ms)
-        behind_ma = self._filtered_ma - current_ma
-        self._filtered_ma = current_ma + behind_ma * (1 - gone)
-        return current_ma + behind_ma * gone * response_ms / duration_ms
+    def _follow(self, loads: Iterable[Load]) -> list[float]:
+        """Let the filtered current follow the loads, first order; return its mean over each."""
+        response_ms, filtered_ma = self._response_ms, self._filtered_ma
+        means_ma = []
+        for _, current_ma, duration_ms in loads:
+            mean_ma = filtered_ma
+            if response_ms and duration_ms:
+                gone = -math.expm1(-duration_ms / response_ms)
+                behind_ma = filtered_ma - current_ma
+                filtered_ma = current_ma + behind_ma * (1 - gone)
+                mean_ma = current_ma + behind_ma * gone * response_ms / duration_ms
+            means_ma.append(mean_ma)
+        self._filtered_ma = filtered_ma
+        return means_ma
 
     def _share(self) -> float:
         """Return where the cell stands on its voltage curve."""

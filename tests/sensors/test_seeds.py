@@ -47,6 +47,11 @@ def test_normal_numbers_have_mean_0_and_deviation_1() -> None:
     assert abs(statistics.stdev(numbers) - 1) < 0.03
 
 
+@given(st.integers(), st.integers(0, 2**63))
+def test_a_normal_number_is_the_quantile_of_the_uniform_one(seed: int, index: int) -> None:
+    assert normal(seed, index) == statistics.NormalDist().inv_cdf(uniform(seed, index))
+
+
 def test_no_number_depends_on_the_order_of_asking() -> None:
     order = list(range(100))
     straight = {index: normal(3, index) for index in order}
