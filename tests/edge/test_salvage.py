@@ -4,6 +4,7 @@ import random
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -123,6 +124,38 @@ def test_smashed_pages_of_the_log_cost_their_rows_and_the_ledger_names_them(tmp_
     assert account(desk).acknowledged_through() == ROWS - 1
     assert_every_reading_is_somewhere(desk)
     desk.close()
+
+
+@pytest.mark.parametrize("words", [b"INDEX alerts_open", b"TABLE quarantine", b"TABLE rollups"])
+def test_a_bit_in_the_words_of_one_table_costs_no_row_of_another(tmp_path: Path, whole: bytes, words: bytes) -> None:
+    path = tmp_path / STORE_FILE
+    assert words in whole
+    path.write_bytes(whole.replace(words, bytes([words[0] ^ 1]) + words[1:]))
+    with closing(sqlite3.connect(path)) as db, pytest.raises(sqlite3.DatabaseError, match="malformed database schema"):
+        db.execute("SELECT count(*) FROM readings")
+    desk = open_desk(tmp_path)
+    salvaged = desk.take_salvage()
+    assert salvaged is not None
+    assert (salvaged.recovered, salvaged.lost) == (ROWS - DELIVERED, 0)
+    assert_every_reading_is_somewhere(desk)
+    desk.close()
+
+
+def test_a_schema_that_nobody_can_read_is_given_up_at_once(
+    tmp_path: Path, whole: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / STORE_FILE
+    path.write_bytes(whole[:100] + random.Random(1).randbytes(3996) + whole[4096:])
+    asked: list[str] = []
+    real = salvage_module._read
+
+    def read(old: sqlite3.Connection, sql: str, bounds: tuple[int, ...] = ()) -> tuple[bool, list[tuple[Any, ...]]]:
+        asked.append(sql)
+        return real(old, sql, bounds)
+
+    monkeypatch.setattr(salvage_module, "_read", read)
+    Store(path).close()
+    assert len(asked) < 200
 
 
 @pytest.mark.no_cover
