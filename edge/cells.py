@@ -15,16 +15,16 @@ class Cell:
     """The readings of one device whose device time lies in one stretch.
 
     `opened_ms`: how far the gateway's clock was ahead of the device's at the first of them; `touched_ms`: the gateway's
-    clock at the last.
+    clock at the last, whose id in the log is `last_id`.
     """
 
-    __slots__ = ("_columns", "_last", "device_key", "opened_ms", "readings", "start_ms", "touched_ms")
+    __slots__ = ("_columns", "_last", "device_key", "last_id", "opened_ms", "readings", "start_ms", "touched_ms")
 
     def __init__(self, device_key: int, start_ms: int, opened_ms: int) -> None:
         self.device_key = device_key
         self.start_ms = start_ms
         self.opened_ms = opened_ms
-        self.touched_ms = 0
+        self.touched_ms = self.last_id = 0
         self.readings = 0
         self._columns: dict[SeriesKey, list[Content]] = {}
         self._last: dict[SeriesKey, tuple[At, Content]] = {}
@@ -33,7 +33,7 @@ class Cell:
         """Add one reading."""
         reading, columns, lasts = entry.reading, self._columns, self._last
         self.readings += 1
-        self.touched_ms = entry.received_at_ms
+        self.touched_ms, self.last_id = entry.received_at_ms, entry.id
         at = (reading.taken_at_ms, reading.boot, reading.seq)
         for value in reading.values:
             content = value.value

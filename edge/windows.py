@@ -159,6 +159,7 @@ class Aggregator:
             for cell in cells
         ]
         touched = self._open(dict.fromkeys(chain.from_iterable(keys)))
+        last_ids: dict[WindowKey, int] = {}  # cells are in the order of their first readings, not of their last
         missed = 0
         for cell, its_keys in zip(cells, keys, strict=True):
             series = cell.series(quantiles=bool(rules.quantiles))
@@ -168,6 +169,9 @@ class Aggregator:
                     missed += cell.readings
                 else:
                     missed += self._add(key, window, cell, series)
+                    if cell.last_id > last_ids.get(key, 0):
+                        last_ids[key] = cell.last_id
+                        window.touched_ms = cell.touched_ms
         if missed:
             self._ledger.count(NOT_ROLLED_UP, missed)
         return touched
@@ -200,7 +204,6 @@ class Aggregator:
         if not window.dirty:
             window.dirty = True
             window.next_ms = cell.opened_ms + key.end_ms + self._rules.grace_ms
-        window.touched_ms = cell.touched_ms
         return missed
 
     # -- windows into rollups, and out of the store

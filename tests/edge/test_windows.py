@@ -167,6 +167,22 @@ def test_rollups_equal_a_recomputation_from_raw_for_any_order_duplicates_and_cra
     assert rolled == recomputed(seen.values(), RULES.sizes_s)
 
 
+def test_a_window_is_kept_for_its_last_reading_also_where_a_page_has_that_before_others(tmp_path: Path) -> None:
+    """Of a page, the readings of one stretch are taken together: the first stretch may have the newest reading."""
+    desk = open_desk(tmp_path, windows=replace(RULES, lateness_ms=100_000))
+    take(desk, Reading("a", 1, 0, T0_MS + 2, (Value("t", 0.0, "Cel"),)))
+    take(desk, Reading("a", 1, 1, T0_MS + 15_000, (Value("t", 1.0, "Cel"),)))
+    take(desk, Reading("a", 1, 2, T0_MS + 376, (Value("t", 2.0, "Cel"),)), wall_ms=T0_MS + 250_000)
+    for _ in range(3):
+        advance(desk, T0_MS + 250_000)  # emitted, and what nobody has touched for its lateness is forgotten
+    take(desk, Reading("a", 1, 3, T0_MS + 8_789, (Value("t", 3.0, "Cel"),)), wall_ms=T0_MS + 251_000)
+    advance(desk, T0_MS + 600_000)
+    assert desk.ledger.totals[NOT_ROLLED_UP] == 0
+    counts = {key[1]: [each[0].count for each in found] for key, found in emissions(desk.store, (60,)).items()}
+    assert counts == {60: [3, 4]}
+    desk.close()
+
+
 @st.composite
 def courses(draw: st.DrawFn) -> list[tuple[int, Reading | str]]:
     """Readings of two devices, in any order and some twice, and crashes; each so many milliseconds after the last."""
