@@ -1,7 +1,6 @@
-"""The example fleets, and those in the documentation, are fleets."""
+"""The example fleets, and those in the documentation, are fleets, from whatever folder they are run."""
 
 import re
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from firmware_sim.config import FleetConfig
 from firmware_sim.flash import MemoryMedium
 from firmware_sim.outbox import Flash
 from firmware_sim.virtual import GroupReport, run_virtual
+from tidegate.fleet_file import load_fleet
 
 AN_HOUR_AND_ITS_JITTER_MS = 3_720_000
 ROOT = Path(__file__).parents[2]
@@ -20,10 +20,19 @@ TEXTS = {path.name: path.read_text() for path in sorted((ROOT / "examples").glob
 }
 
 
+def _fleet(name: str, folder: Path) -> FleetConfig:
+    """As `tidegate sensors run` reads it; what a page shows is saved in `folder` first."""
+    path = ROOT / "examples" / name
+    if not path.is_file():
+        path = folder / "fleet.toml"
+        path.write_text(TEXTS[name], encoding="utf-8")
+    return load_fleet(path, {})
+
+
 @pytest.mark.parametrize("name", TEXTS)
-def test_an_example_fleet_measures(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    config = FleetConfig.model_validate(tomllib.loads(TEXTS[name]))
+def test_an_example_fleet_measures(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = _fleet(name, tmp_path)
     measured: set[str] = set()
     devices = build_fleet(
         config, Flash(MemoryMedium()), lambda reading, _at_ms: measured.add(reading.device), first_boot=1
@@ -47,8 +56,7 @@ A_DAY = {
 
 
 def _a_day_of(name: str) -> GroupReport:
-    config = FleetConfig.model_validate(tomllib.loads(TEXTS[name]))
-    return run_virtual(config, 86_400_000, len).groups[0]
+    return run_virtual(load_fleet(ROOT / "examples" / name, {}), 86_400_000, len).groups[0]
 
 
 @pytest.mark.no_cover
