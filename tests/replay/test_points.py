@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cloud.lineprotocol import FieldValue, Point, Series, UInt
 from cloud.points import PointStore, encode_tags
 from tidegate.replay.points import FRESH_MAX, PACK_POINTS, Held, Met, Points
-from tidegate.replay.run import MEMORY_FOLDER
+from tidegate.replay.stage_folder import MEMORY_FOLDER
 
 VALUES: st.SearchStrategy[FieldValue] = st.one_of(
     st.floats(-5, 5), st.integers(-3, 3), st.booleans(), st.sampled_from(["", "x"]), st.just(UInt(4))

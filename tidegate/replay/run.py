@@ -4,9 +4,7 @@
 same event log, byte for byte. A run whose faults never met traffic proves nothing and says so (`valid`).
 """
 
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -30,13 +28,13 @@ from tidegate.replay.links import Link
 from tidegate.replay.points import Met
 from tidegate.replay.scenario import Fleet as Fleet
 from tidegate.replay.scenario import Scenario as Scenario
+from tidegate.replay.stage_folder import stage_folder
 from tidegate.replay.uplink import Uplink
 from tidegate.replay.verdict import Moment
 from tidegate.replay.verdict import Verdict as Verdict
 from tidegate.replay.watches import Watch, Watches
 from tidegate.replay.world import US_PER_MS, US_PER_S, World
 
-MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108  # where a folder of our own is made: writing there costs no disk
 DEVICE_LINK_LATENCY_US = 5 * US_PER_MS  # a Wi-Fi hop
 LOCAL_LATENCY_US = 200  # broker and gateway on one machine
 CONVERGED_LOOK_US = 1 * US_PER_S  # how exactly the end is found
@@ -58,21 +56,13 @@ def run(
     Raises what a fault of this program raises; what the gateway does wrong is in the verdict.
     """
     make_run = make_run or Run
-    with _folder(parent) as folder:
+    with stage_folder(parent) as folder:
         verdict = make_run(scenario, make_desk, folder).live()
     if not tell or not verdict.violations or not verdict.violations[0].readings:
         return verdict
-    with _folder(parent) as folder:
+    with stage_folder(parent) as folder:
         again = make_run(scenario, make_desk, folder, focus=verdict.violations[0].readings[0]).live()
     return replace(verdict, story=again.story)
-
-
-@contextmanager
-def _folder(parent: Path | None) -> Iterator[Path]:
-    if parent is None and MEMORY_FOLDER.is_dir():
-        parent = MEMORY_FOLDER
-    with tempfile.TemporaryDirectory(dir=parent, prefix="tidegate-replay-") as name:
-        yield Path(name)
 
 
 class MakeRun(Protocol):
