@@ -22,6 +22,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from sensors.files import sync_path
+
 MAGIC = b"\xf1\xa5"
 BODY_BYTES_MAX = 256 * 1024  # 64 values of 1 KB and their names: the largest reading that the wire contract allows
 
@@ -174,7 +176,7 @@ class FileMedium:
         existed = path.exists()
         self._file = path.open("ab", buffering=0)
         if not existed:
-            _sync(self._path.parent)
+            sync_path(self._path.parent)
 
     def read(self) -> bytes:
         """Everything that is there."""
@@ -211,15 +213,7 @@ def replace_file(path: Path, data: bytes) -> None:
         _write_all(file.fileno(), data)
         os.fsync(file.fileno())
     fresh.replace(path)
-    _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_path(path.parent)
 
 
 def _write_all(fd: int, data: bytes) -> None:

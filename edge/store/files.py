@@ -18,15 +18,6 @@ def check_access(path: Path) -> None:
             raise PermissionError(f"{file} may not be read and written by this user: mend its owner or its mode")
 
 
-def sync_path(path: Path) -> None:
-    """Make a file's content, or a folder's names, durable. Raises `OSError`."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 class OpenFiles:
     """The files that a connection has open; `note` them when it does."""
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from edge.store.errors import StoreLocked, StoreUnusable
-from edge.store.files import sync_path
+from sensors.files import sync_path
 
 _STATE_BYTES_MAX = 16
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edge.lean_imports import Database
-from edge.store.files import sync_path
 from edge.store.rebuild import Rebuild
 from edge.store.schema import StoreTooNew, migrate
+from sensors.files import sync_path
 
 FAILED_READS_MAX = 20_000  # of one table: about a second; a bad page of a log costs 200 of them
 BROKEN_KEPT = 3  # files set aside; the disk is finite
