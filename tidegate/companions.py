@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from firmware_sim.companions import Companion
 from tidegate.includes import KeyPath, Table, Tables
-from tidegate.models import models_in
+from tidegate.models import tables_under
 
 
 def find_companions(model: type[BaseModel], tables: Tables) -> None:
@@ -27,16 +27,8 @@ def _find(model: type[BaseModel], table: Table, at: KeyPath, tables: Tables) -> 
             continue
         if isinstance(value, str) and _is_companion(field):
             table[name] = Path(tables.origin(here) or "").parent / value
-        for inner in models_in(field.annotation):
-            for key, child in _tables_in(value, here):
-                _find(inner, child, key, tables)
-
-
-def _tables_in(value: Any, at: KeyPath) -> list[tuple[KeyPath, Table]]:
-    places = (
-        [((*at, str(place)), child) for place, child in enumerate(value)] if isinstance(value, list) else [(at, value)]
-    )
-    return [(key, child) for key, child in places if isinstance(child, dict)]
+        for inner, child, key in tables_under(field.annotation, value, here):
+            _find(inner, child, key, tables)
 
 
 def _is_companion(field: FieldInfo) -> bool:

@@ -26,7 +26,7 @@ from edge.masking import SECRET_NAME, effective, without_password
 from tidegate.companions import find_companions
 from tidegate.errors import ConfigError, Problem
 from tidegate.includes import KeyPath, Table, Tables, read_with_includes
-from tidegate.models import models_in
+from tidegate.models import models_in, tables_under
 
 _FILE_SUFFIX: Final = "_file"
 _FOUND_CHARS_MAX: Final = 60  # an error is one line: a pasted document is cut
@@ -89,10 +89,9 @@ class _Loader(Generic[Config]):
     def _read_secret_files(self, model: type[BaseModel], table: Table, at: KeyPath) -> None:
         for name in list(table):
             here = (*at, name)
-            for inner in models_in(model.model_fields[name].annotation) if name in model.model_fields else ():
-                for child in table[name] if isinstance(table[name], list) else [table[name]]:
-                    if isinstance(child, dict):
-                        self._read_secret_files(inner, child, here)
+            if name in model.model_fields:
+                for inner, child, _ in tables_under(model.model_fields[name].annotation, table[name], here):
+                    self._read_secret_files(inner, child, here)
             key = name.removesuffix(_FILE_SUFFIX)
             if key == name or name in model.model_fields or key not in model.model_fields:
                 continue
