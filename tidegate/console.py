@@ -22,6 +22,6 @@ def stdout_console() -> Console:
     return out
 
 
-def make_table(*names: str, **options: Any) -> Table:
-    """A table with columns of these names; `options` as rich's `Table` has them."""
-    return Table(*(Column(name, overflow="fold") for name in names), **options)
+def make_table(*columns: str | Column, **options: Any) -> Table:
+    """A table with these columns, by name or as rich has them; `options` as rich's `Table` has them."""
+    return Table(*(Column(each, overflow="fold") if isinstance(each, str) else each for each in columns), **options)

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import msgspec
 import typer
-from rich.table import Column, Table
+from rich.table import Column
 
 from edge.commands.book import DEFAULT_TTL_S
 from edge.config import EdgeConfig
@@ -203,7 +203,7 @@ def _answer(told: Document, rows: list[Document], show: Callable[[list[Document]
 
 def _print_commands(rows: list[Document]) -> None:
     id_column, state_column, times_column = (Column(name, no_wrap=True) for name in ("id", "state", "issued, done"))
-    table = Table(id_column, "command", state_column, "sends", times_column, "")
+    table = make_table(id_column, "command", state_column, "sends", times_column, "")
     for row in rows:
         args = " ".join(f"{name}={value}" for name, value in row["args"].items())
         left = f"waits {row['ttl_left_s']} s more" if row["open"] else row["detail"]

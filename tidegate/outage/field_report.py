@@ -3,24 +3,16 @@
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.table import Column, Table
 
 from edge.outage_report import OutageDocument, OutageList
+from tidegate.console import make_table
 
 _SECOND_US = 1_000_000
 
 
 def print_field_outages(console: Console, kept: OutageList, shown: int) -> None:
     """The newest outages as a table."""
-    table = Table(
-        Column("id", overflow="fold"),
-        "started (UTC)",
-        "duration",
-        "cause",
-        "ended",
-        "held",
-        "caught up in",
-    )
+    table = make_table("id", "started (UTC)", "duration", "cause", "ended", "held", "caught up in")
     for outage in kept.outages[:shown]:
         table.add_row(
             outage.id,
