@@ -161,7 +161,9 @@ class BatterySupply(Generic[CellT]):
         self._at_ms = float(now_ms - duration_ms)
         run = self._runs.get(phase)
         if run is not None:
-            return self._draw_run(run, pulse=phase is Phase.TRANSMIT)
+            pulse = phase is Phase.TRANSMIT
+            state = self._draw_run(run, pulse=pulse)
+            return self._draw_all(run.steps, pulse=pulse) if state is None else state
         if duration_ms == 0:  # a state that the board's measured report already holds
             return PowerState.GOOD
         empty, browned_out = self._feed(self._names[phase], self._current_ma[phase], duration_ms)
@@ -186,9 +188,7 @@ class BatterySupply(Generic[CellT]):
             self._through = Run.of(step for stage in stages for step in self._steps_of(*stage))
             self._through_pulse = any(phase is Phase.TRANSMIT for phase, _ in stages)
         self._at_ms = float(from_ms)
-        if not self._spend_run(self._through):
-            return None
-        return PowerState.SAG if self._through_pulse and self._sags_in_pulse() else PowerState.GOOD
+        return self._draw_run(self._through, pulse=self._through_pulse)
 
     def voltage_v(self) -> float:
         """The voltage at rest, as a divider on a sleeping board sees it."""
@@ -270,24 +270,19 @@ class BatterySupply(Generic[CellT]):
             for step in self._sensors.steps(self._board_sense_ms())
         )
 
-    def _draw_run(self, run: Run, *, pulse: bool) -> PowerState:
-        if not self._spend_run(run):
-            return self._draw_all(run.steps, pulse=pulse)
-        return PowerState.SAG if pulse and self._sags_in_pulse() else PowerState.GOOD
-
-    def _spend_run(self, run: Run) -> bool:
-        """Draw a run if it is certain that nothing happens in it, in the cell or around it."""
+    def _draw_run(self, run: Run, *, pulse: bool) -> PowerState | None:
+        """Draw a run if it is certain that nothing happens in it, in the cell or around it; None: it is not drawn."""
         if self._surroundings is not None:
             began_ms = self._step * self._step_ms
             ends_ms = began_ms + self._step_ms - _ROUNDING_MS
             if self._light_w_m2 or not began_ms <= self._at_ms < ends_ms - run.span_ms:
-                return False
+                return None
         if not self.battery.spend_run(run):
-            return False
+            return None
         self._at_ms += run.span_ms
         if run.peak_ma > self._highest_ma:
             self._highest_ma = run.peak_ma
-        return True
+        return PowerState.SAG if pulse and self._sags_in_pulse() else PowerState.GOOD
 
     def _draw_all(self, steps: Iterable[Step], *, pulse: bool) -> PowerState:
         empty = sagged = False

@@ -95,11 +95,11 @@ def _destinations(status: GatewayStatus) -> Iterator[str]:
         samples = ((labels, getattr(each, name)) for labels, each in every)
         yield _metric(f"tidegate_destination_readings_{name}_total", "counter", words, *samples)
     requests = {
-        "requests": ("Requests that were sent to the destination.", [each.requests for _, each in every]),
-        "requests_failed": ("Those that it did not accept.", [each.requests_failed for _, each in every]),
+        "requests": "Requests that were sent to the destination.",
+        "requests_failed": "Those that it did not accept.",
     }
-    for name, (words, sent) in requests.items():
-        samples = ((labels, value) for (labels, _), value in zip(every, sent, strict=True))
+    for name, words in requests.items():
+        samples = ((labels, getattr(each, name)) for labels, each in every)
         yield _metric(f"tidegate_destination_{name}_total", "counter", words, *samples)
     gauges: dict[str, tuple[str, list[float | int | None]]] = {
         "readings_held": ("Readings that wait for the destination.", [each.held for _, each in every]),

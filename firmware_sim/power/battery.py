@@ -321,9 +321,9 @@ class Battery:
         pending = self._pending
         if len(pending) + len(run.steps) >= PENDING_MAX:
             return False  # what is booked together ends within the run
-        if not (self._credit_uc or pending):  # ageing took the credit
-            for _, current_ma, duration_ms in run.steps[:1]:
-                self._is_sure(current_ma, duration_ms)
+        if run.steps and not (self._credit_uc or pending):  # ageing took the credit
+            _, current_ma, duration_ms = run.steps[0]
+            self._is_sure(current_ma, duration_ms)
         lost_uc = run.charge_uc + self._leak_ma * run.span_ms
         if run.peak_ma > self._bound.load_ma or not lost_uc < self._credit_uc:
             return False
