@@ -259,6 +259,14 @@ def sent(desk: Desk, destination: str = DESTINATION) -> Batch:
     return plan
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Of a gateway, with room beside it for its next lives."""
+    made = tmp_path / "a"
+    made.mkdir()
+    return made
+
+
 def killed(folder: Path, **how: Any) -> Desk:
     """The next life of a gateway that is killed now: it has the files as they are."""
     left = folder.with_name(f"{folder.name}-{len(list(folder.parent.iterdir()))}")
@@ -266,9 +274,7 @@ def killed(folder: Path, **how: Any) -> Desk:
     return open_desk(left, **how)
 
 
-def test_a_trickle_is_written_with_the_next_commit_and_a_kill_before_it_sends_it_again(tmp_path: Path) -> None:
-    folder = tmp_path / "a"
-    folder.mkdir()
+def test_a_trickle_is_written_with_the_next_commit_and_a_kill_before_it_sends_it_again(folder: Path) -> None:
     desk = open_desk(folder)
     fill(desk, 5)
     plan = sent(desk)
@@ -285,9 +291,7 @@ def test_a_trickle_is_written_with_the_next_commit_and_a_kill_before_it_sends_it
     desk.close()
 
 
-def test_a_trickle_is_written_when_nothing_else_comes(tmp_path: Path) -> None:
-    folder = tmp_path / "a"
-    folder.mkdir()
+def test_a_trickle_is_written_when_nothing_else_comes(folder: Path) -> None:
     desk = open_desk(folder)
     fill(desk, 5)
     desk.settle(sent(desk), Accepted(), 0, T0_MS)
@@ -323,9 +327,7 @@ def test_what_was_accepted_stays_so_when_the_commit_that_was_to_write_it_fails(
 @pytest.mark.parametrize(
     ("rows", "overwrites"), [(ROWS_LATE_MAX + 1, True), (1, False)], ids=["many rows", "a repeat would be seen"]
 )
-def test_what_is_dear_to_send_again_is_written_at_once(tmp_path: Path, rows: int, overwrites: bool) -> None:
-    folder = tmp_path / "a"
-    folder.mkdir()
+def test_what_is_dear_to_send_again_is_written_at_once(folder: Path, rows: int, overwrites: bool) -> None:
     more = [DestinationRules("archive", batch_rows=rows, overwrites=overwrites)]
     desk = open_desk(folder, more=more)
     fill(desk, rows)

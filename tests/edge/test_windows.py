@@ -1,6 +1,7 @@
 """Windows: the last rollup of a window equals a recomputation from raw, whatever the order and whatever crashes."""
 
 import math
+import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -430,8 +431,6 @@ def test_many_windows_are_found_at_once_and_each_is_its_own(
 
 
 def test_windows_that_lie_by_device_are_laid_out_by_time_and_go_on(tmp_path: Path) -> None:
-    import sqlite3
-
     with closing(open_desk(tmp_path, windows=RULES)) as desk:
         take(desk, reading(0))
         take(desk, reading(0, device="d2"))
@@ -456,8 +455,6 @@ def test_a_store_of_the_first_version_gets_its_windows(tmp_path: Path) -> None:
     desk = open_desk(tmp_path)
     take(desk, reading(0))
     desk.close()
-    import sqlite3
-
     with sqlite3.connect(tmp_path / STORE_FILE) as db:
         for table in ("windows", "forgotten_windows", "rollups"):
             db.execute(f"DROP TABLE {table}")

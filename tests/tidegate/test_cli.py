@@ -32,6 +32,12 @@ def _tidegate(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def _said_by(script: str) -> list[str]:
+    """What a process of its own prints: this one has everything loaded."""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True)
+    return done.stdout.splitlines()
+
+
 def _main(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
     with pytest.raises(SystemExit) as ended:
         cli.main(words)
@@ -47,8 +53,7 @@ def test_help_lists_every_group_and_loads_no_room() -> None:
         "except SystemExit: pass\n"
         "print(sorted({'pydantic', 'structlog', 'fastapi', 'amqtt', 'edge', 'cloud'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True)
-    *shown, loaded = done.stdout.splitlines()
+    *shown, loaded = _said_by(script)
     assert loaded == "[]"
     for group in cli.GROUPS:
         assert any(line.startswith(f"  {group.name} ") for line in shown)
@@ -62,8 +67,7 @@ def test_a_gateway_starts_without_libraries_that_it_does_not_use_and_leaves_them
         "import influxdb_client.rest; print(influxdb_client.rest.ApiException is edge.influx.ApiException)\n"
         "print(influxdb_client.Point('a').field('b', 1).to_line_protocol())"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True)
-    assert done.stdout.splitlines() == ["[]", "0.0", "False", "a b=1i"]
+    assert _said_by(script) == ["[]", "0.0", "False", "a b=1i"]
 
 
 def test_no_part_starts_with_the_library_that_draws_on_terminals() -> None:
@@ -73,8 +77,7 @@ def test_no_part_starts_with_the_library_that_draws_on_terminals() -> None:
         "    try: main([part, 'run', '--check-config'])\n"
         "    except SystemExit: print(part, sorted({'rich', 'rich.console', 'structlog'} & set(sys.modules)))\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True)
-    said = [line for line in done.stdout.splitlines() if line.endswith("['structlog']")]
+    said = [line for line in _said_by(script) if line.endswith("['structlog']")]
     assert [line.split()[0] for line in said] == ["sensors", "broker", "cloud", "edge"]
 
 
