@@ -5,6 +5,8 @@ Promises:
   outages. Only a PUBACK with reason 0 is a delivery: "no matching subscribers" (16) is none. MQTT 3.1.1 cannot say so.
 - At most as many messages on the way as the broker allows (its receive maximum, at most `INFLIGHT_MAX`); the rest wait
   here, bounded by the windows of the devices. paho keeps what was on the way over a reconnect and sends it again.
+- A broker that answers pings but, for two keep-alives, nothing of what is on the way has lost this session (a failed
+  broker's half-alive connection): it is left, and what was on the way goes again over the next connection.
 - Reconnects after uniform(0, min(60 s, 1 s * 2^n)), n reset by 60 s of health: paho's own loop has no jitter.
 - No thread per connection. Only opening a connection (DNS, TCP, TLS) blocks, and does so in the executor's few threads,
   which is also what keeps a thousand devices from knocking at once.
@@ -43,6 +45,7 @@ BACKOFF_CAP_S = 60.0
 HEALTHY_AFTER_S = 60.0
 CONNECT_TIMEOUT_S = 5.0
 WILL_DELAY_S = 5  # a reconnect within it is no outage worth telling
+SILENT_KEEPALIVES = 2  # a dead link is noticed by its pings within 1.5
 _MISC_DIVISOR = 4  # look at the keep-alive four times per keep-alive: a dead link is noticed within 1.5 of them
 
 _QOS = 1
@@ -96,6 +99,7 @@ class Connection:
         self._rng = rng
         self._waiting: deque[Message] = deque()
         self._flying: dict[int, Message] = {}
+        self._moved_s = 0.0  # when something was last answered, or was put on an empty way
         self._inflight_max = INFLIGHT_MAX if endpoint.mqtt5 else INFLIGHT_311
         self._closed = asyncio.Event()
         self._enabled = asyncio.Event()
@@ -221,20 +225,33 @@ class Connection:
         return True
 
     async def _stay(self) -> None:
-        """Until the connection is gone: keep it alive, and give up on a broker that does not answer CONNECT."""
+        """Until the connection is gone: keep it alive, and leave a broker that does not do its part."""
+        opened_s = self._loop.time()
         every_s = self._endpoint.keepalive_s / _MISC_DIVISOR
-        wait_s = CONNECT_TIMEOUT_S
+        wait_s = min(every_s, CONNECT_TIMEOUT_S)
         while not self._closed.is_set():
             try:
                 async with asyncio.timeout(wait_s):  # wait_for of Python 3.11 may swallow a cancellation
                     await self._closed.wait()
             except TimeoutError:
-                if not self.up:
-                    self.last_failure = "no CONNACK"
+                if self.up:
+                    self._client.loop_misc()
+                    wait_s = every_s
+                why = self._why_leave(opened_s)
+                if why is not None:
                     self._drop()
-                    return
-                self._client.loop_misc()
-            wait_s = every_s
+                    self.last_failure = why
+
+    def _why_leave(self, opened_s: float) -> str | None:
+        """What the broker fails to do on this connection; None: all is well, or it is closed already."""
+        if self._closed.is_set():
+            return None
+        if not self.up:
+            return "no CONNACK" if self._loop.time() - opened_s >= CONNECT_TIMEOUT_S else None
+        silent_s = self._loop.time() - self._moved_s
+        if self._flying and silent_s >= SILENT_KEEPALIVES * self._endpoint.keepalive_s:
+            return "no answer to what was published"
+        return None
 
     # --- paho's callbacks ---
 
@@ -253,6 +270,7 @@ class Connection:
 
     def _go_up(self) -> None:
         if self._client.is_connected():
+            self._moved_s = self._loop.time()
             self._set_up(up=True)
             self._feed()
 
@@ -280,6 +298,7 @@ class Connection:
 
     def _published(self, _client: Client, _data: object, mid: int, reason: ReasonCode, _properties: object) -> None:
         message = self._flying.pop(mid, None)
+        self._moved_s = self._loop.time()
         if message is not None and message.on_answer is not None:
             message.on_answer(reason.value == 0)
         if not self._flying and not self._waiting:
@@ -290,6 +309,8 @@ class Connection:
     def _feed(self) -> None:
         while self.up and self._waiting and len(self._flying) < self._inflight_max:
             message = self._waiting.popleft()
+            if not self._flying:
+                self._moved_s = self._loop.time()
             info = self._client.publish(message.topic, message.payload, _QOS, message.retain)
             self._flying[info.mid] = message
 

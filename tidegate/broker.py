@@ -83,7 +83,12 @@ class OneUser(BaseAuthPlugin):  # type: ignore[misc]  # amqtt is not typed
 
 
 class _TidyBroker(Broker):  # type: ignore[misc]  # amqtt is not typed
-    """amqtt's broker forgets connections that never said CONNECT: this one closes them too when it is shut down."""
+    """amqtt's broker, which lets go of every connection that it no longer serves.
+
+    amqtt forgets connections that never said CONNECT: this one closes them too when it is shut down. And on a
+    connection that amqtt 0.12 failed on (it is enough that another client subscribes while this one is being
+    connected), pings are answered and nothing else, for ever: this one closes it, so that the client comes again.
+    """
 
     def __init__(self, config: AmqttConfig) -> None:
         super().__init__(config)
@@ -92,12 +97,17 @@ class _TidyBroker(Broker):  # type: ignore[misc]  # amqtt is not typed
     async def stream_connected(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener_name: str
     ) -> None:
-        """Serve one connection, and know of it while it lasts."""
+        """Serve one connection, know of it while it lasts, and close it behind that."""
         task = asyncio.current_task()
         if task is not None:
             self._connections[task] = writer
             task.add_done_callback(self._connections.pop)
-        await super().stream_connected(reader, writer, listener_name)
+        try:
+            await super().stream_connected(reader, writer, listener_name)
+        except Exception as error:  # noqa: BLE001 - one client's connection, and the broker serves the others
+            log.warning("a connection failed in the broker and is closed; its client comes again", error=repr(error))
+        finally:
+            writer.close()
 
     async def shutdown(self) -> None:
         """Shut down as amqtt does, but end every connection first."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import aiomqtt
 import pytest
+from amqtt.broker import Broker
 from pydantic import SecretStr, ValidationError
 
 from tidegate.broker import BrokerConfig, running, serve
@@ -39,6 +40,27 @@ def test_a_message_goes_from_one_client_to_another() -> None:
             await sender.publish("tidegate/v1/s/d/reading", b"\x00\xff", qos=1)
             message = await anext(receiver.messages)
             assert (str(message.topic), message.payload, message.qos) == ("tidegate/v1/s/d/reading", b"\x00\xff", 1)
+
+    _run(scenario())
+
+
+def test_a_connection_on_which_amqtt_fails_is_closed_and_its_client_can_come_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """amqtt walks over its subscriptions while a client is being connected, and fails when one is added meanwhile."""
+
+    async def fails(*_: object) -> None:
+        raise RuntimeError("dictionary changed size during iteration")
+
+    async def scenario() -> None:
+        async with running(_WITH_PASSWORD) as port, _client(port) as other:
+            monkeypatch.setattr(Broker, "_publish_retained_messages_for_subscription", fails)
+            await other.subscribe("a/#", qos=1)  # amqtt fails here on `other`, whose subscription it has by then
+            with pytest.raises(aiomqtt.MqttError):
+                await anext(other.messages)
+            monkeypatch.undo()
+            async with _client(port) as again:
+                await again.publish("a/b", b"x", qos=1)
 
     _run(scenario())
 
