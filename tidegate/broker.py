@@ -104,7 +104,7 @@ class _TidyBroker(Broker):  # type: ignore[misc]  # amqtt is not typed
             task.add_done_callback(self._connections.pop)
         try:
             await super().stream_connected(reader, writer, listener_name)
-        except Exception as error:  # noqa: BLE001 - one client's connection, and the broker serves the others
+        except RuntimeError as error:  # amqtt catches its own errors, this one is its mistake
             log.warning("a connection failed in the broker and is closed; its client comes again", error=repr(error))
         finally:
             writer.close()
