@@ -21,7 +21,7 @@ _FORWARD_CURSORS = "SELECT name FROM cursors WHERE name LIKE 'forward/%' AND nam
 
 
 class Rebuild:
-    """Works on the new store, inside a transaction: `load`, `sift` every row of the log, `write`."""
+    """Works on the new store, inside a transaction: `load`, `sift` the rows of the log, `write`."""
 
     def __init__(self, new: sqlite3.Connection, destinations: Iterable[str]) -> None:
         self._db = new
@@ -32,6 +32,7 @@ class Rebuild:
         self._done: dict[str, Intervals] = {}
         self._held: dict[str, Intervals] = {}
         self._refused: dict[str, set[int]] = {}
+        self._seen = Intervals()
         self._highest_id = 0
         self._highest_key = 0
 
@@ -57,16 +58,21 @@ class Rebuild:
                 self._db.execute("DELETE FROM ranges WHERE name = ?", (name,))
 
     def sift(self, rows: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
-        """The rows of the log that are whole."""
-        seen = Intervals()
+        """The rows of the log that are whole, each once."""
         for row in rows:
             try:
                 unpack(row, "")  # whether it is such a row is the question
             except (RowCorrupt, struct.error, TypeError):
                 continue
-            if seen.add(row[0]):
+            if self._seen.add(row[0]):
                 self._note(*row[:4])
                 yield row
+
+    def wants(self, row_id: int) -> bool:
+        """Whether a row of the log has not come yet, and is not over and done with for every destination."""
+        if row_id in self._seen:
+            return False
+        return not self._done or any(row_id not in done for done in self._done.values())
 
     def _note(self, row_id: int, key: int, boot: int, seq: int) -> None:
         account = self._accounts.setdefault((key, boot), {})

@@ -3,6 +3,9 @@
     PATH --rows that can be read--> PATH.salvaging --complete--> PATH.salvaged --> PATH
     PATH, PATH-wal, PATH-shm --renamed--> PATH.broken-N
 
+What can be read is what SQLite finds, and rows of the log that it does not find on pages that have them all the same
+(`edge.store.raw_pages`): a reading is lost only with the page that it is on.
+
 Promises: the damaged file is never changed, only renamed, after the new one is complete and synced, so a kill at any
 instant only means that it is done again or finished at the next start; ids stay what they were; no row whose checksum
 fails is taken over into the log; the ledger of the new store balances, and what it had as received, not as settled, and
@@ -17,9 +20,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edge.lean_imports import Database
+from edge.store.raw_pages import Shape, records
 from edge.store.rebuild import Rebuild
 from edge.store.schema import StoreTooNew, migrate
 from sensors.files import sync_path
+from sensors.topics import TopicError, check_level
 
 FAILED_READS_MAX = 20_000  # of one table: about a second; a bad page of a log costs 200 of them
 BROKEN_KEPT = 3  # files set aside; the disk is finite
@@ -49,9 +54,9 @@ def salvage(path: Path, why: str, destinations: Iterable[str]) -> Salvage:
         if path.exists() and path.stat().st_size > 0:
             with closing(_broken(path)) as old:
                 _refuse_newer(old, path)
-                recovered, lost = _copy(old, new, destinations)
+                recovered, lost = _copy(old, path, new, destinations)
         else:
-            recovered, lost = _copy(None, new, destinations)
+            recovered, lost = _copy(None, path, new, destinations)
     sync_path(building)
     building.rename(_beside(path, ".salvaged"))
     return Salvage(why, finish(path), recovered, lost)
@@ -139,7 +144,9 @@ def _migrations_of(db: sqlite3.Connection) -> set[str]:
 # -- rows
 
 
-def _copy(old: sqlite3.Connection | None, new: sqlite3.Connection, destinations: Iterable[str]) -> tuple[int, int]:
+def _copy(
+    old: sqlite3.Connection | None, path: Path, new: sqlite3.Connection, destinations: Iterable[str]
+) -> tuple[int, int]:
     """Everything that can be read, and a ledger that fits it; readings recovered and lost."""
     rebuild = Rebuild(new, destinations)
     new.execute("BEGIN")
@@ -147,9 +154,10 @@ def _copy(old: sqlite3.Connection | None, new: sqlite3.Connection, destinations:
         for table, sql in new.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall():
             if table != "readings" and not table.startswith(_PLAIN_TABLES_ARE_NOT) and _has(old, table):
                 _insert(new, table, _rows(old, new, table, "WITHOUT ROWID" in sql))
-        rebuild.load()
-        if _has(old, "readings"):
-            _insert(new, "readings", rebuild.sift(_rows(old, new, "readings", without_rowid=False)))
+    rebuild.load()
+    if old is not None and _has(old, "readings"):
+        _insert(new, "readings", rebuild.sift(_rows(old, new, "readings", without_rowid=False)))
+    _insert(new, "readings", rebuild.sift(_rows_of_pages(path, new, rebuild)))
     lost = rebuild.write()
     new.execute("COMMIT")
     return rebuild.recovered, lost
@@ -178,6 +186,23 @@ def _rows(
         return
     for _, *row in _rows_by_id(old, f"SELECT rowid, {columns} FROM {table} NOT INDEXED"):  # noqa: S608
         yield tuple(row)
+
+
+def _rows_of_pages(path: Path, new: sqlite3.Connection, rebuild: Rebuild) -> Iterator[tuple[Any, ...]]:
+    """Rows of the log that SQLite did not find; names of devices that it did not find either are put in on the way.
+
+    A row has its checksum. A name has none: it is believed if it is one, and its place is free.
+    """
+    log = Shape((int, int, int, int, int, int, bytes, int), rebuild.wants)
+    names = Shape((bytes, bytes), lambda key: key > 0)
+    for which, record in records(path, log, names):
+        if which == 0:  # the log
+            yield record
+            continue
+        key, *levels = record
+        with suppress(UnicodeDecodeError, TopicError):
+            site, device = (check_level(level.decode(), "name") for level in levels)
+            _insert(new, "devices", iter([(key, site, device)]))
 
 
 def _rows_by_id(old: sqlite3.Connection, select: str) -> Iterator[tuple[Any, ...]]:

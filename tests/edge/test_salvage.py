@@ -2,6 +2,7 @@
 
 import random
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ from edge.ledger import Account
 from edge.store import Store, StoreCorrupt, StoreTooNew, StoreUnusable
 from edge.store import check as check_module
 from edge.store import salvage as salvage_module
-from tests.edge.kit import T0_MS, message, open_desk, reading
+from tests.edge.kit import SITE, T0_MS, message, open_desk, reading
 
 ROWS = 2000
 DELIVERED = 300
+INTERIOR = 5  # how a page of a table begins that only leads to others
 Identity = tuple[str, int, int]
 
 
@@ -141,11 +143,72 @@ def test_a_bit_in_the_words_of_one_table_costs_no_row_of_another(tmp_path: Path,
     desk.close()
 
 
+def without_page_1(whole: bytes) -> bytes:
+    return bytes(4096) + whole[4096:]
+
+
+def without_the_list_of_tables(whole: bytes) -> bytes:
+    return whole[:100] + random.Random(1).randbytes(3996) + whole[4096:]
+
+
+def with_a_bit_in_the_words_of_the_log(whole: bytes) -> bytes:
+    return whole.replace(b"TABLE readings", b"UABLE readings")
+
+
+@pytest.mark.parametrize("damage", [without_page_1, without_the_list_of_tables, with_a_bit_in_the_words_of_the_log])
+def test_rows_that_sqlite_cannot_find_are_found_page_by_page(
+    tmp_path: Path, whole: bytes, damage: Callable[[bytes], bytes]
+) -> None:
+    path = tmp_path / STORE_FILE
+    path.write_bytes(damage(whole))
+    desk = open_desk(tmp_path)
+    salvaged = desk.take_salvage()
+    assert salvaged is not None
+    assert salvaged.recovered >= ROWS - DELIVERED
+    assert drain(desk) >= set(range(DELIVERED, ROWS))
+    assert desk.ledger.balance(DESTINATION).balances
+    desk.close()
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT key, site, device FROM devices").fetchall() == [(1, SITE, "d1")]
+
+
+def test_a_page_above_the_rows_costs_none_of_them(tmp_path: Path, whole: bytes) -> None:
+    path = tmp_path / STORE_FILE
+    path.write_bytes(whole)
+    above = [page for page in tables_of(path)["readings"] if whole[(page - 1) * 4096] == INTERIOR]
+    assert above
+    for page in above:
+        smash(path, page)
+    desk = open_desk(tmp_path)
+    salvaged = desk.take_salvage()
+    assert salvaged is not None
+    assert (salvaged.recovered, salvaged.lost) == (ROWS - DELIVERED, 0)
+    assert_every_reading_is_somewhere(desk)
+    desk.close()
+
+
+def test_of_a_store_whose_file_is_gone_the_write_ahead_log_is_recovered(tmp_path: Path) -> None:
+    folder, copy = tmp_path / "live", tmp_path / "copy"
+    for each in (folder, copy):
+        each.mkdir()
+    desk = open_desk(folder)
+    desk.take_in([message(*(reading(seq) for seq in range(100)))], 0, T0_MS)
+    log = STORE_FILE + "-wal"
+    (copy / log).write_bytes((folder / log).read_bytes())
+    desk.close()
+    desk = open_desk(copy)
+    salvaged = desk.take_salvage()
+    assert salvaged is not None
+    assert salvaged.recovered == 100
+    assert drain(desk) == set(range(100))
+    desk.close()
+
+
 def test_a_schema_that_nobody_can_read_is_given_up_at_once(
     tmp_path: Path, whole: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / STORE_FILE
-    path.write_bytes(whole[:100] + random.Random(1).randbytes(3996) + whole[4096:])
+    path.write_bytes(without_the_list_of_tables(whole))
     asked: list[str] = []
     real = salvage_module._read
 
