@@ -61,6 +61,8 @@ def test_what_the_cloud_has_lost_is_named_and_sent_again(tmp_path: Path) -> None
         wait_until(lambda: lab.status().ledger.held == 0, "they are sent again")
         assert run(lab, code=0)["agrees"]
         assert lab.changed_points() == 0
+        lab.gateway.stop()  # the ledger is written then, and not only within half a minute
+        lab.gateway.start()
         wait_until(lambda: ledger_in_the_cloud(lab) == len(lab.truth()), "the cloud knows how much there is")
 
 
