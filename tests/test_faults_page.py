@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
-FAULTS = 43
+FAULTS = 44
 
 
 def _tests() -> set[str]:
