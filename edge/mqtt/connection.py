@@ -2,8 +2,9 @@
 
 Promises: a PUBACK is sent only for a packet id that was passed to `acknowledge`, in that order, and on the connection
 that the message came on (ids are used again); what can be waiting is bounded by the receive maximum (MQTT 5) or by the
-broker's in-flight window (3.1.1); no message ends the connection. A connection that ends is not mended: the shell makes
-another one, and what was not acknowledged on this one comes again on that.
+broker's in-flight window (3.1.1); no message ends the connection; a broker that is silent, or that answers pings and
+nothing that was published, is left. A connection that ends is not mended: the shell makes another one, and what was not
+acknowledged on this one comes again on that.
 """
 
 import asyncio
@@ -31,6 +32,7 @@ from edge.mqtt.framing import PUBLISH, Framer, FramingError, parse_publish
 
 PINGS_PER_KEEPALIVE = 2  # so that one lost ping is no lost connection
 SILENCE_KEEPALIVES = 1.5  # without a byte for so many keepalive intervals, the broker counts as gone
+UNANSWERED_KEEPALIVES = 2  # without one PUBACK for so many, while it owes some, it has lost what this connection is
 INFLIGHT_MAX = 1024  # downlinks that wait for the broker's PUBACK: beyond it they are said again later
 ALERT_S = 2.0  # how long a broker may take to say what it has against our certificate, beyond which nobody asks
 SUBSCRIBE_ID = 65_535
@@ -66,6 +68,7 @@ class MqttConnection(asyncio.Protocol):
         self._next_id = 0
         self._inflight: dict[int, Callable[[], None] | None] = {}  # packet id -> who is told of its PUBACK
         self._inflight_max = INFLIGHT_MAX
+        self._answered_at_s = loop.time()  # or when it began to owe a PUBACK
         self.session_present = False
         self.heard_bytes = 0
         self.round_trip_s: float | None = None
@@ -100,6 +103,8 @@ class MqttConnection(asyncio.Protocol):
             self._next_id = self._next_id % (SUBSCRIBE_ID - 1) + 1
             if self._next_id not in self._inflight:
                 break
+        if not self._inflight:
+            self._answered_at_s = self._loop.time()
         self._inflight[self._next_id] = acknowledged
         packet = self._codec.publish(topic, payload, self._next_id, retain=retain, expiry_s=expiry_s)
         self._transport.write(packet)
@@ -115,7 +120,7 @@ class MqttConnection(asyncio.Protocol):
         """Read on."""
         if self._is_paused and self._transport is not None and not self._lost.done():
             self._is_paused = False
-            self._heard_at_s = self._loop.time()  # the silence was ours
+            self._heard_at_s = self._answered_at_s = self._loop.time()  # the silence was ours
             self._transport.resume_reading()
 
     @property
@@ -184,6 +189,7 @@ class MqttConnection(asyncio.Protocol):
     def _take(self, first: int, body: bytes) -> None:
         kind = first >> 4
         if kind == PUBACK:
+            self._answered_at_s = self._heard_at_s
             acknowledged = self._inflight.pop(puback_id(body), None)
             if acknowledged is not None:
                 acknowledged()
@@ -201,13 +207,22 @@ class MqttConnection(asyncio.Protocol):
             return
         keepalive_s, now_s = self._settings.keepalive_s, self._loop.time()
         late_s = now_s - self._ping_at_s  # nothing was read in this time: a process that does not run hears nobody
-        if not self._is_paused and now_s - late_s - self._heard_at_s > SILENCE_KEEPALIVES * keepalive_s:
-            self._end(TIMEOUT, f"the broker has been silent for {SILENCE_KEEPALIVES * keepalive_s:.0f} s")
+        if not self._is_paused and (why := self._why_leave(now_s - late_s)) is not None:
+            self._end(TIMEOUT, why)
             return
         self._transport.write(PINGREQ_PACKET)
         self._pinged_at_s = now_s
         self._ping_at_s = now_s + keepalive_s / PINGS_PER_KEEPALIVE
         self._loop.call_at(self._ping_at_s, self._ping)
+
+    def _why_leave(self, now_s: float) -> str | None:
+        """What the broker fails to do; None: all is well."""
+        keepalive_s = self._settings.keepalive_s
+        if now_s - self._heard_at_s > SILENCE_KEEPALIVES * keepalive_s:
+            return f"the broker has been silent for {SILENCE_KEEPALIVES * keepalive_s:.0f} s"
+        if self._inflight and now_s - self._answered_at_s > UNANSWERED_KEEPALIVES * keepalive_s:
+            return f"the broker has not answered what was published for {UNANSWERED_KEEPALIVES * keepalive_s:.0f} s"
+        return None
 
     def _end(self, cause: str, message: str) -> None:
         if self._lost.done():

@@ -313,6 +313,36 @@ def test_a_frozen_broker_is_noticed_by_its_silence(version: MqttVersion, monkeyp
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+def test_a_broker_that_answers_pings_and_nothing_that_was_published_is_left(
+    version: MqttVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edge.mqtt import connection as module
+
+    monkeypatch.setattr(module, "PINGS_PER_KEEPALIVE", 50)
+    monkeypatch.setattr(module, "UNANSWERED_KEEPALIVES", 0.1)
+
+    async def script(peer: Peer) -> None:
+        await peer.establish()
+        for answered in (True, True, False):
+            body = await peer.read_kind(3)
+            if answered:
+                peer.writer.write(b"\x40\x02" + body[3:5])  # behind the topic "a"
+        await peer.read_kind(14)  # and answer pings: no DISCONNECT comes
+
+    async def test(settings: MqttSettings) -> None:
+        connection = await connect(settings, ["t"], Taken())
+        for _ in range(2):
+            answered = asyncio.Event()
+            assert connection.publish("a", b"1", acknowledged=answered.set)
+            await answered.wait()
+        assert connection.publish("a", b"2")
+        lost = await connection.lost()
+        assert (lost.cause, "has not answered what was published" in str(lost)) == ("timeout", True)
+
+    run(version, script, test)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 def test_downlinks_stop_at_the_in_flight_limit_and_go_on_when_acknowledged(version: MqttVersion) -> None:
     received_max = 2
 
