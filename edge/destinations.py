@@ -58,6 +58,8 @@ class Destinations:
             self._register(built)
             self._by_name[each.name] = built
         self.first = self._by_name[names[0]]
+        self.has_sieve = any(one.sieve is not None for one in self._by_name.values())
+        """Whether any reading is to be judged before it is sent."""
         self._tables, self._notices = WindowTables(store), Notices(store)
         self._sizes_s = sorted({*sizes_s, *self._tables.sizes_s()})
         self._retired: dict[str, int] = {}
@@ -140,11 +142,6 @@ class Destinations:
         return held
 
     # -- what happens beside the sending
-
-    @property
-    def has_sieve(self) -> bool:
-        """Whether any reading is to be judged before it is sent."""
-        return any(one.sieve is not None for one in self._by_name.values())
 
     def sift(self) -> bool:
         """Let every sieve judge its next readings; whether there is more. Raises `StoreError`."""

@@ -114,6 +114,12 @@ class Intervals:
             return self._ends[index]
         return first - 1
 
+    def has_any(self, numbers: Iterable[int]) -> bool:
+        """Whether any of these is held."""
+        highest = self._ends[-1] if self._ends else None
+        # Most who ask have numbers above all that is held, and need no search.
+        return highest is not None and any(number <= highest and number in self for number in numbers)
+
     @property
     def highest(self) -> int | None:
         """The highest number held, or None."""

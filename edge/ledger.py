@@ -394,6 +394,7 @@ class Ledger:
             for (key, boot), account in self._dirty.items()
             for name, seqs in account.entries.items()
         ]
+        self._store.write_waiting()  # what is covered must not be more than what is done
         self._store.put_ledger(rows, self.totals)
         self._store.set_cursor(RECEIVED_CURSOR, self._store.head)
         for name in self._destinations:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 HOUSEKEEPING_US = 250_000  # HOUSEKEEPING_S of edge/gateway.py, which is a shell and not imported here
 ANSWER_LEFT_US = LEDGER_LATEST_MS * US_PER_MS  # what is delivered goes with the ledger
+ACK_TOPIC_END = f"/{Kind.ACK}"
 STORE_RETRY_US = 1 * US_PER_S  # STORE_RETRY_S of edge/gateway.py
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
@@ -50,7 +51,7 @@ def _ignore_down(_cause: Cause) -> None:
 
 def _is_owing(ingested: Ingested, downlinks: Sequence[Downlink]) -> bool:
     """Whether some device that spoke was not answered with an `ack` at once; then it will be, within `ACK_EVERY_MS`."""
-    acks = sum(downlink.topic.endswith(f"/{Kind.ACK}") for downlink in downlinks)
+    acks = len([downlink for downlink in downlinks if downlink.topic.endswith(ACK_TOPIC_END)])
     return acks < len({device_key for device_key, _, _, _ in ingested.heard})
 
 
