@@ -2,9 +2,9 @@
 
 Promises: an entry counts as delivered only in `settle`, only if the destination accepted it or it went to quarantine,
 and together with the ledger; what it accepted is written at once, or, of a few rows (`ROWS_LATE_MAX`), with the store's
-next transaction but those of ingest: a crash in between has them sent again, and they overwrite themselves; a batch
-whose fate is unknown is sent again byte for byte, unless rows of it were dropped meanwhile: those are not sent again
-(and if they were on their way, and are accepted, they end as delivered); one bad point ends alone in quarantine;
+next transaction but those of ingest and windows: a crash in between has them sent again, and they overwrite themselves;
+a batch whose fate is unknown is sent again byte for byte, unless rows of it were dropped meanwhile: those are not sent
+again (and if they were on their way, and are accepted, they end as delivered); one bad point ends alone in quarantine;
 whatever the answer, the wait before the next try is bounded.
 
 Several lanes share the destination (`edge.forward.queue`); pauses, throttling, the breaker and the batch size are the

@@ -309,7 +309,9 @@ class Store(Records, DeviceNames):
 
     def _forget(self) -> None:
         """Ask the file again for what is looked at more often than it changes."""
-        self._tail = Tail()
+        self._tail: Tail[LogEntry] = Tail()
+        self.tails: dict[str, Tail[Any]] = {}
+        """The ends of other logs in the store, by name: for those who keep them."""
         self._forget_records()
 
     def roll_back(self, head: int, devices: int) -> None:

@@ -17,6 +17,7 @@ import msgspec
 from edge.intervals import Intervals
 from edge.stats import SeriesKey, Stats, Summary
 from edge.store.store import Store
+from edge.store.tail import Tail
 
 _window_head = struct.Struct("<qqqqqq")
 _rollup_head = struct.Struct("<qqqq")
@@ -28,6 +29,7 @@ KEYS_LOOKED_UP = 256  # in one statement: beyond that nothing is gained
 WINDOWS_KEPT = 2048  # in memory: of a thousand devices those of two sizes, a few KB each with a dozen values
 KEYS_KEPT = 16_384  # of windows, in memory: 150 bytes each; a small site's all
 FORGOTTEN_KEPT = 4096  # sets in memory, some 200 bytes each
+ROLLUPS_KEPT_BYTES = 64 * 1024  # of bodies, of each size: some hundred rollups, sent at once when there is no outage
 
 _WINDOWS_WANTED = (
     "WITH wanted (device_key, size_s, start_ms) AS (VALUES {values}) SELECT windows.* FROM wanted CROSS JOIN windows"
@@ -275,16 +277,30 @@ class WindowTables:
         """Append one rollup for each window to the log of its size."""
         heads: dict[int, int] = {}
         rows = []
+        entries: dict[int, list[RollupEntry]] = {}
+        bytes_of: dict[int, int] = {}
         for key, window in emitted:
             size_s = key.size_s
             row_id = heads[size_s] = (heads.get(size_s) or self.head(size_s)) + 1
             ordered = sorted(window.series.items(), key=lambda item: (item[0][0], item[0][1] or "", item[0][2]))
-            body = _encoder.encode([stats.summary(quantiles) for _, stats in ordered])
+            summaries = tuple([stats.summary(quantiles) for _, stats in ordered])
+            body = _encoder.encode(summaries)
             crc = _rollup_crc(size_s, row_id, key.device_key, key.start_ms, body)
             rows.append((size_s, row_id, key.device_key, key.start_ms, body, crc))
+            entries.setdefault(size_s, []).append(RollupEntry(row_id, key.device_key, size_s, key.start_ms, summaries))
+            bytes_of[size_s] = bytes_of.get(size_s, 0) + len(body)
         self._store.run_many("INSERT INTO rollups VALUES (?, ?, ?, ?, ?, ?)", rows)
         for size_s, head in heads.items():
             self._store.set_cursor(rollup_head_cursor(size_s), head)
+            self._tail(size_s).append(entries[size_s], bytes_of[size_s])
+
+    def _tail(self, size_s: int) -> Tail[RollupEntry]:
+        """The newest rollups of one size, in memory for all who read them."""
+        tails, name = self._store.tails, rollup_head_cursor(size_s)
+        tail = tails.get(name)
+        if tail is None:
+            tail = tails[name] = Tail(ROLLUPS_KEPT_BYTES)
+        return tail
 
     def head(self, size_s: int) -> int:
         """The highest id ever given out in the log of this size."""
@@ -301,6 +317,9 @@ class WindowTables:
 
     def read(self, size_s: int, first: int, last: int, limit: int) -> RollupPage:
         """Rollups with ids `first` to `last`, oldest first, up to the first damaged row."""
+        recent = self._tail(size_s).read(first - 1, min(limit, last - first + 1))
+        if recent is not None:
+            return RollupPage(recent, None)
         rows = self._store.run(
             "SELECT * FROM rollups WHERE size_s = ? AND id BETWEEN ? AND ? ORDER BY id LIMIT ?",
             (size_s, first, last, limit),
@@ -319,6 +338,7 @@ class WindowTables:
             "DELETE FROM rollups WHERE size_s = ? AND id IN"
             " (SELECT id FROM rollups WHERE size_s = ? AND id <= ? ORDER BY id LIMIT ?)"
         )
+        self._tail(size_s).forget_through(position)
         return self._store.change(sql, (size_s, size_s, position, limit))
 
 

@@ -115,7 +115,7 @@ TestStoreInMemory.settings = settings(max_examples=15, stateful_step_count=15, d
 
 
 def test_the_end_of_the_log_in_memory_is_bounded_by_bytes() -> None:
-    kept = Tail()
+    kept: Tail[LogEntry] = Tail()
     for at in range(1, 1000):
         kept.append([LogEntry(at, 1, T0_MS, reading(at))], tail_module.TAIL_BYTES_MAX // 10)
     assert kept.read(0, 2000) is None
