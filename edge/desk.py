@@ -264,7 +264,7 @@ class Desk:
             self.destinations.keep_accounts(now_ms, wall_ms)
         more = self._own_clock.correct(now_ms, wall_ms) or self._aggregate(now_ms, wall_ms)
         more = self.destinations.sift() or more
-        more = self.alerts.tend(self.forwarder.state, now_ms, wall_ms) or more
+        more = self.alerts.tend(self.forwarder.health, now_ms, wall_ms) or more
         is_due = self._ledger_in_ms(now_ms) <= 0
         if is_due:
             self._write_ledger()

@@ -89,6 +89,8 @@ class Intervals:
     def minus(self, other: "Intervals") -> "Intervals":
         """What this set holds and the other does not."""
         left = Intervals()
+        if self == other:  # what is asked most: whether all is there
+            return left
         for first, last in self:
             for gap_first, gap_last in other.gaps(first, last):
                 left.add_range(gap_first, gap_last)

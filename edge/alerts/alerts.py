@@ -7,7 +7,7 @@ from edge.alerts.book import KEPT, AlertBook, Listed
 from edge.alerts.evaluator import PAGE_ROWS, Rules
 from edge.alerts.operations import OperationLimits, Operations
 from edge.alerts.rules import AlertRule
-from edge.forward.forwarder import ForwarderState
+from edge.forward.forwarder import ForwarderHealth
 from edge.ledger import Ledger
 from edge.store import Store
 from edge.store.names import ALERTS_RAISED, RULES_CURSOR
@@ -50,7 +50,7 @@ class Alerts:
         self.operations = Operations(ledger, self.book, rules.operations)
         self._looked_ms: int | None = None
 
-    def tend(self, forwarder: Callable[[], ForwarderState], now_ms: int, wall_ms: int | None) -> bool:
+    def tend(self, forwarder: Callable[[], ForwarderHealth], now_ms: int, wall_ms: int | None) -> bool:
         """Look at the log and at the gateway; whether there is more to do at once. Raises `StoreError`."""
         if wall_ms is not None and self.operations.is_due(now_ms):
             self.operations.look(forwarder(), now_ms, wall_ms)

@@ -71,6 +71,15 @@ class ForwarderState:
     requests_failed: int
 
 
+class ForwarderHealth(NamedTuple):
+    """Of a `ForwarderState`, what says whether something is wrong."""
+
+    destination: str
+    paused: bool
+    failures: int
+    last_error: str | None
+
+
 class Forwarder:
     """The decisions for one destination."""
 
@@ -312,6 +321,11 @@ class Forwarder:
         """Whether the destination took what it was sent last."""
         return self._error is None and not self._paused and not self._backoff.failures
 
+    def health(self) -> ForwarderHealth:
+        """Whether something is wrong: asked every few seconds, and counts no backlog."""
+        error = self._error
+        return ForwarderHealth(self.destination, self._paused, self._backoff.failures, error.message if error else None)
+
     def state(self) -> ForwarderState:
         """How the destination does."""
         breaker = Breaker.CLOSED
@@ -342,4 +356,4 @@ def _cause(error: Failed | Paused | Throttled | Refused | TooLarge | None) -> st
     return "http 413" if error else None
 
 
-__all__ = ["Batch", "Breaker", "Forwarder", "ForwarderState", "Wait"]
+__all__ = ["Batch", "Breaker", "Forwarder", "ForwarderHealth", "ForwarderState", "Wait"]
