@@ -76,11 +76,16 @@ class DutyCycle:
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A region's limits: sub-bands with duty cycle, or a dwell time per frame, or both."""
+    """A region's limits: sub-bands with duty cycle, or a dwell time per frame, or both.
+
+    `sf_max`: of its slowest uplink data rate. `rx_bandwidth_hz`: of the frames that a gateway answers with.
+    """
 
     name: str
     sub_bands: tuple[SubBand, ...]
     dwell_us_max: int | None
+    sf_max: int
+    rx_bandwidth_hz: int
     tx_power_dbm_max: float
     tx_power_steps: int
 
@@ -93,8 +98,15 @@ class Region:
             SubBand(t.text("name"), t.whole("low_hz"), t.whole("high_hz"), t.number("duty"), t.number("power_max_dbm"))
             for t in data.tables(f"{name}.sub_band")
         )
-        power_dbm, steps = data.number(f"{name}.tx_power_max_dbm"), data.whole(f"{name}.tx_power_steps")
-        return cls(name, tuple(bands), dwell_us or None, power_dbm, steps)
+        return cls(
+            name,
+            tuple(bands),
+            dwell_us or None,
+            data.whole(f"{name}.sf_max"),
+            data.whole(f"{name}.rx_bandwidth_hz"),
+            data.number(f"{name}.tx_power_max_dbm"),
+            data.whole(f"{name}.tx_power_steps"),
+        )
 
     def sub_band(self, frequency_hz: int) -> SubBand:
         """Return the sub-band of a frequency. Raises `RadioSettingError` outside all of them."""
@@ -103,9 +115,13 @@ class Region:
                 return band
         raise RadioSettingError("frequency_hz", frequency_hz, f"a frequency in a sub-band of {self.name}")
 
+    def holds_dwell(self, airtime_us: int) -> bool:
+        """Whether one frame is no longer than the region lets a channel be held."""
+        return self.dwell_us_max is None or airtime_us <= self.dwell_us_max
+
     def check_dwell(self, airtime_us: int) -> None:
         """Raise `AirtimeError` if one frame is longer than the region lets a channel be held."""
-        if self.dwell_us_max is not None and airtime_us > self.dwell_us_max:
+        if self.dwell_us_max is not None and not self.holds_dwell(airtime_us):
             raise AirtimeError(f"{self.name} dwell time", airtime_us, self.dwell_us_max)
 
 
