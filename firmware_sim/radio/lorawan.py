@@ -68,6 +68,8 @@ class LorawanRadio:
         self._data = data
         self._rng = rng
         self._region = Region.bundled(config.region)
+        for channel_hz in config.channels_hz:
+            self._region.check_channel(channel_hz)
         self._airtime = Airtime(self._region)
         self._tx_ma = {float(dbm): ma for dbm, ma in data.numbers("tx_ma").items()}
         if not self._tx_ma:

@@ -78,12 +78,14 @@ class DutyCycle:
 class Region:
     """A region's limits: sub-bands with duty cycle, or a dwell time per frame, or both.
 
-    `sf_max`: of its slowest uplink data rate. `rx_bandwidth_hz`: of the frames that a gateway answers with.
+    `uplink_hz`: where its channels lie. `sf_max`: of its slowest uplink data rate. `rx_bandwidth_hz`: of the
+    frames that a gateway answers with.
     """
 
     name: str
     sub_bands: tuple[SubBand, ...]
     dwell_us_max: int | None
+    uplink_hz: tuple[int, int]
     sf_max: int
     rx_bandwidth_hz: int
     tx_power_dbm_max: float
@@ -102,6 +104,7 @@ class Region:
             name,
             tuple(bands),
             dwell_us or None,
+            (data.whole(f"{name}.uplink_low_hz"), data.whole(f"{name}.uplink_high_hz")),
             data.whole(f"{name}.sf_max"),
             data.whole(f"{name}.rx_bandwidth_hz"),
             data.number(f"{name}.tx_power_max_dbm"),
@@ -114,6 +117,14 @@ class Region:
             if band.low_hz <= frequency_hz < band.high_hz:
                 return band
         raise RadioSettingError("frequency_hz", frequency_hz, f"a frequency in a sub-band of {self.name}")
+
+    def check_channel(self, frequency_hz: int) -> None:
+        """Raise `RadioSettingError` where the region has no such channel."""
+        low_hz, high_hz = self.uplink_hz
+        if not low_hz <= frequency_hz <= high_hz:
+            raise RadioSettingError("channels_hz", frequency_hz, f"{low_hz} to {high_hz} in {self.name}")
+        if self.sub_bands:
+            self.sub_band(frequency_hz)
 
     def holds_dwell(self, airtime_us: int) -> bool:
         """Whether one frame is no longer than the region lets a channel be held."""
