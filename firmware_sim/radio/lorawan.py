@@ -182,7 +182,8 @@ class LorawanRadio:
         self, sending: Sending, settings: LoraSettings, link: LinkState, expected: bool, command: RateAndPower | None
     ) -> bool:
         """Open the receive windows; return whether the expected downlink arrived."""
-        data, down = self._data, replace(settings, bandwidth_hz=self._region.rx_bandwidth_hz)
+        data, region = self._data, self._region
+        down = settings.with_bandwidth(region.rx1_bandwidth_hz or settings.bandwidth_hz)
         rx1_ms = window_us(down) / US_PER_MS
         sending.add(EnergyPhase("wait", data.number("wait.rx1_ms"), data.number("wait.rx1_ma")))
         size = ANSWER_BYTES + (ADR_COMMAND_BYTES if command else 0)
@@ -196,7 +197,8 @@ class LorawanRadio:
         gap_ms = max(data.number("wait.rx2_ms") - rx1_ms, 0.0)
         sending.add(EnergyPhase("wait", gap_ms, data.number("wait.rx2_ma")))
         measured_ms = data.number_or_none("receive.rx2_ms")
-        rx2_ms = window_us(down.with_sf(self.config.rx2_sf)) / US_PER_MS if measured_ms is None else measured_ms
+        second = settings.with_sf(self.config.rx2_sf).with_bandwidth(region.rx2_bandwidth_hz)
+        rx2_ms = window_us(second) / US_PER_MS if measured_ms is None else measured_ms
         sending.add(EnergyPhase("rx2", rx2_ms, data.number("receive.rx2_ma")))
         return False
 

@@ -78,8 +78,8 @@ class DutyCycle:
 class Region:
     """A region's limits: sub-bands with duty cycle, or a dwell time per frame, or both.
 
-    `uplink_hz`: where its channels lie. `sf_max`: of its slowest uplink data rate. `rx_bandwidth_hz`: of the
-    frames that a gateway answers with.
+    `uplink_hz`: where its channels lie. `sf_max`: of its slowest uplink data rate.
+    `rx1_bandwidth_hz`, `rx2_bandwidth_hz`: of what a gateway answers with; None is the uplink's.
     """
 
     name: str
@@ -87,7 +87,8 @@ class Region:
     dwell_us_max: int | None
     uplink_hz: tuple[int, int]
     sf_max: int
-    rx_bandwidth_hz: int
+    rx1_bandwidth_hz: int | None
+    rx2_bandwidth_hz: int
     tx_power_dbm_max: float
     tx_power_steps: int
 
@@ -106,7 +107,8 @@ class Region:
             dwell_us or None,
             (data.whole(f"{name}.uplink_low_hz"), data.whole(f"{name}.uplink_high_hz")),
             data.whole(f"{name}.sf_max"),
-            data.whole(f"{name}.rx_bandwidth_hz"),
+            data.whole(f"{name}.rx1_bandwidth_hz") or None,
+            data.whole(f"{name}.rx2_bandwidth_hz"),
             data.number(f"{name}.tx_power_max_dbm"),
             data.whole(f"{name}.tx_power_steps"),
         )

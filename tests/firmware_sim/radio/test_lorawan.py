@@ -191,3 +191,12 @@ def test_us915_answers_come_at_500_khz() -> None:
 def test_a_spreading_factor_that_the_region_does_not_have_is_refused() -> None:
     with pytest.raises(RadioSettingError, match="sf is 11: expected at most 10"):
         us915(11)
+
+
+def test_an_uplink_at_250_khz_is_answered_at_250_khz_and_then_listens_at_125() -> None:
+    """RP002, EU863-870: DR6 is SF7 at 250 kHz and is answered at DR6; RX2 is SF12 at 125 kHz."""
+    settings = LorawanConfig(LoraSettings(sf=7, bandwidth_hz=250_000))
+    node = LorawanRadio(RadioData.bundled("lora_sx1272"), random.Random(1), settings)
+    phases = {phase.state: phase.duration_ms for phase in node.exchange(0, 20, GOOD).phases}
+    assert phases["rx1"] == pytest.approx(6.144)
+    assert phases["rx2"] == pytest.approx(262.144)
