@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 import msgspec
 
+from tidegate.outage.decoded import field_and_expectation
+
 BYTES_PER_KB = 1_000
 _LIMIT = 2**31 - 1
 """Milliseconds, kilobytes and bytes up to 2**31: 24 days, 2 TB/s, 2 GB; larger figures are typing errors."""
@@ -147,7 +149,7 @@ def parse_toxic(body: object) -> Toxic:
     try:
         parsed = msgspec.convert(body, type=_Body)
     except msgspec.ValidationError as error:
-        raise _named(error, "toxic") from error
+        raise _named(error, _Body, "toxic") from error
     attributes = parse_attributes(parsed.type, parsed.attributes)
     return Toxic(parsed.name or f"{parsed.type}_{parsed.stream}", attributes, parsed.stream, parsed.toxicity)
 
@@ -160,12 +162,13 @@ def parse_attributes(toxic_type: str, attributes: Mapping[str, Any]) -> Attribut
     try:
         parsed: Attributes = msgspec.convert(dict(attributes), type=kind)
     except msgspec.ValidationError as error:
-        raise _named(error, "attributes") from error
+        raise _named(error, kind, "attributes") from error
     if isinstance(parsed, Slicer) and parsed.size_variation >= parsed.average_size:
         raise ToxicError("size_variation", f"less than average_size {parsed.average_size}")
     return parsed
 
 
-def _named(error: msgspec.ValidationError, fallback: str) -> ToxicError:
-    expected, _, path = str(error).partition(" - at `$")
-    return ToxicError(path.strip("`.") or fallback, expected.removeprefix("Expected "))
+def _named(error: msgspec.ValidationError, kind: type[msgspec.Struct], whole: str) -> ToxicError:
+    known = list(Stream) if "enum" in str(error) else [field.name for field in msgspec.structs.fields(kind)]
+    field, expected = field_and_expectation(error, known)
+    return ToxicError(field or whole, expected)
