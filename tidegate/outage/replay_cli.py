@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from edge.outages.recording import Recording, write_recording
-from tidegate.outage.replay_plot import write_plot
+from tidegate.outage.replay_plot import check_plot, write_plot
 from tidegate.outage.replay_report import verdict_lines
 from tidegate.outage.said import BadInputError, one_line_errors, recording_in
 from tidegate.outage.swarm import SeedResult, live_seed, run_swarm
@@ -76,6 +76,7 @@ def replay(
         str | None, typer.Option(help="Of processes: recorded seconds in a second, default 1. Virtual time: max")
     ] = None,
     *,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the plot")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Live through recordings with the real gateway, in virtual time or as processes, and print the verdict."""
@@ -83,6 +84,8 @@ def replay(
         factor = parse_speed(engine, speed)
         if plot is not None and len(files) != 1:
             raise BadInputError(f"--plot: expected one recording, found {len(files)}")
+        if plot is not None:
+            check_plot(plot, force=force)
         config = read_site(site)
         recordings = {file: recording_in(file) for file in files}
     verdicts: dict[str, Verdict] = {}

@@ -110,7 +110,7 @@ def describe_state(state: LinkState) -> str:
 
 
 def length(microseconds: int) -> str:
-    """A length of time for people: seconds; from three hours on hours and minutes; from three days on days and hours."""
+    """A length of time for people: seconds; hours and minutes from 3 h on, days and hours from 3 days on."""
     if microseconds < 3 * HOUR_US:
         return f"{microseconds / SECOND_US:.1f} s"
     hours, rest_us = divmod(microseconds, HOUR_US)
