@@ -217,8 +217,9 @@ def proxy(
     """Forward TCP connections over a link that behaves as recorded, or as the control API says."""
     with one_line_errors():
         recorded = None if recording is None else recording_in(recording)
-        fault_proxy = FaultProxy(parse_address(listen), parse_address(to), recorded, link=link, speed=speed, seed=seed)
-        api_address = None if api is None else parse_address(api)
+        addresses = parse_address(listen, "--listen"), parse_address(to, "--to")
+        api_address = None if api is None else parse_address(api, "--api")
+        fault_proxy = FaultProxy(*addresses, recorded, link=link, speed=speed, seed=seed)
         asyncio.run(run_proxy(fault_proxy, api_address, lambda line, facts: _say(line, facts, as_json=as_json)))
 
 

@@ -181,8 +181,11 @@ def shrink(
     force: Annotated[bool, typer.Option("--force", help="Overwrite the files")] = False,
 ) -> None:
     """Make a failing recording small, and write it with a test that replays it."""
-    test = out.with_name(f"test_{re.sub('[^a-z0-9]+', '_', out.name.split('.')[0].lower())}.py")
+    name = re.sub(r"\W+", "_", out.name.partition(".")[0].lower())
+    test = out.with_name(f"test_{name}.py")
     with one_line_errors():
+        if not out.parent.is_dir():  # which would be a pity after a search of minutes
+            raise BadInputError(f"--out: expected a folder that there is, found {out.parent}")
         for path in (out, test):
             if path.exists() and not force:
                 raise BadInputError(f"{path}: expected a name that is free (or --force)")

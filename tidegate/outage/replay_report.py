@@ -87,7 +87,7 @@ def _failure(verdict: Verdict) -> Iterator[str]:
     if len(verdict.violations) > VIOLATIONS_SHOWN:
         yield f"  and {len(verdict.violations) - VIOLATIONS_SHOWN} more (--json shows all)"
     if verdict.story:
-        yield "the story of the first (seconds, what happened; >>> is what it is about):"
+        yield "the story (seconds, what happened; >>> is what it is about):"
     for line in verdict.story:
         at_us, _, what = line.partition(" ")
         yield f"  {int(at_us) / 1e6:14.6f}  {what}"

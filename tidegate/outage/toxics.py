@@ -144,6 +144,11 @@ class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     attributes: dict[str, Any] = {}
 
 
+class _Update(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    toxicity: float | None = None
+    attributes: dict[str, Any] = {}
+
+
 def parse_toxic(body: object) -> Toxic:
     """A toxic from JSON as Toxiproxy writes it; the name defaults to `<type>_<stream>`. Raises `ToxicError`."""
     try:
@@ -152,6 +157,17 @@ def parse_toxic(body: object) -> Toxic:
         raise _named(error, _Body, "toxic") from error
     attributes = parse_attributes(parsed.type, parsed.attributes)
     return Toxic(parsed.name or f"{parsed.type}_{parsed.stream}", attributes, parsed.stream, parsed.toxicity)
+
+
+def parse_update(toxic: Toxic, body: object) -> Toxic:
+    """The toxic with another toxicity or other attributes, from JSON; what is not named stays. Raises `ToxicError`."""
+    try:
+        update = msgspec.convert(body, type=_Update)
+    except msgspec.ValidationError as error:
+        raise _named(error, _Update, "toxic") from error
+    attributes = parse_attributes(toxic.type, toxic.as_json()["attributes"] | update.attributes)
+    toxicity = toxic.toxicity if update.toxicity is None else update.toxicity
+    return Toxic(toxic.name, attributes, toxic.stream, toxicity)
 
 
 def parse_attributes(toxic_type: str, attributes: Mapping[str, Any]) -> Attributes:

@@ -204,7 +204,7 @@ class GatewayUnder:
         return ledger
 
     def report(self) -> str:
-        """The verdict in words, with the story of the first broken promise."""
+        """The verdict in words, with the story if a promise was broken."""
         return "\n".join(verdict_lines(self.name, self.verdict))
 
     def assert_passed(self) -> None:

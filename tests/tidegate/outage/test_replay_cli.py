@@ -73,7 +73,11 @@ def test_a_broken_promise_ends_with_1_and_tells_its_story(tunnel: Path) -> None:
     assert code == 1
     assert "FAILED" in said
     assert "the backlog returns to zero: at " in said
-    assert ">>> broken: the backlog returns to zero" in said
+    story = said.partition("the story (")[2]
+    steps = ("measures 1/", "is committed", "is acknowledged", "broken: acknowledged arrives in the cloud")
+    places = [story.find(f" {step}", story.find(">>>")) for step in steps]
+    assert places == sorted(places)
+    assert -1 not in places
 
 
 def test_a_run_that_proves_nothing_ends_with_2(tunnel: Path) -> None:
@@ -184,6 +188,12 @@ def test_a_shrunk_recording_comes_with_a_test_that_is_red(tunnel: Path, monkeypa
     )
     assert ran.returncode == 1, ran.stdout + ran.stderr
     assert "the backlog returns to zero" in ran.stdout
+
+
+def test_a_shrunk_recording_is_not_searched_for_where_it_could_not_be_written(tunnel: Path) -> None:
+    out = tunnel.with_name("gone") / "minimal.outage.jsonl"
+    code, _, complaint = invoke("shrink", tunnel, "--site", tunnel.with_name("no-such-site.toml"), "--out", out)
+    assert (code, complaint) == (2, f"error: --out: expected a folder that there is, found {out.parent}\n")
 
 
 def test_a_recording_that_passes_is_not_shrunk(tunnel: Path) -> None:

@@ -67,7 +67,9 @@ def test_a_folder_gives_one_test_for_each_recording(folder: pytest.Pytester) -> 
 def test_a_failure_tells_its_story(folder: pytest.Pytester) -> None:
     result = lived(folder, f'"cut.outage.jsonl", site={HOPELESS}', "gateway_under): gateway_under.assert_passed()")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*- outage -*", "broken promises:*", "*>>> broken: the backlog returns to zero*"])
+    result.stdout.fnmatch_lines(
+        ["*- outage -*", "broken promises:*", "*>>> broken: acknowledged arrives in the cloud*"]
+    )
 
 
 def test_a_failure_is_shown_at_the_line_of_the_test_and_not_within_the_plugin(folder: pytest.Pytester) -> None:
