@@ -32,7 +32,7 @@ SPEED_MAX = 10_000.0  # a day in nine seconds; beyond it the real gateway and br
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 
 
 class TlsConfig(_Model):
