@@ -73,6 +73,11 @@ CASES = {
         "fleet.toml: devices.0.interval_s: expected a finite number, found inf",
         "",
     ),
+    "a reading in a thousand years": (
+        group("interval_s = 3e10"),
+        "fleet.toml: devices.0.interval_s: expected less than or equal to 31622400, found 30000000000.0",
+        "",
+    ),
     "a capacity without end": (
         group('battery = { cell = "cr2032", board = "nrf52-ble", capacity_mah = inf }'),
         "fleet.toml: devices.0.battery.capacity_mah: expected a finite number, found inf",
