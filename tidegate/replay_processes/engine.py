@@ -10,7 +10,6 @@ import contextlib
 import json
 import secrets
 import tempfile
-import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import msgspec
 
 from edge.outages.recording import Recording
 from firmware_sim.truth import TruthLine
+from sensors.clock import SystemClock
 from tidegate.bench.mosquitto import mosquitto
 from tidegate.demo.client import MEASUREMENT, Client
 from tidegate.demo.processes import Part
@@ -34,7 +34,7 @@ from tidegate.replay.history import Violation
 from tidegate.replay.links import Link
 from tidegate.replay.scenario import Scenario
 from tidegate.replay.verdict import Verdict
-from tidegate.replay.world import US_PER_S
+from tidegate.replay.world import US_PER_MS, US_PER_S
 from tidegate.replay_processes.configs import (
     FleetPart,
     check,
@@ -151,7 +151,7 @@ class _Run:
             await self._edge.start()
             await asyncio.gather(*(fleet.start() for fleet in self._fleets))
             self._started_us = monotonic_us()
-            self._clock = Clock(time.time_ns() // 1000, self._speed)
+            self._clock = Clock(SystemClock().wall_ms() * US_PER_MS, self._speed)
             self._follow()
             yield
         finally:
