@@ -32,7 +32,8 @@ def test_links_parts_kills_and_the_reading_are_told_in_the_recordings_time() -> 
         ],
         "sensors-0": [entry(0.5, "connected")],
     }
-    assert tell(CLOCK, logs, [OUTAGE], [70_000_000], MEASURED, [MISSING]) == (
+    held = Violation(Promise.BACKLOG_RETURNS, 150_000_000, "3 readings still wait")
+    assert tell(CLOCK, logs, [OUTAGE], [70_000_000], MEASURED, [held, MISSING]) == (
         "5000000 sensors-0: connected",
         "60000000 uplink down: timeout",
         "61000000 gateway: uplink down destination=influx",

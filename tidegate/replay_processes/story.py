@@ -57,7 +57,7 @@ def tell(
         words = f">>> {measured.device} measures {measured.boot}/{measured.seq}"
         about.append((clock.at_us(at_ms * US_PER_MS), words))
     lines = sorted(line for line in (*lines, *about) if line[0] >= 0)
-    first = violations[0]
+    first = next((each for each in violations if each.readings), violations[0])
     ending = (first.at_us, f">>> broken: {first.promise}: {first.what}")
     return tuple(f"{at_us} {what}" for at_us, what in (*_nearest(lines, about), ending))
 
