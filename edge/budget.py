@@ -91,6 +91,7 @@ class Budget:
         self._ledger = ledger
         self._limits = limits
         self._policies = dict(policies or {})
+        self._may_drop = any(each is not OnFull.BLOCK for each in (limits.on_full, *self._policies.values()))
         self._dropping = False
         self._age_from_ms: tuple[int, int] | None = None
         self._marked_ms: int | None = None
@@ -145,7 +146,7 @@ class Budget:
     @property
     def is_watchful(self) -> bool:
         """Whether a policy drops readings for want of room, so that it is to be asked after each batch."""
-        return any(self._policy(name) is not OnFull.BLOCK for name in self._ledger.destinations)
+        return self._may_drop and any(self._policy(name) is not OnFull.BLOCK for name in self._ledger.destinations)
 
     @property
     def is_dropping(self) -> bool:

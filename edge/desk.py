@@ -264,7 +264,7 @@ class Desk:
             self.destinations.keep_accounts(now_ms, wall_ms)
         more = self._own_clock.correct(now_ms, wall_ms) or self._aggregate(now_ms, wall_ms)
         more = self.destinations.sift() or more
-        more = self.alerts.tend(self.forwarder.state, now_ms, wall_ms) or more
+        more = self.alerts.tend(self.forwarder.health, now_ms, wall_ms) or more
         is_due = self._ledger_in_ms(now_ms) <= 0
         if is_due:
             self._write_ledger()
@@ -303,11 +303,14 @@ class Desk:
         is_watched = self._is_news and (self.budget.is_watchful or self.destinations.has_sieve)
         if self._deleting or is_released or is_watched or self._quarantine_bound.is_due:
             return 0
-        waits = [self.budget.mark_in_ms(now_ms), self.alerts.look_in_ms(self.forwarder.is_well, now_ms)]
-        waits += [self.downlinks.look_in_ms(now_ms), self._ledger_lines.due_in_ms(now_ms)]
-        if self._answered or self.ledger.has_changes():
-            waits.append(self._ledger_in_ms(now_ms))
-        waits.append(self._aggregate_in_ms(now_ms, wall_ms))
+        waits = (
+            self.budget.mark_in_ms(now_ms),
+            self.alerts.look_in_ms(self.forwarder.is_well, now_ms),
+            self.downlinks.look_in_ms(now_ms),
+            self._ledger_lines.due_in_ms(now_ms),
+            self._ledger_in_ms(now_ms) if self._answered or self.ledger.has_changes() else None,
+            self._aggregate_in_ms(now_ms, wall_ms),
+        )
         return min([wait_ms for wait_ms in waits if wait_ms is not None], default=None)
 
     def _aggregate_in_ms(self, now_ms: int, wall_ms: int) -> int | None:

@@ -58,6 +58,8 @@ class Destinations:
             self._register(built)
             self._by_name[each.name] = built
         self.first = self._by_name[names[0]]
+        self.has_sieve = any(one.sieve is not None for one in self._by_name.values())
+        """Whether any reading is to be judged before it is sent."""
         self._tables, self._notices = WindowTables(store), Notices(store)
         self._sizes_s = sorted({*sizes_s, *self._tables.sizes_s()})
         self._retired: dict[str, int] = {}
@@ -141,11 +143,6 @@ class Destinations:
 
     # -- what happens beside the sending
 
-    @property
-    def has_sieve(self) -> bool:
-        """Whether any reading is to be judged before it is sent."""
-        return any(one.sieve is not None for one in self._by_name.values())
-
     def sift(self) -> bool:
         """Let every sieve judge its next readings; whether there is more. Raises `StoreError`."""
         more = False
@@ -167,24 +164,31 @@ class Destinations:
     def retire(self, limit: int) -> bool:
         """Delete at most `limit` rows of each log but that of readings with which everybody is done; whether there is
         more to delete. Raises `StoreError`."""
-        more = self._retire("notices", self._notices.head(), self._notices.delete_through, limit)
+        deletes: list[tuple[str, int, Callable[[int, int], int]]] = []
+        through = self._retirable("notices", self._notices.head())
+        if through is not None:
+            deletes.append(("notices", through, self._notices.delete_through))
         for size_s in self._sizes_s:
-            delete = partial(self._tables.delete_through, size_s)
-            more = self._retire(f"rollups/{size_s}", self._tables.head(size_s), delete, limit) or more
-        return more
+            source = f"rollups/{size_s}"
+            through = self._retirable(source, self._tables.head(size_s))
+            if through is not None:
+                deletes.append((source, through, partial(self._tables.delete_through, size_s)))
+        if not deletes:
+            return False
+        with self.ledger.transaction():  # one for all: an fsync, and every page once
+            deleted = [delete(through, limit) for _, through, delete in deletes]
+        for (source, through, _), count in zip(deletes, deleted, strict=True):
+            if count < limit:
+                self._retired[source] = through
+        return limit in deleted
 
-    def _retire(self, source: str, head: int, delete: Callable[[int, int], int], limit: int) -> bool:
+    def _retirable(self, source: str, head: int) -> int | None:
+        """Up to where everybody is done with a log, if there may be rows to delete."""
         takers = [one.name for one in self._by_name.values() if one.takes(source)]
         takers += [name for name in self.removed if self._takes(name, source)]
         ends = [self._store.look_at_ranges(done_ranges(name, source)).end_of_run(1) for name in takers]
         through = min(ends, default=head)
-        if through <= self._retired.get(source, 0):
-            return False
-        with self.ledger.transaction():
-            deleted = delete(through, limit)
-        if deleted < limit:
-            self._retired[source] = through
-        return deleted == limit
+        return through if through > self._retired.get(source, 0) else None
 
     def _takes(self, removed: str, source: str) -> bool:
         return bool(self._store.run("SELECT 1 FROM ranges WHERE name = ?", (done_ranges(removed, source),)))

@@ -12,7 +12,7 @@ Synchronous; lives in the store's thread.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from edge.alerts.book import AlertBook
 from edge.device_clocks import EARLIEST_MS, RESTAMPED, DeviceClocks, latest_possible_ms, restamp
@@ -45,8 +45,7 @@ RETAINED = "retained"
 """The total of retained messages of foreign devices: old news that the broker tells at a subscription, not readings."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ingested:
+class Ingested(NamedTuple):
     """What one batch did, after the commit."""
 
     stored: int
@@ -173,7 +172,7 @@ class Ingest:
         self._ledger.refresh()
         self._recent.refresh()
         try:
-            with self._store.transaction():
+            with self._store.transaction(leaves_waiting=True):  # else every answer of the cloud costs a page of it
                 yield batch
                 if batch.rows:
                     self._store.append(batch.rows, now_ms)

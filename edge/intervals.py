@@ -89,6 +89,8 @@ class Intervals:
     def minus(self, other: "Intervals") -> "Intervals":
         """What this set holds and the other does not."""
         left = Intervals()
+        if self == other:  # what is asked most: whether all is there
+            return left
         for first, last in self:
             for gap_first, gap_last in other.gaps(first, last):
                 left.add_range(gap_first, gap_last)
@@ -113,6 +115,12 @@ class Intervals:
         if index < len(self._starts) and self._starts[index] <= first:
             return self._ends[index]
         return first - 1
+
+    def has_any(self, numbers: Iterable[int]) -> bool:
+        """Whether any of these is held."""
+        highest = self._ends[-1] if self._ends else None
+        # Most who ask have numbers above all that is held, and need no search.
+        return highest is not None and any(number <= highest and number in self for number in numbers)
 
     @property
     def highest(self) -> int | None:

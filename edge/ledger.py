@@ -129,9 +129,9 @@ class LedgerTransaction:
 
     __slots__ = ("_inner", "_ledger")
 
-    def __init__(self, ledger: "Ledger", store: Store) -> None:
+    def __init__(self, ledger: "Ledger", store: Store, *, leaves_waiting: bool) -> None:
         self._ledger = ledger
-        self._inner = store.transaction()
+        self._inner = store.transaction(leaves_waiting=leaves_waiting)
 
     def __enter__(self) -> None:
         self._ledger.refresh()
@@ -228,12 +228,14 @@ class Ledger:
         if self._stale:
             self._recover()
 
-    def transaction(self) -> "LedgerTransaction":
+    def transaction(self, *, leaves_waiting: bool = False) -> "LedgerTransaction":
         """One durable transaction of the store in which things are told to the ledger; it writes itself if it is time.
+
+        `leaves_waiting`: see `Store.transaction`.
 
         Raises `StoreError`: then nothing of the block was kept, here and there.
         """
-        return LedgerTransaction(self, self._store)
+        return LedgerTransaction(self, self._store, leaves_waiting=leaves_waiting)
 
     def write_if_due(self) -> None:
         """At the end of a transaction: write, if there is a count that no row tells, or if it is time."""
@@ -394,6 +396,7 @@ class Ledger:
             for (key, boot), account in self._dirty.items()
             for name, seqs in account.entries.items()
         ]
+        self._store.write_waiting()  # what is covered must not be more than what is done
         self._store.put_ledger(rows, self.totals)
         self._store.set_cursor(RECEIVED_CURSOR, self._store.head)
         for name in self._destinations:

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
+from functools import lru_cache
 
 from edge.forward.lanes import LaneName
 
@@ -26,6 +27,7 @@ STEADY_MS = 3_600_000  # a clock that was set wrongly by NTP is usually right ag
 STEP_MS = 60_000  # a difference between the clocks that drift, and pauses of the process, do not explain
 BURST_MS = 1_000  # of the rate may be saved up: a lull is not made up for by a flood
 BYTES_PER_GB = 10**9
+DAY_MS = 86_400_000
 PERCENT = 100
 
 
@@ -122,7 +124,12 @@ class Bucket:
 
 def month_of(wall_ms: int, first_day: int) -> int:
     """The month as a number that rises by one from month to month. A month begins on its `first_day` (1 to 28), UTC."""
-    at = datetime.fromtimestamp(wall_ms / 1000, UTC)
+    return _month_of_day(wall_ms // DAY_MS, first_day)
+
+
+@lru_cache(4)  # asked four times a second: of a day, and around its end of the next
+def _month_of_day(day: int, first_day: int) -> int:
+    at = datetime.fromtimestamp(day * DAY_MS // 1000, UTC)
     return 12 * at.year + at.month - 1 - (at.day < first_day)
 
 

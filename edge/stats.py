@@ -60,7 +60,8 @@ class Stats(msgspec.Struct, array_like=True):
     def copy(self) -> "Stats":
         """The same, to be merged into on its own."""
         sketch = None if self.sketch is None else self.sketch.copy()
-        return msgspec.structs.replace(self, sketch=sketch)
+        count, last, last_at, low, high = self.count, self.last, self.last_at, self.low, self.high
+        return Stats(self.name, self.unit, count, last, last_at, low, high, self.partials, sketch)
 
     def merge(self, other: "Stats") -> None:
         """Add what another holds of the same value; a text to a text, a number to a number.

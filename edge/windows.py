@@ -96,7 +96,7 @@ class Aggregator:
             return False
         due: list[tuple[WindowKey, bool]] = []
         emitted: list[tuple[WindowKey, Window]] = []
-        with self._ledger.transaction():
+        with self._ledger.transaction(leaves_waiting=True):
             touched = self._take(cells)
             self._store.set_cursor(WINDOWS_CURSOR, position)
             if clock_ms is not None:

@@ -7,7 +7,7 @@ from edge.alerts.book import KEPT, AlertBook, Listed
 from edge.alerts.evaluator import PAGE_ROWS, Rules
 from edge.alerts.operations import OperationLimits, Operations
 from edge.alerts.rules import AlertRule
-from edge.forward.forwarder import ForwarderState
+from edge.forward.forwarder import ForwarderHealth
 from edge.ledger import Ledger
 from edge.store import Store
 from edge.store.names import ALERTS_RAISED, RULES_CURSOR
@@ -50,7 +50,7 @@ class Alerts:
         self.operations = Operations(ledger, self.book, rules.operations)
         self._looked_ms: int | None = None
 
-    def tend(self, forwarder: Callable[[], ForwarderState], now_ms: int, wall_ms: int | None) -> bool:
+    def tend(self, forwarder: Callable[[], ForwarderHealth], now_ms: int, wall_ms: int | None) -> bool:
         """Look at the log and at the gateway; whether there is more to do at once. Raises `StoreError`."""
         if wall_ms is not None and self.operations.is_due(now_ms):
             self.operations.look(forwarder(), now_ms, wall_ms)
@@ -62,14 +62,15 @@ class Alerts:
 
     def look_in_ms(self, is_well: bool, now_ms: int) -> int | None:
         """In how long `tend` has something to look at; None: not before new readings. `is_well`: the destination is."""
-        waits = []
-        silent_in_ms = 0 if self._rules.behind else self._rules.silent_in_ms(now_ms)
-        if silent_in_ms is not None:
-            looked_in_ms = 0 if self._looked_ms is None else self._looked_ms + LOOK_EVERY_MS - now_ms
-            waits.append(max(silent_in_ms, looked_in_ms))
-        if not is_well or self.operations.is_worried:
-            waits.append(self.operations.look_in_ms(now_ms))
-        return min(waits, default=None)
+        wait_ms = 0 if self._rules.behind else self._rules.silent_in_ms(now_ms)
+        if wait_ms is not None and self._looked_ms is not None:
+            wait_ms = max(wait_ms, self._looked_ms + LOOK_EVERY_MS - now_ms)
+        elif wait_ms is not None:
+            wait_ms = max(wait_ms, 0)
+        if is_well and not self.operations.is_worried:
+            return wait_ms
+        look_in_ms = self.operations.look_in_ms(now_ms)
+        return look_in_ms if wait_ms is None else min(wait_ms, look_in_ms)
 
     def standing(self) -> AlertStanding:
         """How they stand. Raises `StoreError`."""

@@ -100,6 +100,8 @@ class Rules:
         """In how long the next device is to be called silent, if nothing comes; None: none is."""
         if not self._started:
             return 0
+        if not self._watches:
+            return None
         waits = [next(iter(watch.heard.values())) + watch.silent_ms - now_ms for watch in self._watches if watch.heard]
         return min(waits, default=None)
 

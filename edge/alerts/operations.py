@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from edge.alerts.book import GATEWAY_KEY, AlertBook
 from edge.alerts.certificates import expires_ms
-from edge.forward.forwarder import ForwarderState
+from edge.forward.forwarder import ForwarderHealth
 from edge.ledger import QUARANTINED, UNDECODABLE, Ledger
 from edge.store import Salvage
 from edge.store.alerts import Alert
@@ -77,7 +77,7 @@ class Operations:
         """Whether the next look may find something else than the last, if the destination is well."""
         return bool(self._active is None or self._active or self.refused is not None or self.salvage is not None)
 
-    def look(self, forwarder: ForwarderState, now_ms: int, wall_ms: int) -> None:
+    def look(self, forwarder: ForwarderHealth, now_ms: int, wall_ms: int) -> None:
         """Raise what is new and clear what has passed. Raises `StoreError`: then it is found again."""
         if self._active is None:
             self._active = {row.alert.rule: row.alert for row in self._book.active_of(SOURCE)}
@@ -111,7 +111,7 @@ class Operations:
         words = "".join(char if char.isprintable() else " " for char in trouble.message)[:TEXT_MAX]
         return Alert(SOURCE, trouble.name, site, name, trouble.severity, words, wall_ms, wall_ms)
 
-    def _troubles(self, forwarder: ForwarderState, now_ms: int, wall_ms: int) -> list[Trouble]:
+    def _troubles(self, forwarder: ForwarderHealth, now_ms: int, wall_ms: int) -> list[Trouble]:
         found = [*self._of_the_uplink(forwarder, now_ms), *self._of_quarantine(now_ms)]
         if self.refused is not None:
             words = f"nothing is acknowledged: {self.refused}"
@@ -122,7 +122,7 @@ class Operations:
                 found.append(Trouble("certificate-expires", Severity.WARNING, words))
         return found
 
-    def _of_the_uplink(self, forwarder: ForwarderState, now_ms: int) -> Sequence[Trouble]:
+    def _of_the_uplink(self, forwarder: ForwarderHealth, now_ms: int) -> Sequence[Trouble]:
         if forwarder.paused:
             words = f"the cloud refuses the gateway: {forwarder.last_error or 'no reason given'}"
             return [Trouble("uplink-refuses", Severity.CRITICAL, words)]

@@ -1,11 +1,11 @@
 """What to send next to one destination, and what its answer means: the decision table, without any I/O.
 
 Promises: an entry counts as delivered only in `settle`, only if the destination accepted it or it went to quarantine,
-and together with the ledger; what it accepted is written at once, or, of a few rows, with the store's next transaction
-(`ROWS_LATE_MAX`): a crash in between has them sent again, and they overwrite themselves; a batch whose fate is unknown
-is sent again byte for byte, unless rows of it were dropped meanwhile: those are not sent again (and if they were on
-their way, and are accepted, they end as delivered); one bad point ends alone in quarantine; whatever the answer, the
-wait before the next try is bounded.
+and together with the ledger; what it accepted is written at once, or, of a few rows (`ROWS_LATE_MAX`), with the store's
+next transaction but those of ingest and windows: a crash in between has them sent again, and they overwrite themselves;
+a batch whose fate is unknown is sent again byte for byte, unless rows of it were dropped meanwhile: those are not sent
+again (and if they were on their way, and are accepted, they end as delivered); one bad point ends alone in quarantine;
+whatever the answer, the wait before the next try is bounded.
 
 Several lanes share the destination (`edge.forward.queue`); pauses, throttling, the breaker and the batch size are the
 destination's, for all of them.
@@ -15,6 +15,7 @@ Synchronous; lives in the store's thread. One batch of a destination is in fligh
 from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
+from typing import NamedTuple
 
 from edge.causes import THROTTLED, TIMEOUT
 from edge.forward.lanes import Lane, LaneName
@@ -46,8 +47,7 @@ class Breaker(StrEnum):
     HALF_OPEN = "half-open"
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(NamedTuple):
     """Nothing to send for `for_ms`; None: until there is something new in the log."""
 
     for_ms: int | None
@@ -69,6 +69,15 @@ class ForwarderState:
     backlog: dict[str, int]
     requests: int
     requests_failed: int
+
+
+class ForwarderHealth(NamedTuple):
+    """Of a `ForwarderState`, what says whether something is wrong."""
+
+    destination: str
+    paused: bool
+    failures: int
+    last_error: str | None
 
 
 class Forwarder:
@@ -196,16 +205,17 @@ class Forwarder:
             self._not_before_ms = now_ms + self._flush_every_ms
 
     def _note_later(self, lane: Lane, batch: Batch) -> bool:
-        """Note a small batch as delivered, to be written with the next transaction; whether that may be."""
+        """Note a small batch as delivered, to be written with a later transaction; whether that may be."""
         may_wait = self._overwrites and self._store.waiting_ids + len(batch.rows) <= ROWS_LATE_MAX
         if not may_wait or self._link.is_limited or self._ledger.checkpoint_due():
             return False
         self._ledger.refresh()
         known = self._queue.look_at_done(lane.source)
-        if any(row.id in known for row in batch.rows):
+        ids = [row.id for row in batch.rows]
+        if known.has_any(ids):
             return False  # dropped meanwhile: the books are to be put right
         self._ledger.deliver(self.destination, batch.entries)
-        self._queue.finish_later(lane.source, Intervals.of([row.id for row in batch.rows]))
+        self._queue.finish_later(lane.source, ids)
         return True
 
     def _note_now(self, lane: Lane, batch: Batch) -> None:
@@ -311,6 +321,11 @@ class Forwarder:
         """Whether the destination took what it was sent last."""
         return self._error is None and not self._paused and not self._backoff.failures
 
+    def health(self) -> ForwarderHealth:
+        """Whether something is wrong: asked every few seconds, and counts no backlog."""
+        error = self._error
+        return ForwarderHealth(self.destination, self._paused, self._backoff.failures, error.message if error else None)
+
     def state(self) -> ForwarderState:
         """How the destination does."""
         breaker = Breaker.CLOSED
@@ -341,4 +356,4 @@ def _cause(error: Failed | Paused | Throttled | Refused | TooLarge | None) -> st
     return "http 413" if error else None
 
 
-__all__ = ["Batch", "Breaker", "Forwarder", "ForwarderState", "Wait"]
+__all__ = ["Batch", "Breaker", "Forwarder", "ForwarderHealth", "ForwarderState", "Wait"]

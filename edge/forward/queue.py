@@ -7,14 +7,14 @@ fate); the jump itself is told by a notice, one point: from its timestamp to `un
 so many `readings` came late.
 
 Promises: what a destination is done with is durable, in one set of ids for each log, written in the transaction that
-tells the ledger, or, of a few ids that it accepted, with the next transaction after it; `next` never hands out an id
+tells the ledger, or, of a few ids that it accepted, with a later transaction; `next` never hands out an id
 that is done; the live point moves in a transaction with the notice that says so. Nothing here knows what an answer
 means: see `edge.forward.forwarder`.
 Synchronous; lives in the store's thread.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from edge.forward.lanes import Lane, LaneName, LaneRules, Ranges, Schedule
 from edge.forward.lines import NS_PER_MS, escape_tag
@@ -31,8 +31,7 @@ ALERTS_LOOKED_AT = (
 LIVE_BATCHES_MAX = 2  # more live readings than this many batches, and the live point jumps to the newest batch
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """What to send: `body`, the line protocol of readings (`entries`), or of rows of another log (`others`).
 
     `after_id` is the id before the first; `lane` is the key of the lane that it came from.
@@ -133,7 +132,7 @@ class LaneQueue:
     def is_whole(self, batch: Batch) -> bool:
         """Whether the destination is still owed every row of a batch. Raises `StoreError`."""
         done = self.look_at_done(self._lanes[batch.lane].source)
-        return not any(row.id in done for row in batch.rows)
+        return not done.has_any([row.id for row in batch.rows])
 
     def has_alert(self) -> bool:
         """Whether a notice waits that cannot. Raises `StoreError`."""
@@ -154,7 +153,9 @@ class LaneQueue:
 
     def _is_owed(self, lane: Lane) -> bool:
         first, last = self._region(lane)
-        return first <= last and self.look_at_done(lane.source).end_of_run(first) < last
+        if first > last:
+            return False
+        return self._store.look_at_ranges(self._done_names[lane.source.name]).end_of_run(first) < last
 
     def _region(self, lane: Lane) -> tuple[int, int]:
         """The first and the last id that is this lane's to send."""
@@ -244,11 +245,13 @@ class LaneQueue:
         done.update(ids)
         self._store.put_ranges(self._done_names[source.name], done)
 
-    def finish_later(self, source: Source, ids: Intervals) -> None:
-        """`finish`, to be written with the store's next transaction: until then a crash has them sent again."""
+    def finish_later(self, source: Source, ids: Sequence[int]) -> None:
+        """`finish` of ids that are not done, to be written with a later transaction: until then a crash has
+        them sent again."""
         done = self.done(source)
-        done.update(ids)
-        self._store.put_ranges_later(self._done_names[source.name], done, ids.count())
+        for row_id in ids:
+            done.add(row_id)
+        self._store.put_ranges_later(self._done_names[source.name], done, len(ids))
 
     def accepted(self, batch: Batch) -> None:
         """Note that the batch was accepted, after the transaction that says so."""
@@ -285,6 +288,6 @@ class LaneQueue:
 
 
 def _batch(lane: Lane, rows: Sequence[Row]) -> Batch:
-    entries = tuple(row for row in rows if isinstance(row, LogEntry))
+    entries = tuple([row for row in rows if isinstance(row, LogEntry)])
     others = () if entries else tuple(rows)
     return Batch(rows[0].id - 1, entries, lane.source.encode(rows), lane.key, others)

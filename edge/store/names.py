@@ -1,13 +1,17 @@
 """Names under which the store keeps positions, sets and counts: for those that write them, and for salvage."""
 
 HEAD_CURSOR = "log/head"
-"""The cursor that holds the highest id ever given out, so that an emptied log does not start over."""
+"""The cursor that says which ids were given out when the newest row was deleted, so that the log does not start over;
+as long as that row is there, it says so itself. See `Store.head`."""
 RECEIVED_CURSOR = "ledger/received"
 """The cursor that says which ids the written ledger's received entries cover."""
 WINDOWS_CURSOR = "windows/log"
 """The cursor that says how far the log is in windows; rows above it are not deleted."""
 RULES_CURSOR = "rules/log"
 """The cursor that says how far alert rules have looked at the log; there is none while no rules are configured."""
+
+_LOG_CURSORS = frozenset({HEAD_CURSOR, RECEIVED_CURSOR, WINDOWS_CURSOR, RULES_CURSOR, "clock/hold", "clock/run"})
+_LOG_CURSORS_OF_DESTINATIONS = ("destination/", "forward/", "live/", "sieve/")
 
 RECEIVED = "received"
 QUARANTINED = "quarantined"
@@ -65,6 +69,11 @@ def forward_cursor(destination: str) -> str:
 def done_ranges(destination: str, source: str = "readings") -> str:
     """The name of the set of ids that a destination is done with: accepted by it, in quarantine, or dropped."""
     return f"forward/{destination}/{source}"
+
+
+def is_of_log(cursor: str) -> bool:
+    """Whether a cursor's position is an id of the log of readings: given out, or the next one, or 0."""
+    return cursor in _LOG_CURSORS or cursor.startswith(_LOG_CURSORS_OF_DESTINATIONS)
 
 
 def covered_ranges(destination: str) -> str:

@@ -92,8 +92,8 @@ class Rebuild:
         """The ledger, sets and positions of the new store; how many readings are lost."""
         cursors: dict[str, int] = dict(self._db.execute("SELECT name, position FROM cursors"))
         ends = [done.highest or 0 for done in self._done.values()]
-        ends += [cursors.get(name, 0) for name in (names.HEAD_CURSOR, names.RECEIVED_CURSOR)]
-        head = max(self._highest_id, *ends)
+        ends += [position for name, position in cursors.items() if names.is_of_log(name)]
+        head = max([self._highest_id, *ends])
         totals: dict[str, int] = dict(self._db.execute("SELECT name, count FROM totals"))
         before = sum(seqs.count() for account in self._accounts.values() for seqs in _lost(account))
         new_totals: dict[str, int] = {name: totals.get(name, 0) for name in _KEPT_TOTALS}

@@ -27,6 +27,8 @@ class Records(ABC):
     """How often something was put into quarantine since the start: who sums it up need not look before."""
     waiting_ids = 0
     """How many ids joined sets that are not written yet: what a crash forgets of them."""
+    _is_waiting_written = False
+    """Whether what waits was written in this transaction."""
     forgotten = 0
     """How often a transaction failed or the file was opened: who remembers what the file holds asks it again then."""
 
@@ -76,21 +78,24 @@ class Records(ABC):
 
     def put_ranges(self, name: str, ids: Intervals) -> None:
         """Write a set of ids, inside a transaction. It is the store's from now on, and not to be changed any more."""
+        if name in self._waiting:
+            self.write_waiting()  # or what waited would come back with a later transaction that fails
         self._db.execute("INSERT OR REPLACE INTO ranges VALUES (?, ?)", (name, ids.encode()))
         self._ranges[name] = ids
         self.moves += 1
 
     def put_ranges_later(self, name: str, ids: Intervals, added: int) -> None:
-        """`put_ranges` with the next transaction, whoever's it is, for a set that got `added` more ids.
+        """`put_ranges` with the next transaction that does not leave it waiting, for a set that got `added` more ids.
 
-        It is true at once; a failed transaction changes nothing in it, a crash before the next one forgets it.
+        It is true at once; a failed transaction changes nothing in it, a crash before that one forgets it.
         """
         self._ranges[name] = self._waiting[name] = ids
         self.waiting_ids += added
         self.moves += 1
 
-    def _write_waiting(self) -> None:
+    def write_waiting(self) -> None:
         """Write what waits, inside a transaction: as it stands now."""
+        self._is_waiting_written = True
         for name in self._waiting:
             self._db.execute("INSERT OR REPLACE INTO ranges VALUES (?, ?)", (name, self._ranges[name].encode()))
 

@@ -27,7 +27,7 @@ class StoreTooNew(Exception):
 def m0001_log_cursors_quarantine_ledger(db: Database) -> None:
     """The log of readings, how far each consumer has got, what was not understood, and the ledger.
 
-    `readings.id` is assigned by the writer, without holes, and never used twice (`cursors` keeps the highest one), so
+    `readings.id` is assigned by the writer, without holes, and never used twice (see `m0014_head_in_the_log`), so
     that a position in the log stays true when rows behind it are deleted.
     """
     db.conn.execute(
@@ -251,6 +251,14 @@ def m0013_windows_by_time(db: Database) -> None:
     db.conn.execute("INSERT INTO windows SELECT * FROM windows_by_device ORDER BY size_s, start_ms, device_key")
     db.conn.execute("DROP TABLE windows_by_device")
     db.conn.execute("CREATE INDEX windows_next ON windows (next_ms)")
+
+
+@migrations()
+def m0014_head_in_the_log(_db: Database) -> None:
+    """The newest row of the log says which ids were given out; `cursors` says it only where that row was deleted.
+
+    One page less is written with every reading. An older version would give ids a second time.
+    """
 
 
 def migrate(db: Database, path: str, wanted: Migrations = migrations) -> list[str]:

@@ -156,7 +156,7 @@ class Store(Records, DeviceNames):
                 self._forget_waiting()
                 self._forget()
                 self._read_names()
-                self.head = self.cursor(HEAD_CURSOR)
+                self.head = self._head()
                 self._in_doubt = False
                 self._files.note()
                 self._lock.mark(Left.OPEN)
@@ -170,6 +170,11 @@ class Store(Records, DeviceNames):
                 raise
             return str(error)
         return None
+
+    def _head(self) -> int:
+        """The highest id ever given out: the log's own, or, where that row was deleted, the cursor's."""
+        newest: int | None = self._db.execute("SELECT max(id) FROM readings").fetchone()[0]
+        return max(self.cursor(HEAD_CURSOR), newest or 0)
 
     def limit_pages(self, pages_max: int | None) -> None:
         """Let the file have so many pages, or as many as it has now if those are more; None: as `disk_bytes_max` says.
@@ -266,14 +271,16 @@ class Store(Records, DeviceNames):
     ) -> None:
         self.close()
 
-    def transaction(self) -> "Transaction":
+    def transaction(self, *, leaves_waiting: bool = False) -> "Transaction":
         """One durable transaction: leaving the block normally means committed and synced.
+
+        `leaves_waiting`: sets of ids that may wait (`put_ranges_later`) wait for another one.
 
         Raises `StoreFull` or `StoreFailed`; then nothing of the block was kept, and what the block had assigned (ids,
         device keys) is taken back. If it was the COMMIT that failed (an fsync, say), nobody knows whether the block was
         kept: every further transaction raises until `reopen` has read what the file holds.
         """
-        return Transaction(self)
+        return Transaction(self, leaves_waiting=leaves_waiting)
 
     def begin(self) -> tuple[int, int]:
         """Begin a transaction; what `roll_back` is to return to. For `Transaction`."""
@@ -281,6 +288,7 @@ class Store(Records, DeviceNames):
         if self._in_doubt:
             raise StoreFailed("the last commit failed, and may have been one all the same: the store must be reopened")
         before = self.head, self.device_count
+        self._is_waiting_written = False
         try:
             self._db.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
@@ -288,22 +296,22 @@ class Store(Records, DeviceNames):
             raise self.named(error) from error
         return before
 
-    def commit(self, head: int) -> None:
-        """Commit what began at `head`. For `Transaction`."""
-        if self.head != head:
-            self.set_cursor(HEAD_CURSOR, self.head)
-        if self._waiting:
-            self._write_waiting()
+    def commit(self, *, leaves_waiting: bool) -> None:
+        """Commit what began. For `Transaction`."""
+        if self._waiting and not (leaves_waiting or self._is_waiting_written):
+            self.write_waiting()
         self._in_doubt = True
         self._db.execute("COMMIT")
         self.ensure_files()
         self._in_doubt = False
-        if self._waiting:
+        if self._is_waiting_written:
             self._forget_waiting()
 
     def _forget(self) -> None:
         """Ask the file again for what is looked at more often than it changes."""
-        self._tail = Tail()
+        self._tail: Tail[LogEntry] = Tail()
+        self.tails: dict[str, Tail[Any]] = {}
+        """The ends of other logs in the store, by name: for those who keep them."""
         self._forget_records()
 
     def roll_back(self, head: int, devices: int) -> None:
@@ -361,13 +369,19 @@ class Store(Records, DeviceNames):
                 "DELETE FROM readings WHERE id IN (SELECT id FROM readings WHERE id <= ? ORDER BY id LIMIT ?)",
                 (position, limit),
             )
-            self._tail.forget_through(position)
+            self._cut(position)
             return done.rowcount
 
     def drop_through(self, position: int) -> None:
         """Delete every entry up to `position`, inside a transaction."""
         self._db.execute("DELETE FROM readings WHERE id <= ?", (position,))
+        self._cut(position)
+
+    def _cut(self, position: int) -> None:
+        """Rows up to a position are deleted; with the newest goes what told which ids were given out."""
         self._tail.forget_through(position)
+        if position >= self.head:
+            self.set_cursor(HEAD_CURSOR, self.head)
 
     def rewrite_times(self, rows: Sequence[StoredRow]) -> None:
         """Give rows of the log other times, inside a transaction."""

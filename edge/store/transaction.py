@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 class Transaction:
     """See `Store.transaction`. A class, because it is entered several times for each reading of a quiet site."""
 
-    __slots__ = ("_before", "_store")
+    __slots__ = ("_before", "_leaves_waiting", "_store")
 
-    def __init__(self, store: "Store") -> None:
+    def __init__(self, store: "Store", *, leaves_waiting: bool) -> None:
         self._store = store
+        self._leaves_waiting = leaves_waiting
 
     def __enter__(self) -> None:
         self._before = self._store.begin()
@@ -28,7 +29,7 @@ class Transaction:
         store, before = self._store, self._before
         try:
             if error is None:
-                store.commit(before[0])
+                store.commit(leaves_waiting=self._leaves_waiting)
                 return
         except BaseException as failure:
             store.roll_back(*before)

@@ -17,6 +17,8 @@ import msgspec
 from edge.intervals import Intervals
 from edge.stats import SeriesKey, Stats, Summary
 from edge.store.store import Store
+from edge.store.tail import Tail
+from edge.store.window_times import WindowTimes
 
 _window_head = struct.Struct("<qqqqqq")
 _rollup_head = struct.Struct("<qqqq")
@@ -26,8 +28,9 @@ _summary_decoder = msgspec.msgpack.Decoder(tuple[Summary, ...])
 
 KEYS_LOOKED_UP = 256  # in one statement: beyond that nothing is gained
 WINDOWS_KEPT = 2048  # in memory: of a thousand devices those of two sizes, a few KB each with a dozen values
-KEYS_KEPT = 16_384  # of windows, in memory: 150 bytes each; a small site's all
+KEYS_KEPT = 16_384  # of windows and their times, in memory: 300 bytes each; a small site's all
 FORGOTTEN_KEPT = 4096  # sets in memory, some 200 bytes each
+ROLLUPS_KEPT_BYTES = 64 * 1024  # of bodies, of each size: some hundred rollups, sent at once when there is no outage
 
 _WINDOWS_WANTED = (
     "WITH wanted (device_key, size_s, start_ms) AS (VALUES {values}) SELECT windows.* FROM wanted CROSS JOIN windows"
@@ -104,18 +107,17 @@ class WindowTables:
         self._kept: dict[WindowKey, Window] = {}
         self._forgotten: dict[tuple[int, int], Intervals] = {}
         self._kept_since = store.forgotten
-        self._keys: dict[WindowKey, int] | None = None  # all that have a row, and its `next_ms`; None: too many
-        self._are_keys_known = False
-        self._next_ms: int | None = None
+        self._times: WindowTimes[WindowKey] | None = None  # of all that have a row; None: too many
+        self._are_times_known = False
+        self._next_ms: int | None = None  # while `_times` are too many
         self._is_next_known = False
-        self._latest_ms = 0  # no window's time is beyond it, while `_keys` are known
 
     def _know(self) -> None:
         """Forget what is remembered if a transaction has failed since, or somebody else opened the file."""
         if self._kept_since != self._store.forgotten:
             self._kept.clear()
             self._forgotten.clear()
-            self._is_next_known = self._are_keys_known = False
+            self._is_next_known = self._are_times_known = False
             self._kept_since = self._store.forgotten
 
     # -- windows
@@ -142,17 +144,17 @@ class WindowTables:
 
     def _has_row(self, key: WindowKey) -> bool:
         """Whether there may be a row: most windows are asked for once before they are opened, and have none."""
-        keys = self._known_keys()
-        return keys is None or key in keys
+        times = self._known_times()
+        return times is None or key in times
 
-    def _known_keys(self) -> dict[WindowKey, int] | None:
-        if not self._are_keys_known:
-            sql = "SELECT device_key, size_s, start_ms, next_ms FROM windows LIMIT ?"
+    def _known_times(self) -> WindowTimes[WindowKey] | None:
+        if not self._are_times_known:
+            sql = "SELECT device_key, size_s, start_ms, next_ms, dirty FROM windows LIMIT ?"
             rows = self._store.run(sql, (KEYS_KEPT + 1,))
-            self._keys = {WindowKey(*row[:3]): row[3] for row in rows} if len(rows) <= KEYS_KEPT else None
-            self._latest_ms = max((row[3] for row in rows), default=0)
-            self._are_keys_known = True
-        return self._keys
+            known = ((WindowKey(*row[:3]), row[3], bool(row[4])) for row in rows)
+            self._times = WindowTimes(known) if len(rows) <= KEYS_KEPT else None
+            self._are_times_known = True
+        return self._times
 
     def _look_up(self, sql: str, columns: int, keys: Sequence[tuple[int, ...]]) -> Iterator[Any]:
         """The rows of `sql` for keys of so many columns, many in one statement."""
@@ -167,15 +169,18 @@ class WindowTables:
         """Write windows."""
         self._know()
         rows = []
-        times = {}
+        times = self._known_times()
         for key, window in windows:
-            times[key] = window.next_ms
+            if times is not None:
+                times.put(key, window.next_ms, window.dirty)
             body = _encoder.encode(list(window.series.values()))
             crc = _window_crc(key, window.dirty, window.touched_ms, window.next_ms, body)
             rows.append((*key, int(window.dirty), window.touched_ms, window.next_ms, body, crc))
             self._kept.pop(key, None)  # to the end of those that are kept
             self._kept[key] = window
-        self._note_times(times)
+        if times is None or len(times) > KEYS_KEPT:
+            self._times = None
+            self._is_next_known = False
         self._store.run_many("INSERT OR REPLACE INTO windows VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
         for key in list(islice(self._kept, max(0, len(self._kept) - WINDOWS_KEPT))):
             del self._kept[key]
@@ -183,34 +188,21 @@ class WindowTables:
     def delete(self, keys: Sequence[WindowKey]) -> None:
         """Delete windows."""
         self._know()
-        known = self._known_keys()
+        times = self._known_times()
+        self._is_next_known = False
         for key in keys:
             self._kept.pop(key, None)
-            if known is None or known.pop(key, 0) == self._next_ms:
-                self._is_next_known = False
+            if times is not None:
+                times.forget(key)
         self._store.run_many("DELETE FROM windows WHERE device_key = ? AND size_s = ? AND start_ms = ?", keys)
-
-    def _note_times(self, times: Mapping[WindowKey, int]) -> None:
-        """Remember when windows that are written are due; another one may be the earliest then."""
-        if not times:
-            return
-        known = self._known_keys()
-        for key, next_ms in times.items():
-            if known is None or (known.get(key) == self._next_ms and next_ms != self._next_ms):
-                self._is_next_known = False
-        earliest_ms = min(times.values())
-        if self._next_ms is None or earliest_ms < self._next_ms:
-            self._next_ms = earliest_ms
-        self._latest_ms = max(self._latest_ms, *times.values())
-        if known is not None:
-            known.update(times)
-            self._keys = known if len(known) <= KEYS_KEPT else None
 
     def due(self, now_ms: int, beyond_ms: int, limit: int) -> list[tuple[WindowKey, bool]]:
         """(key, dirty) of at most `limit` windows whose `next_ms` has come, or is beyond `beyond_ms`, by that time."""
-        next_ms = self.next_ms()
-        if next_ms is None or (next_ms > now_ms and self._known_keys() is not None and self._latest_ms <= beyond_ms):
+        if self.next_ms() is None:
             return []
+        times = self._known_times()
+        if times is not None and times.latest_ms <= beyond_ms:
+            return times.due(now_ms, limit)
         rows = self._store.run(
             "SELECT * FROM (SELECT device_key, size_s, start_ms, dirty, next_ms FROM windows WHERE next_ms <= ?"
             " UNION ALL SELECT device_key, size_s, start_ms, dirty, next_ms FROM windows WHERE next_ms > ?)"
@@ -222,6 +214,9 @@ class WindowTables:
     def next_ms(self) -> int | None:
         """The earliest time of any window, by the gateway's clock; None if there is no window."""
         self._know()
+        times = self._known_times()
+        if times is not None:
+            return times.next_ms()
         if not self._is_next_known:
             self._next_ms = self._store.run("SELECT min(next_ms) FROM windows")[0][0]
             self._is_next_known = True
@@ -275,16 +270,30 @@ class WindowTables:
         """Append one rollup for each window to the log of its size."""
         heads: dict[int, int] = {}
         rows = []
+        entries: dict[int, list[RollupEntry]] = {}
+        bytes_of: dict[int, int] = {}
         for key, window in emitted:
             size_s = key.size_s
             row_id = heads[size_s] = (heads.get(size_s) or self.head(size_s)) + 1
             ordered = sorted(window.series.items(), key=lambda item: (item[0][0], item[0][1] or "", item[0][2]))
-            body = _encoder.encode([stats.summary(quantiles) for _, stats in ordered])
+            summaries = tuple([stats.summary(quantiles) for _, stats in ordered])
+            body = _encoder.encode(summaries)
             crc = _rollup_crc(size_s, row_id, key.device_key, key.start_ms, body)
             rows.append((size_s, row_id, key.device_key, key.start_ms, body, crc))
+            entries.setdefault(size_s, []).append(RollupEntry(row_id, key.device_key, size_s, key.start_ms, summaries))
+            bytes_of[size_s] = bytes_of.get(size_s, 0) + len(body)
         self._store.run_many("INSERT INTO rollups VALUES (?, ?, ?, ?, ?, ?)", rows)
         for size_s, head in heads.items():
             self._store.set_cursor(rollup_head_cursor(size_s), head)
+            self._tail(size_s).append(entries[size_s], bytes_of[size_s])
+
+    def _tail(self, size_s: int) -> Tail[RollupEntry]:
+        """The newest rollups of one size, in memory for all who read them."""
+        tails, name = self._store.tails, rollup_head_cursor(size_s)
+        tail = tails.get(name)
+        if tail is None:
+            tail = tails[name] = Tail(ROLLUPS_KEPT_BYTES)
+        return tail
 
     def head(self, size_s: int) -> int:
         """The highest id ever given out in the log of this size."""
@@ -301,6 +310,9 @@ class WindowTables:
 
     def read(self, size_s: int, first: int, last: int, limit: int) -> RollupPage:
         """Rollups with ids `first` to `last`, oldest first, up to the first damaged row."""
+        recent = self._tail(size_s).read(first - 1, min(limit, last - first + 1))
+        if recent is not None:
+            return RollupPage(recent, None)
         rows = self._store.run(
             "SELECT * FROM rollups WHERE size_s = ? AND id BETWEEN ? AND ? ORDER BY id LIMIT ?",
             (size_s, first, last, limit),
@@ -319,6 +331,7 @@ class WindowTables:
             "DELETE FROM rollups WHERE size_s = ? AND id IN"
             " (SELECT id FROM rollups WHERE size_s = ? AND id <= ? ORDER BY id LIMIT ?)"
         )
+        self._tail(size_s).forget_through(position)
         return self._store.change(sql, (size_s, size_s, position, limit))
 
 

@@ -56,7 +56,8 @@ class Updater:
     @property
     def ask_due_ms(self) -> int | None:
         """When the next chunks should be asked for (again); None if none are wanted. 0: at once."""
-        if not self.is_downloading or self.is_whole:
+        record = self._flash.record()  # asked at each step of a device, most of which have none
+        if record is None or record.phase is not UpdatePhase.DOWNLOADING or self.is_whole:
             return None
         return 0 if self._ask_due_ms is None else self._ask_due_ms
 

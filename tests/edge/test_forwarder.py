@@ -274,7 +274,9 @@ def killed(folder: Path, **how: Any) -> Desk:
     return open_desk(left, **how)
 
 
-def test_a_trickle_is_written_with_the_next_commit_and_a_kill_before_it_sends_it_again(folder: Path) -> None:
+def test_a_trickle_is_written_with_the_next_commit_of_other_than_readings_and_a_kill_before_it_sends_it_again(
+    folder: Path,
+) -> None:
     desk = open_desk(folder)
     fill(desk, 5)
     plan = sent(desk)
@@ -285,9 +287,25 @@ def test_a_trickle_is_written_with_the_next_commit_and_a_kill_before_it_sends_it
         assert sent(early).body == plan.body, "the same lines: they overwrite themselves"
         assert early.ledger.balance(DESTINATION).balances
     fill(desk, 1, first=5)
+    with closing(killed(folder)) as early:
+        assert seqs(sent(early)) == [0, 1, 2, 3, 4, 5]
+    with desk.ledger.transaction():
+        pass
     with closing(killed(folder)) as late:
         assert seqs(sent(late)) == [5]
         assert late.ledger.balance(DESTINATION).delivered == 5
+    desk.close()
+
+
+def test_a_ledger_that_is_written_with_readings_covers_no_more_than_what_is_written_as_accepted(folder: Path) -> None:
+    desk = open_desk(folder)
+    fill(desk, 5)
+    desk.settle(sent(desk), Accepted(), 0, T0_MS)
+    desk.ledger.count("restamped")
+    desk.take_in([Message("tidegate/v1/site/d1/alert", b"no alert")], 0, T0_MS)
+    with closing(killed(folder)) as after:
+        assert after.next_batch(0) == Wait(None)
+        assert after.ledger.balance(DESTINATION).balances
     desk.close()
 
 
@@ -319,6 +337,8 @@ def test_what_was_accepted_stays_so_when_the_commit_that_was_to_write_it_fails(
     assert desk.ledger.balance(DESTINATION).delivered == 5
     assert desk.ledger.balance(DESTINATION).balances
     fill(desk, 1, first=5)
+    with desk.ledger.transaction():
+        pass
     desk.store.reopen()
     desk.ledger.forget_uncommitted()
     assert seqs(sent(desk)) == [5]

@@ -246,6 +246,17 @@ def test_ids_go_on_behind_those_that_were_given_out(tmp_path: Path, whole: bytes
     desk.close()
 
 
+@pytest.mark.parametrize("cursor", ["windows/log", "rules/log", "live/influx", "sieve/influx", "clock/hold"])
+def test_ids_that_only_a_reader_remembers_are_not_given_out_again(tmp_path: Path, whole: bytes, cursor: str) -> None:
+    path = tmp_path / STORE_FILE
+    path.write_bytes(whole)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("INSERT OR REPLACE INTO cursors VALUES (?, ?)", (cursor, ROWS + 5))
+    smash(path, max(tables_of(path)["readings"]))
+    with Store(path) as store:
+        assert store.head == ROWS + 5
+
+
 @pytest.mark.parametrize("table", ["cursors", "devices", "ledger", "ranges", "totals", "windows_next"])
 def test_a_smashed_key_table_costs_no_row_of_the_log(tmp_path: Path, whole: bytes, table: str) -> None:
     path = tmp_path / STORE_FILE
@@ -379,6 +390,7 @@ def test_only_so_many_damaged_files_are_kept(tmp_path: Path) -> None:
     assert [name[-1] for name in names] == ["3", "4", "5"]
 
 
+@pytest.mark.no_cover
 @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.integers(0, 2**40), min_size=1, max_size=3))
 def test_whatever_bits_flip_the_gateway_starts_and_drains(

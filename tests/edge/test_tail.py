@@ -32,7 +32,7 @@ class StoreInMemory(RuleBasedStateMachine):
         self.patch.setattr(tail_module, "TAIL_BYTES_MAX", SMALL_BYTES)
         self.folder = tempfile.TemporaryDirectory()
         self.store = Store(Path(self.folder.name) / "s.sqlite")
-        self.seq = 0
+        self.seq = self.head = 0
         self.later = Intervals()
 
     def _write(self, count: int, position: int) -> None:
@@ -46,6 +46,23 @@ class StoreInMemory(RuleBasedStateMachine):
     def commit(self, count: int, position: int) -> None:
         with self.store.transaction():
             self._write(count, position)
+        self.head += count
+        assert not self.store.waiting_ids
+
+    @rule(count=st.integers(1, 6))
+    def append(self, count: int) -> None:
+        waiting = self.store.waiting_ids
+        with self.store.transaction(leaves_waiting=True):
+            self.store.append([(1, reading(self.seq + at)) for at in range(count)], T0_MS)
+        self.seq += count
+        self.head += count
+        assert self.store.waiting_ids == waiting
+
+    @rule(position=st.integers(1, 50))
+    def put_one_that_waits(self, position: int) -> None:
+        with self.store.transaction(leaves_waiting=True):
+            self.store.put_ranges("r", Intervals([(1, position)]))
+        assert not self.store.waiting_ids
 
     @rule(count=st.integers(0, 6), position=st.integers(1, 50))
     def fail(self, count: int, position: int) -> None:
@@ -80,6 +97,7 @@ class StoreInMemory(RuleBasedStateMachine):
         for after_id, limit in ((0, 3), (self.store.head - 3, 2), (self.store.head - 2, 10), (self.store.head, 1)):
             rows = self.store.run("SELECT * FROM readings WHERE id > ? ORDER BY id LIMIT ?", (after_id, limit))
             assert [pack(entry) for entry in self.store.read(after_id, limit).entries] == rows
+        assert self.store.head == self.head
         cursor = self.store.run("SELECT position FROM cursors WHERE name = 'c'")
         assert self.store.cursor("c") == (cursor[0][0] if cursor else 0)
         ranges = self.store.run("SELECT ranges FROM ranges WHERE name = 'r'")
@@ -97,7 +115,7 @@ TestStoreInMemory.settings = settings(max_examples=15, stateful_step_count=15, d
 
 
 def test_the_end_of_the_log_in_memory_is_bounded_by_bytes() -> None:
-    kept = Tail()
+    kept: Tail[LogEntry] = Tail()
     for at in range(1, 1000):
         kept.append([LogEntry(at, 1, T0_MS, reading(at))], tail_module.TAIL_BYTES_MAX // 10)
     assert kept.read(0, 2000) is None

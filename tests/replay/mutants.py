@@ -1,7 +1,6 @@
 """Gateways with a bug planted in them, which the checkers must find: a checker that never fires proves nothing."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -77,7 +76,7 @@ class StampsWithTheTimeOfSending(Desk):
         self._sent += 1
         lines = [line[:-1] + b"%d" % (self._sent % 10) for line in plan.body.splitlines()]
 
-        return replace(plan, body=b"\n".join(lines) + b"\n")
+        return plan._replace(body=b"\n".join(lines) + b"\n")
 
 
 class LosesTheSign(Desk):
@@ -87,7 +86,7 @@ class LosesTheSign(Desk):
         plan = super().next_batch(now_ms)
         if not isinstance(plan, Batch):
             return plan
-        return replace(plan, body=plan.body.replace(b"temperature_Cel=-", b"temperature_Cel="))
+        return plan._replace(body=plan.body.replace(b"temperature_Cel=-", b"temperature_Cel="))
 
 
 class SendsNewestFirst(Desk):
@@ -97,7 +96,7 @@ class SendsNewestFirst(Desk):
         plan = super().next_batch(now_ms)
         if not isinstance(plan, Batch):
             return plan
-        return replace(plan, body=b"\n".join(reversed(plan.body.splitlines())) + b"\n")
+        return plan._replace(body=b"\n".join(reversed(plan.body.splitlines())) + b"\n")
 
 
 class NeverCorrectsAWindow(Desk):

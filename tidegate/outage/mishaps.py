@@ -49,6 +49,8 @@ class Mishaps:
     def loses_answers(self, now_us: int) -> bool:
         """Whether a write that arrives now would lose its answer."""
         losses = self._losses
+        if not losses:
+            return False
         while self._next < len(losses) and losses[self._next].until_us <= now_us:
             self._next += 1
         return self._next < len(losses) and losses[self._next].from_us <= now_us

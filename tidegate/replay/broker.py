@@ -216,7 +216,7 @@ class Broker:
         if route is None:
             names = (name for name, session in self._sessions.items() if _matches_any(session.filters, message.topic))
             route = self._routes[message.topic] = tuple(names)
-        fresh = message._replace(retain=False)
+        fresh = message._replace(retain=False) if message.retain else message
         for name in route:
             session = self._sessions[name]
             self._enqueue(name, session, fresh)
@@ -247,6 +247,8 @@ class Broker:
         session.queue.append(message)
 
     def _pump(self, attachment: Attachment, session: _Session) -> None:
+        if not session.queue:
+            return
         window = min(attachment.login.receive_max, self._spec.inflight_max)
         while session.queue and len(session.inflight) < window:
             session.next_id = _next_id(session)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from random import Random
+from typing import TypeVarTuple
 
 from edge.outages.events import Cause, Ending
 from edge.retry import Backoff
@@ -25,6 +26,7 @@ ROUND_TRIPS_TO_CONNECT = 4  # one-way trips: TCP, then CONNECT and CONNACK
 PUBACK_BYTES = 4
 UP, DOWN = 0, 1
 
+Content = TypeVarTuple("Content")
 OnMessage = Callable[["Wire", Delivery], None]
 
 
@@ -63,13 +65,13 @@ class Wire:
 
     def publish(self, message: Message, answered: Callable[[int], None] | None = None) -> None:
         """Send a message to the broker; `answered` is given the reason code of its PUBACK, if that arrives."""
-        self._send(UP, message.size_bytes, partial(self._reach, message, answered))
+        self._send(UP, message.size_bytes, self._reach, message, answered)
 
     def acknowledge(self, packet_ids: Sequence[int]) -> None:
         """Send PUBACKs. On a wire that is gone they go nowhere."""
         attachment = self._attachment
         if self.open and attachment is not None:
-            self._send(UP, PUBACK_BYTES * len(packet_ids), partial(attachment.acknowledge, packet_ids))
+            self._send(UP, PUBACK_BYTES * len(packet_ids), attachment.acknowledge, packet_ids)
 
     def suffer(self, how: Ending) -> bool:
         """The recording has a connection end so; whether there was one to end."""
@@ -106,24 +108,26 @@ class Wire:
         if self._link.mishaps.takes_answer(self._world.now_us):
             self._break(Cause.RESET)
         else:
-            self._send(DOWN, PUBACK_BYTES, partial(answered, reason))
+            self._send(DOWN, PUBACK_BYTES, answered, reason)
 
     def _deliver(self, delivery: Delivery) -> None:
-        self._send(DOWN, delivery.message.size_bytes, partial(self._arrived, self, delivery))
+        self._send(DOWN, delivery.message.size_bytes, self._arrived, self, delivery)
 
-    def _send(self, way: int, size_bytes: int, deliver: Callable[[], None]) -> None:
+    def _send(self, way: int, size_bytes: int, deliver: Callable[[*Content], None], *content: *Content) -> None:
         if not self.open or self._half_open:
             return
         world, moved, last = self._world, self._moved_us, self._last_us
-        start_us = max(world.now_us, moved[way])
+        start_us = moved[way]
+        if start_us < world.now_us:
+            start_us = world.now_us
         moved[way], arrives_us = self._link.carry(start_us, size_bytes, self._rng)
         if arrives_us > last[way]:
             last[way] = arrives_us
-        world.at(last[way], partial(self._arrive, deliver))
+        world.at(last[way], partial(self._arrive, deliver, *content))
 
-    def _arrive(self, deliver: Callable[[], None]) -> None:
+    def _arrive(self, deliver: Callable[[*Content], None], *content: *Content) -> None:
         if self.open and not self._half_open:
-            deliver()
+            deliver(*content)
 
     def _break_by(self, down: Down, cause: Cause) -> None:
         self._link.met_downs.add(down)

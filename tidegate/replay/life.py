@@ -9,6 +9,7 @@ crash can fall between a commit and its PUBACK.
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from zlib import crc32
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 HOUSEKEEPING_US = 250_000  # HOUSEKEEPING_S of edge/gateway.py, which is a shell and not imported here
 ANSWER_LEFT_US = LEDGER_LATEST_MS * US_PER_MS  # what is delivered goes with the ledger
+ACK_TOPIC_END = f"/{Kind.ACK}"
 STORE_RETRY_US = 1 * US_PER_S  # STORE_RETRY_S of edge/gateway.py
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
@@ -50,7 +52,7 @@ def _ignore_down(_cause: Cause) -> None:
 
 def _is_owing(ingested: Ingested, downlinks: Sequence[Downlink]) -> bool:
     """Whether some device that spoke was not answered with an `ack` at once; then it will be, within `ACK_EVERY_MS`."""
-    acks = sum(downlink.topic.endswith(f"/{Kind.ACK}") for downlink in downlinks)
+    acks = len([downlink for downlink in downlinks if downlink.topic.endswith(ACK_TOPIC_END)])
     return acks < len({device_key for device_key, _, _, _ in ingested.heard})
 
 
@@ -164,7 +166,7 @@ class Life:
         self._site.saw_backlog(self)
         if _is_owing(ingested, downlinks):
             self._owes_until_ms = self._world.now_ms + ACK_EVERY_MS
-        self._later(self._site.commit_us, lambda: self._committed(received, downlinks))
+        self._later(self._site.commit_us, partial(self._committed, received, downlinks))
 
     def _committed(self, received: Sequence[tuple[Wire, Delivery]], downlinks: Sequence[Downlink]) -> None:
         for wire in dict.fromkeys(wire for wire, _ in received):
@@ -212,13 +214,14 @@ class Life:
             self._world.note(f"gateway posts {rows}, {crc32(plan.body):08x}")
             if len(plan.rows) > self._config.influx.batch_rows:
                 self._site.history.broken(Promise.BOUNDED, f"{len(plan.rows)} rows in one batch")
-            self._site.uplink.post(
-                plan.body, lambda outcome: self._guard(lambda: self._settle(plan, outcome)), plan.lane
-            )
+            self._site.uplink.post(plan.body, partial(self._hear, plan), plan.lane)
         elif plan.for_ms is None:
             self._idle = True
         else:
             self._later(plan.for_ms * US_PER_MS, self._pump)
+
+    def _hear(self, batch: Batch, outcome: Outcome) -> None:
+        self._guard(partial(self._settle, batch, outcome))
 
     def _settle(self, batch: Batch, outcome: Outcome) -> None:
         self._world.note(f"gateway hears {type(outcome).__name__}")
@@ -244,7 +247,7 @@ class Life:
             at_us += HOUSEKEEPING_US
         if self._tick_at_us is None or at_us < self._tick_at_us:
             self._tick_at_us = at_us
-            self._world.at(at_us, lambda: self._guard(lambda: self._tick(at_us)))
+            self._world.at(at_us, partial(self._guard, partial(self._tick, at_us)))
 
     def _tick_when_due(self) -> None:
         """Have a turn when the desk has something to tidy: the shell's other turns find nothing."""
@@ -297,7 +300,7 @@ class Life:
             return call(*args, **kwargs)
 
     def _later(self, delay_us: int, action: Callable[[], None]) -> None:
-        self._world.after(delay_us, lambda: self._guard(action))
+        self._world.after(delay_us, partial(self._guard, action))
 
     def _guard(self, action: Callable[[], None]) -> None:
         """Do something, unless this life is over; if the process dies of it, it is over."""

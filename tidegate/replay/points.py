@@ -176,7 +176,7 @@ class Points:
 
     def _fault(self, series: Series, fields: dict[str, FieldValue]) -> str:
         measurement = series.measurement
-        shape: tuple[str | type, ...] = (measurement, *fields, *[type(value) for value in fields.values()])
+        shape: tuple[str | type, ...] = (measurement, *fields, *map(type, fields.values()))
         if shape in self._good and series in self._series:
             return ""
         if any(name == RESERVED_NAME for name, _ in series.tags):

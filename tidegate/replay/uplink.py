@@ -154,9 +154,10 @@ class Uplink:
             self._end(request, outcome)
 
     def _count_needed(self, request: _Request, before: tuple[int, int]) -> None:
-        stored, fresh = (after - then for after, then in zip(self._cloud.points.counts(), before, strict=True))
+        written, changed = self._cloud.points.counts()
+        stored = written - before[0]
         if stored:
-            self.traffic.needed_bytes += request.size_bytes * fresh // stored
+            self.traffic.needed_bytes += request.size_bytes * (changed - before[1]) // stored
 
     def _breaks(self, request: _Request, from_us: int, until_us: int) -> bool:
         """Whether the link, or the client's patience, ends before `until_us`; then the request fails."""

@@ -81,7 +81,9 @@ class World:
     def at(self, at_us: int, action: Action) -> Timer:
         """Let something happen at an instant; one that has passed means now, behind what is already due."""
         self._number += 1
-        timer = Timer((max(self.now_us, at_us), self._number, action))
+        if at_us < self.now_us:
+            at_us = self.now_us
+        timer = Timer((at_us, self._number, action))
         heapq.heappush(self._heap, timer)
         return timer
 

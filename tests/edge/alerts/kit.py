@@ -50,7 +50,7 @@ def look(desk: Desk, at_s: float, *, wall_off_s: float = 0.0) -> None:
     """Let the rules look until they have seen everything, `at_s` after the start."""
     now_ms = round(1000 * at_s)
     desk.alerts._looked_ms = None
-    while desk.alerts.tend(desk.forwarder.state, now_ms, T0_MS + now_ms + round(1000 * wall_off_s)):
+    while desk.alerts.tend(desk.forwarder.health, now_ms, T0_MS + now_ms + round(1000 * wall_off_s)):
         pass
 
 
