@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 
@@ -17,8 +18,13 @@ from edge.outages.events import (
     FORMAT_VERSION,
     Anchor,
     AnyEvent,
+    Cause,
+    Ending,
     Header,
     Link,
+    LinkKind,
+    Quantities,
+    Status,
 )
 from edge.outages.packing import PackingError, packed, unpacked
 from edge.outages.rules import HEADER_LINE, RecordingError, RuleBook, UnknownLinkError, check_header
@@ -36,6 +42,17 @@ _header_decoder = msgspec.json.Decoder(Header)
 _event_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 _AT_PATH = re.compile(r"^(?P<expected>.*) - at `\$\.?(?P<field>[^`]*)`$", re.DOTALL)
 _NAMED_FIELD = re.compile(r"field `(?P<field>[^`]*)`")
+_NO_WORD = re.compile(r"Invalid (?:enum )?value (?P<found>.*)", re.DOTALL)
+_WORDS: dict[str, Iterable[str]] = {
+    "event": [str(kind.__struct_config__.tag) for kind in get_args(AnyEvent)],
+    "format": [FORMAT_NAME],
+    "status": Status,
+    "cause": Cause,
+    "how": Ending,
+    "quantity": Quantities,
+    "kind": LinkKind,
+}
+"""What a field of few words takes, for errors that name them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +188,10 @@ def _named(error: msgspec.DecodeError, line: int) -> RecordingError:
     text = str(error)
     path = _AT_PATH.match(text)
     named = _NAMED_FIELD.search(text)
+    no_word = None if path is None else _NO_WORD.fullmatch(path["expected"])
+    if path is not None and no_word is not None:
+        words = _WORDS.get(path["field"].rpartition(".")[2], ())
+        return RecordingError(line, path["field"], f"one of {', '.join(words)}, found {no_word['found']}")
     if path is not None and named is None:
         return RecordingError(line, path["field"], path["expected"].removeprefix("Expected "))
     if named is not None:

@@ -19,7 +19,7 @@ EXAMPLES_MAX = 5  # identities shown for each kind of trouble
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Counts of readings. `unexpected`: points that no device measured. `examples`: some identities of each trouble."""
+    """Counts of readings. `unexpected`: points that no device measured. `first`: the first readings of each trouble."""
 
     sent: int
     in_cloud: int
@@ -27,7 +27,12 @@ class Proof:
     wrong: int
     duplicates: int
     unexpected: int
-    examples: dict[str, list[str]] = field(default_factory=dict)
+    first: dict[str, tuple[Identity, ...]] = field(default_factory=dict)
+
+    @property
+    def examples(self) -> dict[str, list[str]]:
+        """The same in words."""
+        return {name: [_text(each) for each in readings] for name, readings in self.first.items()}
 
     @property
     def holds(self) -> bool:
@@ -61,7 +66,7 @@ def prove(truth: Iterable[TruthLine], points: Iterable[Mapping[str, Any]]) -> Pr
         wrong=len(wrong),
         duplicates=sum(count - 1 for count in seen.values()),
         unexpected=len(troubles["unexpected"]),
-        examples={name: [_text(each) for each in sorted(ids)[:EXAMPLES_MAX]] for name, ids in troubles.items() if ids},
+        first={name: tuple(sorted(ids)[:EXAMPLES_MAX]) for name, ids in troubles.items() if ids},
     )
 
 

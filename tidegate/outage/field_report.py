@@ -6,8 +6,7 @@ from rich.console import Console
 
 from edge.outage_report import OutageDocument, OutageList
 from tidegate.console import make_table
-
-_SECOND_US = 1_000_000
+from tidegate.outage.report import length
 
 
 def print_field_outages(console: Console, kept: OutageList, shown: int) -> None:
@@ -16,12 +15,12 @@ def print_field_outages(console: Console, kept: OutageList, shown: int) -> None:
     for outage in kept.outages[:shown]:
         table.add_row(
             outage.id,
-            _seconds(outage.start_us) if outage.started is None else _to_the_second(outage.started),
-            _seconds(outage.duration_us),
+            length(outage.start_us) if outage.started is None else _to_the_second(outage.started),
+            _duration(outage),
             _cause(outage),
             outage.how_ended or "under way",
             "-" if outage.held_max is None else str(outage.held_max),
-            "-" if outage.catch_up_us is None else _seconds(outage.catch_up_us),
+            "-" if outage.catch_up_us is None else length(outage.catch_up_us),
         )
     console.print(table)
     if kept.total > shown:
@@ -31,20 +30,20 @@ def print_field_outages(console: Console, kept: OutageList, shown: int) -> None:
 def outage_lines(outage: OutageDocument) -> Iterator[str]:
     """One outage, a fact per line."""
     earliest_us, latest_us = outage.start_bounds_us
-    yield f"{outage.id}: {outage.link} down by {_cause(outage)} ({outage.why}) for {_seconds(outage.duration_us)}"
-    yield f"began: {outage.started or _seconds(outage.start_us)}, within {_seconds(latest_us - earliest_us)}"
-    yield f"seen: {_seconds(outage.seen_us - outage.start_us)} later"
+    yield f"{outage.id}: {outage.link} down by {_cause(outage)} ({outage.why}) for {_duration(outage)}"
+    yield f"began: {outage.started or length(outage.start_us)}, within {length(latest_us - earliest_us)}"
+    yield f"seen: {length(outage.seen_us - outage.start_us)} later"
     if outage.end_us is None or outage.end_bounds_us is None:
         yield "ended: not yet"
     else:
         earliest_us, latest_us = outage.end_bounds_us
-        when = outage.ended or _seconds(outage.end_us)
-        yield f"ended: {when} ({outage.how_ended}), within {_seconds(latest_us - earliest_us)}"
+        when = outage.ended or length(outage.end_us)
+        yield f"ended: {when} ({outage.how_ended}), within {length(latest_us - earliest_us)}"
     if outage.held_max is not None:
         before = "" if outage.held_before is None else f", usually {outage.held_before}"
         yield f"held meanwhile: at most {outage.held_max} readings{before}"
     if outage.catch_up_us is not None:
-        yield f"caught up: {_seconds(outage.catch_up_us)} after the end"
+        yield f"caught up: {length(outage.catch_up_us)} after the end"
 
 
 def _to_the_second(iso: str) -> str:
@@ -52,10 +51,12 @@ def _to_the_second(iso: str) -> str:
     return iso[: len("2024-01-01T00:00:00")].replace("T", " ")
 
 
+def _duration(outage: OutageDocument) -> str:
+    """Of one that is under way what the store knows of it: it is written once a minute when nothing happens."""
+    told = length(outage.duration_us)
+    return told if outage.how_ended is not None else f"at least {told}"
+
+
 def _cause(outage: OutageDocument) -> str:
     cause = outage.cause + (f" {outage.http_status}" if outage.http_status else "")
     return f"drill: {cause}" if outage.is_drill else cause
-
-
-def _seconds(microseconds: int) -> str:
-    return f"{microseconds / _SECOND_US:.1f} s"

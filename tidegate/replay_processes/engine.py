@@ -10,13 +10,14 @@ import contextlib
 import json
 import secrets
 import tempfile
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from edge.outages.recording import Recording
 from firmware_sim.truth import TruthLine
+from sensors.clock import SystemClock
 from tidegate.bench.mosquitto import mosquitto
 from tidegate.demo.client import MEASUREMENT, Client
 from tidegate.demo.processes import Part
@@ -29,10 +30,11 @@ from tidegate.outage.connection import Counters, monotonic_us
 from tidegate.outage.proxy import FaultProxy
 from tidegate.outage.toxics import Stream
 from tidegate.replay.faults import Fault
+from tidegate.replay.history import Violation
 from tidegate.replay.links import Link
 from tidegate.replay.scenario import Scenario
 from tidegate.replay.verdict import Verdict
-from tidegate.replay.world import US_PER_S
+from tidegate.replay.world import US_PER_MS, US_PER_S
 from tidegate.replay_processes.configs import (
     FleetPart,
     check,
@@ -43,6 +45,7 @@ from tidegate.replay_processes.configs import (
     truth_file,
 )
 from tidegate.replay_processes.looks import Looks
+from tidegate.replay_processes.story import Clock, tell
 from tidegate.replay_processes.verdict import End, make_verdict
 
 LOOK_S = 0.1
@@ -84,6 +87,8 @@ class _Run:
         self._edge = Part("edge", site, lambda: self._client.answers("edge"))
         self._fleets = [self._fleet(number) for number in range(len(self._parts))]
         self._started_us = 0
+        self._clock = Clock(0, speed)
+        self._kills_us: list[int] = []
         self._lives = 1
 
     def _proxy(self, link: str, upstream_port: int, port: int = 0) -> FaultProxy:
@@ -146,6 +151,7 @@ class _Run:
             await self._edge.start()
             await asyncio.gather(*(fleet.start() for fleet in self._fleets))
             self._started_us = monotonic_us()
+            self._clock = Clock(SystemClock().wall_ms() * US_PER_MS, self._speed)
             self._follow()
             yield
         finally:
@@ -167,6 +173,7 @@ class _Run:
     async def _crash(self, faults: Iterable[Fault]) -> None:
         for fault in sorted(faults, key=lambda fault: fault.at_us):
             await asyncio.sleep(max(0, fault.at_us - self._at_us) / US_PER_S / self._speed)
+            self._kills_us.append(self._at_us)
             await self._edge.kill()
             await asyncio.sleep(getattr(fault, "down_ms", 0) / 1000 / self._speed)
             await self._edge.start()
@@ -217,21 +224,37 @@ class _Run:
             ),
             answers_lost=self._uplink.counters.answers_lost,
             sent_bytes=self._uplink.counters.bytes_moved[Stream.UPSTREAM],
-            log_lines=sum(map(self._log_lines, ("cloud", "edge", *(fleet.name for fleet in self._fleets)))),
+            log_lines=sum(len(self._log(part)) for part in self._logging),
             lives=self._lives,
             converged_us=at_us if self._looks.is_drained else None,
+            tell=self._tell,
         )
         return make_verdict(self._scenario, self._speed, self._looks, end)
 
     def _prove(self) -> Proof:
+        return prove(self._truth(), self._client.points())
+
+    def _truth(self) -> Iterator[TruthLine]:
+        """What the devices measured."""
         decoder = msgspec.json.Decoder(TruthLine)
         paths = [truth_file(self._site.folder, number) for number in range(len(self._parts))]
-        lines = [line for path in paths if path.exists() for line in path.read_bytes().splitlines()]
-        return prove(map(decoder.decode, lines), self._client.points())
+        lines = (line for path in paths if path.exists() for line in path.read_bytes().splitlines())
+        return map(decoder.decode, lines)
 
-    def _log_lines(self, part: str) -> int:
-        with self._site.log(part).open("rb") as log:
-            return sum(1 for _ in log)
+    def _tell(self, violations: Sequence[Violation]) -> tuple[str, ...]:
+        """The story of the first reading that a promise was broken to."""
+        about = next((violation.readings[0] for violation in violations if violation.readings), None)
+        measured = next((each for each in self._truth() if (each.device, each.boot, each.seq) == about), None)
+        logs = {part: self._log(part) for part in self._logging}
+        return tell(self._clock, logs, self._looks.outages(), self._kills_us, measured, violations)
+
+    @property
+    def _logging(self) -> tuple[str, ...]:
+        """The parts that have a log."""
+        return ("cloud", "edge", *(fleet.name for fleet in self._fleets))
+
+    def _log(self, part: str) -> list[bytes]:
+        return self._site.log(part).read_bytes().splitlines()
 
     def _held(self, fleet: Part) -> int:
         """What its last line says that it still holds."""

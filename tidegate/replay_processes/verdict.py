@@ -1,6 +1,6 @@
 """The verdict on a run of processes, from what devices, gateway, cloud and proxies say at its end. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,7 @@ class End:
     """What was found when all was over. `proof` is reading by reading; `readings`, `rollups` and `late_marks` are those
     in the cloud; `log_lines` is what the processes logged; `mishaps`: connections that the proxies ended, turned away,
     took the answer of, or, of others than the uplink, let wait; `unmet_links`: links with outages, of which none did
-    any of this to anybody.
+    any of this to anybody; `tell` tells the story of broken promises.
     """
 
     at_us: int
@@ -48,6 +48,7 @@ class End:
     log_lines: int
     lives: int
     converged_us: int | None
+    tell: Callable[[Sequence[Violation]], tuple[str, ...]]
 
 
 def make_verdict(scenario: Scenario, speed: float, looks: Looks, end: End) -> Verdict:
@@ -97,7 +98,7 @@ def make_verdict(scenario: Scenario, speed: float, looks: Looks, end: End) -> Ve
         simulated_ms=end.at_us // US_PER_MS,
         hash="",
         violations=violations,
-        story=(),
+        story=end.tell(violations),
         course=tuple(looks.course),
         engine=PROCESSES,
         speed=speed,
@@ -121,7 +122,7 @@ def _violations(end: End, missing: int) -> list[Violation]:
     for name, promise in BROKEN_BY.items():
         count = missing if name == "missing" else getattr(end.proof, name)
         if count:
-            broken(promise, f"{count} {name}: {', '.join(end.proof.examples.get(name, ()))}")
+            broken(promise, f"{count} {name}", end.proof.first.get(name, ()))
     if not end.status.ledger.balances:
         broken(Promise.LEDGER_BALANCES, "the gateway's ledger does not balance")
     if end.converged_us is None:

@@ -76,17 +76,25 @@ BAD_LINES = [
     ('{"event":"transition","at_us":5,"link":"uplink","status":"down"}', "cause", "dns, refused"),
     ('{"event":"transition","at_us":5,"link":"uplink","status":"up","cause":"dns"}', "cause", "no cause"),
     ('{"event":"transition","at_us":5,"link":"uplink","status":"down","cause":"http"}', "http_status", "HTTP status"),
-    ('{"event":"transition","at_us":5,"link":"uplink","status":"away"}', "status", "away"),
+    (
+        '{"event":"transition","at_us":5,"link":"uplink","status":"away"}',
+        "status",
+        "one of up, degraded, down, found 'away'",
+    ),
     ('{"event":"transition","at_us":5,"status":"up"}', "link", "present"),
     ('{"event":"transition","at_us":5,"link":"10.0.0.1","status":"up"}', "link", "matching regex"),
-    ('{"event":"close","at_us":5,"link":"uplink","how":"bye"}', "how", "bye"),
+    ('{"event":"close","at_us":5,"link":"uplink","how":"bye"}', "how", "one of fin, rst, stall, found 'bye'"),
     ('{"event":"sample","at_us":5,"link":"uplink"}', "", ""),
     ('{"event":"sample","at_us":5,"link":"uplink","loss_ppm":1000001}', "loss_ppm", "1000000"),
     ('{"event":"sample","at_us":5.5,"link":"uplink","rtt_us":1}', "at_us", "int"),
     ('{"event":"sample","at_us":-5,"link":"uplink","rtt_us":1}', "at_us", ">= 0"),
     ('{"event":"gap","at_us":5}', "since_us", "present"),
     ('{"event":"end","at_us":5,"note":"x"}', "note", "a field of this event"),
-    ('{"event":"party","at_us":5}', "event", "party"),
+    (
+        '{"event":"party","at_us":5}',
+        "event",
+        "one of transition, close, unknown_write, gap, sample, series, end, found",
+    ),
     ("nonsense", "line", "JSON"),
 ]
 

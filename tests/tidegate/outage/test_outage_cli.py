@@ -86,7 +86,7 @@ def test_generate_is_repeatable_and_takes_parameters(tmp_path: Path) -> None:
         ),
         (["generate", "periodic", "{new}", "--set", "down_s=9999"], "down_s: expected less than period_s"),
         (["timeline", "{att}", "--link", "lora"], "link: expected one of uplink"),
-        (["proxy", "--to", "nowhere"], "address: expected PORT"),
+        (["proxy", "--to", "nowhere"], "--to: expected PORT"),
         (["proxy", "--to", "localhost:1", "--speed", "0"], "speed: expected a number"),
     ],
 )

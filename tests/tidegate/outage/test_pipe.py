@@ -218,9 +218,10 @@ def test_faults_that_lose_nothing_deliver_every_byte_in_order_and_then_the_end(
     ("toxic", "field"),
     [
         ({"type": "lag"}, "type"),
-        ({}, "toxic"),
+        ({}, "type"),
         ([], "toxic"),
-        ({"type": "latency", "attributes": {}}, "attributes"),
+        ({"type": "latency", "attributes": {}}, "latency"),
+        ({"type": "latency", "attributes": {"latency": 1, "jittr": 2}}, "jittr"),
         ({"type": "latency", "attributes": {"latency": -1}}, "latency"),
         ({"type": "bandwidth", "attributes": {"rate": 0}}, "rate"),
         ({"type": "slicer", "attributes": {"average_size": 5, "size_variation": 5}}, "size_variation"),
