@@ -7,19 +7,21 @@ that pulls the voltage down, long before the cell is empty.
 
 With surroundings, every draw happens at the temperature of its hour, and what the panel gives goes into the cell: draws
 are cut at full hours (quarters of an hour under a panel). A cell that a panel can fill again is never `EMPTY` for ever:
-the board waits, and looks again every ten minutes, as an under-voltage lock-out does.
+the board waits, and looks again every ten minutes, as an under-voltage lock-out does. One that only the cold or a heavy
+load has emptied is `WEAK`: a warmer day or a rest brings some of it back.
 
 What the sensors draw (`firmware_sim.sensor_loads`) comes on top of the board in every state that has power, and in the
 sense state while they measure; `energy` has it apart.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from firmware_sim.days_left import FuelGauge, TimeLeft
 from firmware_sim.phases import Phase
-from firmware_sim.power import Board, DrawResult, EnergyLedger, LedgerLine, PowerValueError, Run, Step
+from firmware_sim.power import REFERENCE_C, Board, DrawResult, EnergyLedger, LedgerLine, PowerValueError, Run, Step
 from firmware_sim.radio.energy import EnergyPhase
 from firmware_sim.sensor_loads import NO_SENSORS, SensorLoads
 from firmware_sim.supply import BatteryTruth, PowerState, Stages, Timings
@@ -28,6 +30,7 @@ from firmware_sim.surroundings import Surroundings
 _MV_PER_V = 1000.0
 HOUR_MS = 3_600_000
 SUN_STEP_MS = 900_000  # the sun moves 4 degrees in a quarter of an hour
+COMEBACK_SHARE_MIN = 0.01  # of the charge: for less it is not worth while to wait
 LOCK_OUT_MS = 600_000  # how long a charger's under-voltage lock-out holds before the board has another try
 CHARGER_MV_MIN = 500.0  # the least voltage that a boost charger works into; below it, it gives the current of this one
 _PERCENT = 100.0
@@ -89,6 +92,9 @@ class Cell(Protocol):
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up a snapshot. Raises PowerValueError when it is of another cell."""
 
+    def rested_share(self, temperature_c: float) -> float:
+        """The usable share that there would be after a long rest at a temperature."""
+
     def loaded_voltage_mv(self, current_ma: float) -> float:
         """The voltage at the first instant of a load, without drawing it."""
 
@@ -128,7 +134,7 @@ class BatterySupply(Generic[CellT]):
         self._at_ms = float(started_ms)
         self._step_ms = HOUR_MS if surroundings is None or surroundings.panel is None else SUN_STEP_MS
         self._step = -1
-        self._temperature_c = 20.0
+        self._temperature_c = REFERENCE_C
         self._light_w_m2 = 0.0
         self._gauge = FuelGauge()
         self._highest_ma = 0.0
@@ -285,16 +291,21 @@ class BatterySupply(Generic[CellT]):
         return PowerState.SAG if pulse and self._sags_in_pulse() else PowerState.GOOD
 
     def _draw_all(self, steps: Iterable[Step], *, pulse: bool) -> PowerState:
-        empty = sagged = False
-        for state, current_ma, duration_ms in steps:
-            gave_up, browned_out = self._feed(state, current_ma, duration_ms)
-            empty, sagged = empty or gave_up, sagged or browned_out
-        if empty:
-            return self._exhausted()
-        return PowerState.SAG if sagged or (pulse and self._sags_in_pulse()) else PowerState.GOOD
+        to_come = iter(steps)
+        for state, current_ma, duration_ms in to_come:
+            empty, sagged = self._feed(state, current_ma, duration_ms)
+            if empty or sagged:  # the board is off for the rest of it
+                off_ms = math.fsum(left_ms for _, _, left_ms in to_come)
+                if off_ms:
+                    self._feed(self._names[Phase.BROWN_OUT], 0.0, off_ms)
+                return self._exhausted() if empty else PowerState.SAG
+        return PowerState.SAG if pulse and self._sags_in_pulse() else PowerState.GOOD
 
     def _exhausted(self) -> PowerState:
-        return PowerState.SAG if self._can_recover else PowerState.EMPTY
+        if self._can_recover:
+            return PowerState.SAG
+        warmest_c = REFERENCE_C if self._surroundings is None else self._surroundings.warmest_c
+        return PowerState.WEAK if self.battery.rested_share(warmest_c) > COMEBACK_SHARE_MIN else PowerState.EMPTY
 
     def _feed(self, state: str, current_ma: float, duration_ms: float) -> tuple[bool, bool]:
         """Draw from the cell, at the temperature and under the light of each step; (empty, browned out)."""

@@ -180,7 +180,9 @@ def _spec(place: _Place, name: str, rng: Random) -> DeviceSpec:
         firmware=FirmwareSpec(
             group.firmware.version, group.firmware.type, group.firmware.public_key, group.firmware.slot_bytes_max
         ),
-        clock=ClockSpec(ppm=ppm, source=group.clock.source, sync_error_ms=group.clock.sync_error_ms),
+        clock=ClockSpec(
+            ppm, group.clock.source, group.clock.sync_error_ms, group.clock.ageing_ppm_per_year, place.started_ms
+        ),
         sender=SenderSpec(window, pack, _ms(ack_timeout_s), send.acknowledge),
     )
 

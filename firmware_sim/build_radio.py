@@ -65,8 +65,12 @@ _FRAME_BYTES_MAX = {
     "eu868": {7: 222, 8: 222, 9: 115, 10: 51, 11: 51, 12: 51},
     "us915": {7: 222, 8: 125, 9: 53, 10: 11},
 }
-# RP002, US915: the second group of eight 125 kHz channels, which public networks use.
-_US915_CHANNELS_HZ = tuple(903_900_000 + 200_000 * n for n in range(8))
+# RP002: the three channels that every device of EU868 knows, and of US915 the second group of eight 125 kHz channels,
+# which public networks use.
+_CHANNELS_HZ = {
+    "eu868": (868_100_000, 868_300_000, 868_500_000),
+    "us915": tuple(903_900_000 + 200_000 * n for n in range(8)),
+}
 
 
 Ethers = dict[str, Ether]
@@ -112,12 +116,13 @@ def _model(config: RadioConfig, data: RadioData, rng: Random, ethers: Ethers) ->
     match config:
         case LorawanConfig():
             settings = lorawan.LorawanConfig(
-                LoraSettings(sf=config.sf), config.region, confirmed=config.confirmed, adr=config.adr
+                LoraSettings(sf=config.sf),
+                config.region,
+                config.channels_hz or _CHANNELS_HZ[config.region],
+                config.confirmed,
+                config.adr,
+                config.rx2_sf,
             )
-            if config.region == "us915":
-                settings = lorawan.LorawanConfig(
-                    settings.settings, config.region, _US915_CHANNELS_HZ, config.confirmed, config.adr
-                )
             ether = ethers.setdefault(config.gateway, Ether())
             return lorawan.LorawanRadio(data, rng, settings, ether), config.confirmed
         case WifiConfig():

@@ -103,10 +103,12 @@ class SensorConfig(_Model):
 
 
 class ClockConfig(_Model):
-    """The devices' clocks; each device's ppm is drawn evenly from `ppm` +- `ppm_spread`."""
+    """The devices' clocks; each device's ppm is drawn evenly from `ppm` +- `ppm_spread`, and its crystal ages from the
+    fleet's start on."""
 
     ppm: float = Field(default=0.0, ge=-1000, le=1000)
     ppm_spread: float = Field(default=0.0, ge=0, le=1000)
+    ageing_ppm_per_year: float = Field(default=0.0, ge=-100, le=100)
     source: TimeSource = TimeSource.NETWORK
     sync_error_ms: int = Field(default=0, ge=0, le=60_000)
 

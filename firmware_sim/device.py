@@ -290,6 +290,7 @@ class Device(DeviceStates):
                 self._spend(self._timings.transmit_ms, at_ms)
             else:
                 self._survives(state)
+            self.counters.sent += not self.powered  # in vain; `pass_on` counts what went well
         if not self.powered:
             self._store(values, at_ms)
             return True

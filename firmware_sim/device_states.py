@@ -99,5 +99,7 @@ class DeviceStates:
         else:
             self.counters.brown_outs += 1
             self._enter(Event.SAG)
-            self._power_due_ms = self._busy_until_ms + self._timings.brown_out_ms
+            weak = state is PowerState.WEAK
+            pause_ms = self._timings.weak_ms if weak else self._timings.brown_out_ms
+            self._power_due_ms = self._busy_until_ms + pause_ms
         return False

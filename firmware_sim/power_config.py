@@ -8,10 +8,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from firmware_sim.power.cells import COLDEST_C, WARMEST_C
 from firmware_sim.power.harvest import LUMEN_PER_WATT
 from firmware_sim.power.sun import ClearSky
 
 Share = Annotated[float, Field(gt=0, le=1)]
+WEATHER_SIGMAS = 6.0  # how far a front may be off: one in five hundred million goes further
 
 
 class _Model(BaseModel):
@@ -48,6 +50,17 @@ class AmbientConfig(_Model):
     weather_c: float = Field(default=0.0, ge=0, le=20)
     warmest_day: float = Field(default=200.0, ge=0, le=366)
     warmest_hour: float = Field(default=15.0, ge=0, lt=24)
+
+    @model_validator(mode="after")
+    def _survivable(self) -> Self:
+        way_c = self.season_c + self.day_c + WEATHER_SIGMAS * self.weather_c
+        low_c, high_c = self.mean_c - way_c, self.mean_c + way_c
+        if low_c < COLDEST_C or high_c > WARMEST_C:
+            raise ValueError(
+                f"expected mean, season, day and {WEATHER_SIGMAS:g} times weather between {COLDEST_C:g} and"
+                f" {WARMEST_C:g} degrees, found {low_c:g} to {high_c:g}"
+            )
+        return self
 
 
 class SkyConfig(_Model):

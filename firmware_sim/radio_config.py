@@ -13,6 +13,7 @@ from firmware_sim.radio.lora import SF_MAX, SF_MIN
 from firmware_sim.radio.wifi import WifiPowerSave
 
 Share = Annotated[float, Field(ge=0, le=1)]
+CHANNELS_MAX = 96  # a LoRaWAN channel mask has no more
 
 
 class _Model(BaseModel):
@@ -129,7 +130,8 @@ class _Radio(_Model):
 class LorawanConfig(_Radio):
     """LoRaWAN class A. `reading_bytes` is required: devices send a few bytes, and the network's codec makes SenML.
 
-    `gateway`: devices of the same gateway share its air, and their frames collide.
+    `gateway`: devices of the same gateway share its air, and their frames collide. `channels_hz`: None is what every
+    network of the region has: three of EU868, or the second eight of US915. `rx2_sf`: of the second receive window.
     """
 
     kind: Literal["lorawan"]
@@ -139,6 +141,8 @@ class LorawanConfig(_Radio):
     confirmed: bool = False
     adr: bool = True
     gateway: str = Field(default="gateway", min_length=1)
+    channels_hz: tuple[int, ...] | None = Field(default=None, min_length=1, max_length=CHANNELS_MAX)
+    rx2_sf: int = Field(default=SF_MAX, ge=SF_MIN, le=SF_MAX)
 
     @model_validator(mode="after")
     def _small(self) -> Self:

@@ -18,6 +18,7 @@ class PowerState(Enum):
 
     GOOD = "good"
     SAG = "sag"  # under the brown-out threshold while the load was on
+    WEAK = "weak"  # nothing comes now, but warmth or a rest will bring some of it back
     EMPTY = "empty"  # nothing will come any more
 
 
@@ -27,7 +28,10 @@ Stages = tuple[tuple[Phase, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """How long each state takes, in ms; the defaults are those of a Wi-Fi node that keeps its lease."""
+    """How long each state takes, in ms; the defaults are those of a Wi-Fi node that keeps its lease.
+
+    `weak_ms`: until a battery that gave out for now is tried again.
+    """
 
     boot_ms: int = 350
     sense_ms: int = 15
@@ -35,6 +39,7 @@ class Timings:
     connect_ms: int = 180
     transmit_ms: int = 20
     brown_out_ms: int = 2_000
+    weak_ms: int = 600_000
 
 
 class BatteryTruth(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from sensors.weather import WeatherFronts
 
 SKY_SHARE_MIN = 0.05  # the darkest day still lets this share of a clear sky's light through (heavy overcast)
 SATURDAY = 5
+WARM_AIR_SIGMAS = 2.0  # one front in forty-four is warmer: a few days in a year
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,12 @@ class Surroundings:
         """Return the temperature of the air, Cel."""
         base_c = self._climate.value(at_ms)
         return base_c if self._fronts is None else base_c + self._fronts.value(at_ms)
+
+    @property
+    def warmest_c(self) -> float:
+        """As warm as it gets, with warm air; it may be warmer once in a while."""
+        ambient = self._place.ambient
+        return ambient.mean_c + ambient.season_c + ambient.day_c + WARM_AIR_SIGMAS * ambient.weather_c
 
     def light_w_m2(self, at_ms: int) -> float:
         """Return the light on the panel; 0 without one."""

@@ -53,22 +53,26 @@ class GroupReport:
 
     measured = received + held + lost. `held`: still in a device's flash and not at the gateway, also a dead device's.
     `lost`: neither here nor there, by a full flash or, with `acknowledge = "broker"`, on the air.
-    `battery_percent_min` and `_mean`: over its devices at the end; None where it has no battery. `drain_mah`: what its
-    devices drew together, by state of the board and by sensor part.
+    `wear_bytes`: what its devices' flash was written with, what makes room included. `battery_percent_min` and `_mean`:
+    over its devices at the end; None where it has no battery. `drain_mah`, `drain_j`: what its devices drew together,
+    by state of the board and by sensor part.
     """
 
     name: str
     devices: int
     dead: int
     boots: int
+    brown_outs: int
     measured: int
     received: int
     held: int
     lost: int
     duplicates: int
+    wear_bytes: int
     battery_percent_min: float | None
     battery_percent_mean: float | None
     drain_mah: dict[str, float]
+    drain_j: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +250,7 @@ def _groups_of(config: FleetConfig) -> Iterator[DeviceGroup]:
 
 
 def _group_report(name: str, devices: list[Device], inboxes: list[DeviceInbox]) -> GroupReport:
+    drain = _drain(devices)
     levels = [level for device in devices if (level := device.level_percent) is not None]
     measured, received = sum(device.counters.sampled for device in devices), sum(inbox.received for inbox in inboxes)
     unseen = [
@@ -257,20 +262,25 @@ def _group_report(name: str, devices: list[Device], inboxes: list[DeviceInbox]) 
         devices=len(devices),
         dead=sum(device.phase is Phase.DEAD for device in devices),
         boots=sum(device.counters.boots for device in devices),
+        brown_outs=sum(device.counters.brown_outs for device in devices),
         measured=measured,
         received=received,
         held=sum(unseen),
         lost=measured - received - sum(unseen),
         duplicates=sum(inbox.duplicates for inbox in inboxes),
+        wear_bytes=sum(device.outbox.bytes_written for device in devices),
         battery_percent_min=round(min(levels), _PERCENT_DIGITS) if levels else None,
         battery_percent_mean=round(sum(levels) / len(levels), _PERCENT_DIGITS) if levels else None,
-        drain_mah=_drain_mah(devices),
+        drain_mah={name: round(mah, _DRAIN_DIGITS) for name, (mah, _) in drain.items()},
+        drain_j={name: round(joule, _DRAIN_DIGITS) for name, (_, joule) in drain.items()},
     )
 
 
-def _drain_mah(devices: list[Device]) -> dict[str, float]:
-    sums: dict[str, float] = {}
+def _drain(devices: list[Device]) -> dict[str, tuple[float, float]]:
+    """(mAh, J) by what drew them, the most charge first."""
+    sums: dict[str, tuple[float, float]] = {}
     for device in devices:
         for name, line in device.supply.energy().items():
-            sums[name] = sums.get(name, 0.0) + line.charge_mah
-    return {name: round(mah, _DRAIN_DIGITS) for name, mah in sorted(sums.items(), key=lambda item: -item[1])}
+            mah, joule = sums.get(name, (0.0, 0.0))
+            sums[name] = mah + line.charge_mah, joule + line.energy_j
+    return dict(sorted(sums.items(), key=lambda item: -item[1][0]))

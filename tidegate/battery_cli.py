@@ -136,9 +136,10 @@ def print_forecasts(console: "Console", forecasts: "Sequence[TypeForecast]") -> 
     drains = make_table("type", "load uA", "what drains the battery", "panel", title="Drain", box=SIMPLE)
     for column in (*lives.columns[1:], drains.columns[1]):
         column.justify = "right"
-    before: dict[str, TypeForecast] = {}
+    by_type: dict[str, list[TypeForecast]] = {}
     for each in forecasts:
-        base = before.setdefault(each.type, each)
+        by_type.setdefault(each.type, []).append(each)
+    for base, each in ((variants[0], each) for variants in by_type.values() for each in variants):
         name = Text(each.type if each is base else f"  {each.variant}")
         days = each.days_by_quantile
         low, middle, high = (_span_or_more(days[key], each) for key in ("p05", "p50", "p95"))
@@ -153,6 +154,8 @@ def print_forecasts(console: "Console", forecasts: "Sequence[TypeForecast]") -> 
 
 def _drains(each: "TypeForecast") -> str:
     shown = list(each.drain_percent.items())[:DRAINS_SHOWN]
+    if not shown:
+        return "nothing: it cannot even start"
     rest = 100 - sum(share for _, share in shown)
     text = ", ".join(f"{state.replace('_', ' ')} {share:.0f} %" for state, share in shown)
     return f"{text}, other {rest:.0f} %" if rest >= 1 else text
@@ -168,4 +171,4 @@ def _span_or_more(days: float | None, each: "TypeForecast") -> str:
 
 def _ratio(each: "TypeForecast", base: "TypeForecast") -> str:
     ours, theirs = each.days_by_quantile["p50"], base.days_by_quantile["p50"]
-    return f"x{ours / theirs:.2f}" if each is not base and ours and theirs else ""
+    return f"x{ours / theirs:.2f}" if each is not base and ours is not None and theirs else ""

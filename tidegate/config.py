@@ -15,6 +15,7 @@ expected, what was found); a secret never appears in an error or in `effective`.
 import difflib
 import tomllib
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Final, Generic, TypeVar
 
@@ -32,7 +33,7 @@ _FILE_SUFFIX: Final = "_file"
 _FOUND_CHARS_MAX: Final = 60  # an error is one line: a pasted document is cut
 _SECRET_BYTES_MAX: Final = 64 * 1024  # no secret is longer; /dev/zero as a secret's file must not fill the memory
 
-__all__ = ["effective", "load"]
+__all__ = ["effective", "load", "load_tables"]
 
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -46,14 +47,27 @@ def load(model: type[Config], section: str, path: Path | None, environ: Mapping[
     return _Loader(model, f"TIDEGATE_{section}__", path).load(environ)
 
 
+def load_tables(model: type[Config], tables: Mapping[str, Any], source: str) -> Config:
+    """Validate tables that are no file's, such as a test's; `source` is what errors call them. Raises ConfigError."""
+    return _Loader(model, "", None, Tables(deepcopy(dict(tables))), source).load({})
+
+
 class _Loader(Generic[Config]):
     """One load: the table as it grows, and where each key came from, so that an error can name its source."""
 
-    def __init__(self, model: type[Config], prefix: str, path: Path | None) -> None:
+    def __init__(
+        self,
+        model: type[Config],
+        prefix: str,
+        path: Path | None,
+        tables: Tables | None = None,
+        source: str = "configuration",
+    ) -> None:
+        """`tables`: what to read in place of a file, called `source`."""
         self._model = model
         self._prefix = prefix
-        self._file = str(path) if path is not None else "configuration"
-        self._read = Tables() if path is None else read_with_includes(path)
+        self._file = str(path) if path is not None else source
+        self._read = (tables or Tables()) if path is None else read_with_includes(path)
         find_companions(model, self._read)
         self._table = self._read.table
         self._variables: dict[KeyPath, str] = {}

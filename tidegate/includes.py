@@ -68,7 +68,7 @@ def read_toml(path: Path) -> Table:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        problem = Problem(str(path), "", "no such file; give --config an existing TOML file")
+        problem = Problem(str(path), "", "no such file; expected an existing TOML file")
     except UnicodeDecodeError as error:
         problem = Problem(str(path), "", f"expected UTF-8 text, found another encoding at byte {error.start}")
     except OSError as error:

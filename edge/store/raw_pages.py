@@ -92,11 +92,8 @@ class _Pages:
         return self._read(self._log, offset)
 
     def _read(self, file: IO[bytes] | None, offset: int) -> bytes:
-        """A whole page, or nothing: a medium that wears out fails in places."""
-        try:
-            page = _read(file, offset, self.size)
-        except OSError:
-            return b""
+        """A whole page, or nothing."""
+        page = _read(file, offset, self.size)
         return page if len(page) == self.size else b""
 
     def _sizes(self) -> tuple[int, int]:
@@ -140,10 +137,14 @@ def _opened(path: Path, stack: ExitStack) -> IO[bytes] | None:
 
 
 def _read(file: IO[bytes] | None, offset: int, size: int) -> bytes:
+    """What is there, or nothing: a medium that wears out fails in places."""
     if file is None:
         return b""
-    file.seek(offset)
-    return file.read(size)
+    try:
+        file.seek(offset)
+        return file.read(size)
+    except OSError:
+        return b""
 
 
 def _records_on(

@@ -86,6 +86,10 @@ class LoadMeter:
         """Nothing is ever used up."""
         return math.inf
 
+    def rested_share(self, temperature_c: float) -> float:  # noqa: ARG002 - however warm
+        """Nothing is ever used up."""
+        return self.state_of_charge
+
     def snapshot(self) -> dict[str, Any]:
         """Nothing that changes."""
         return {}

@@ -91,7 +91,7 @@ def device_type(config: FleetConfig, group: DeviceGroup) -> DeviceType:
         spec=spec,
         model=battery.model,
         state_of_charge=battery.state_of_charge,
-        brownout_mv=spec.brownout_mv if board.brownout_mv is None else board.brownout_mv,
+        brownout_mv=spec.battery_brownout_mv if board.brownout_mv is None else board.brownout_mv,
         series_resistance_ohm=battery.series_resistance_ohm,
         load=measure_load(config, group),
         low=low,

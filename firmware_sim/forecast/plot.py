@@ -103,7 +103,10 @@ def _drain(axes: Axes, variants: list[TypeForecast]) -> None:
     axes.set_xlabel("share of all charge (%)")
     names = [name for name, share in variants[0].drain_percent.items() if share >= SHARES_SHOWN_PERCENT]
     shares = [[forecast.drain_percent.get(name, 0.0) for name in names] for forecast in variants]
-    others = [max(0.0, 100 - sum(each)) for each in shares]
+    others = [
+        max(0.0, 100 - sum(each)) if forecast.drain_percent else 0.0  # one that cannot even start drains nothing
+        for each, forecast in zip(shares, variants, strict=True)
+    ]
     bars = [name.replace("_", " ") for name in names]
     if max(others) >= OTHER_SHOWN_PERCENT:
         bars.append("other")

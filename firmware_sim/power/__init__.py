@@ -12,7 +12,7 @@ their sources.
 
 from firmware_sim.power.battery import Battery
 from firmware_sim.power.boards import Board, board, builtin_boards, parse_boards
-from firmware_sim.power.cells import CellSpec, builtin_cells, cell, parse_cells
+from firmware_sim.power.cells import REFERENCE_C, CellSpec, builtin_cells, cell, parse_cells
 from firmware_sim.power.draws import DrawResult, Run, Step
 from firmware_sim.power.errors import PowerDataError, PowerError, PowerValueError, UnknownPartError
 from firmware_sim.power.fit import fit_kibam, fit_peukert
@@ -23,6 +23,7 @@ from firmware_sim.power.models import BatteryModel, IdealModel, PeukertModel
 from firmware_sim.power.rakhmatov import RakhmatovModel
 
 __all__ = [
+    "REFERENCE_C",
     "Battery",
     "BatteryModel",
     "Board",

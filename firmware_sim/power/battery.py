@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from itertools import repeat
 from typing import Any
 
-from firmware_sim.power.cells import REFERENCE_C, CellSpec, cell
+from firmware_sim.power.cells import COLDEST_C, REFERENCE_C, WARMEST_C, CellSpec, cell
 from firmware_sim.power.draws import DrawResult, Load, Run
 from firmware_sim.power.errors import PowerValueError
 from firmware_sim.power.ledger import Account, EnergyLedger
@@ -49,12 +49,12 @@ class Battery:
         """Put a cell in a device.
 
         `spec`: a cell or the name of a built-in one. `model`: ideal, peukert, kibam or rakhmatov (default: the cell's
-        own). `brownout_mv`: the least battery voltage at which the device runs (default: the cell's).
+        own). `brownout_mv`: the least battery voltage at which the device runs (default: the cells').
         `series_resistance_ohm`: contacts, wires, protection. Raises UnknownPartError, PowerValueError.
         """
         self.spec = cell(spec) if isinstance(spec, str) else spec
         self._model: BatteryModel = self.spec.build_model(model, state_of_charge)
-        self.brownout_mv = self.spec.brownout_mv if brownout_mv is None else brownout_mv
+        self.brownout_mv = self.spec.battery_brownout_mv if brownout_mv is None else brownout_mv
         if not series_resistance_ohm >= 0:
             raise PowerValueError("series_resistance_ohm", "0 or more", series_resistance_ohm)
         self._series_ohm = series_resistance_ohm
@@ -114,6 +114,12 @@ class Battery:
         """Whether the cell can carry no load now (rest, warmth or charge may change that)."""
         self._catch_up()
         return is_empty(self._model, self._floor)
+
+    def rested_share(self, temperature_c: float) -> float:
+        """Return the usable share that there would be after a long rest at a temperature; 0 to 1."""
+        self._catch_up()
+        window = self._window_at(self._health(), self.spec.capacity_factor(temperature_c))
+        return max(0.0, (state_of_charge(self._model) - (1 - window)) / window)
 
     @property
     def open_circuit_mv(self) -> float:
@@ -431,8 +437,8 @@ class Battery:
 
     def _set_temperature(self, temperature_c: float) -> None:
         """Take up a temperature: leak, resistance, capacity and voltage follow."""
-        if not -100 <= temperature_c <= 200:  # no cell here works beyond; a nan or a Fahrenheit slip stops here
-            raise PowerValueError("temperature_c", "-100 to 200", temperature_c)
+        if not COLDEST_C <= temperature_c <= WARMEST_C:  # a nan or a Fahrenheit slip stops here
+            raise PowerValueError("temperature_c", f"{COLDEST_C:g} to {WARMEST_C:g}", temperature_c)
         spec = self.spec
         warmer_k = temperature_c - REFERENCE_C
         self._temperature_c, self._credit_uc = temperature_c, 0.0
@@ -447,10 +453,13 @@ class Battery:
     def _set_floor(self) -> None:
         """Work out which share of the charge is out of reach, and how far the resistance has grown."""
         health, ageing = self._health(), self.spec.ageing
-        self._window = max(WINDOW_MIN, self._usable_share * health * self._capacity_factor)
+        self._window = self._window_at(health, self._capacity_factor)
         self._floor = 1 - self._window
         growth = ageing.resistance_growth * (1 - health) / END_OF_LIFE_FADE if ageing is not None else 0.0
         self._resistance_scale = self._cell_resistance_factor * (1 + growth)
+
+    def _window_at(self, health: float, capacity_factor: float) -> float:
+        return max(WINDOW_MIN, self._usable_share * health * capacity_factor)
 
     # --- snapshots -----------------------------------------------------------------------------------------------
 

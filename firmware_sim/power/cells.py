@@ -20,6 +20,7 @@ from firmware_sim.power.units import MS_PER_HOUR, MS_PER_YEAR
 from firmware_sim.power.voltage import ShepherdCurve, Table, TableCurve, VoltageCurve
 
 REFERENCE_C = 20.0  # the catalogue's temperature
+COLDEST_C, WARMEST_C = -100.0, 200.0  # no cell here works beyond
 
 MODEL_PARAMETERS = {
     "ideal": (),
@@ -86,6 +87,11 @@ class CellSpec:
     models: Mapping[str, Mapping[str, float]]
     charging: Charging | None
     ageing: Ageing | None
+
+    @property
+    def battery_brownout_mv(self) -> float:
+        """The voltage of the whole battery, all `series` cells, at which a device on it stops that names no other."""
+        return self.brownout_mv * self.series
 
     def build_model(self, name: str | None = None, state_of_charge: float = 1.0) -> BatteryModel:
         """Return a charge model with this cell's figures; UnknownPartError when the data has none for that model."""

@@ -67,10 +67,11 @@ class AdrServer:
 
 
 class AdrDevice:
-    """The device's side: counts uplinks since the last downlink."""
+    """The device's side: counts uplinks since the last downlink. `sf_max`: of the region's slowest data rate."""
 
-    def __init__(self, settings: RateAndPower) -> None:
+    def __init__(self, settings: RateAndPower, sf_max: int = SF_MAX) -> None:
         self.settings = settings
+        self._sf_max = sf_max
         self._silent = 0
 
     @property
@@ -86,7 +87,7 @@ class AdrDevice:
             if self.settings.power_step > 0:
                 self.settings = RateAndPower(self.settings.sf, 0)
             else:
-                self.settings = RateAndPower(min(self.settings.sf + 1, SF_MAX), 0)
+                self.settings = RateAndPower(min(self.settings.sf + 1, self._sf_max), 0)
 
     def answered(self, command: RateAndPower | None = None) -> None:
         """Take any downlink, with or without new settings in it."""

@@ -78,7 +78,7 @@ class CellularRadio:
         if level is None or not link.process.is_up(now_ms):
             sending.add(EnergyPhase("search", data.number("connect.give_up_ms"), data.number("connect.give_up_ma")))
             failed = Exchange(tuple(sending.phases), delivered=False, latency_ms=sending.elapsed_ms, attempts=0)
-            return self._clock.finish(now_ms, failed)
+            return self._clock.finish(now_ms, failed, in_vain=True)  # nobody to hold a connection with
         if not connected:
             sending.add(EnergyPhase("connect", data.number("connect.ms"), data.number("connect.ma")))
         tx_ma = self._transmit_ma(loss_db)

@@ -143,24 +143,27 @@ class IdleClock:
 
     def __init__(self, plan: IdlePlan) -> None:
         self.plan = plan
-        # A device starts long after any exchange: past the phases that come once.
-        self._quiet_from_ms = -sum(phase.duration_ms for phase in plan.once)
+        self._once_ms = sum(phase.duration_ms for phase in plan.once)
+        self._ended_ms = 0.0
+        self._quiet_from_ms = -self._once_ms  # a device starts long after any exchange
 
     def start(self, now_ms: float) -> float:
         """Check that an exchange may start now; return for how long the radio had been quiet."""
-        if now_ms < self._quiet_from_ms:
-            raise TimeOrderError("now_ms", now_ms, self._quiet_from_ms)
+        if now_ms < self._ended_ms:
+            raise TimeOrderError("now_ms", now_ms, self._ended_ms)
         return now_ms - self._quiet_from_ms
 
-    def finish(self, now_ms: float, exchange: Exchange) -> Exchange:
-        """Say that an exchange that started at `now_ms` is over; returns it."""
-        self._quiet_from_ms = now_ms + exchange.busy_ms
+    def finish(self, now_ms: float, exchange: Exchange, *, in_vain: bool = False) -> Exchange:
+        """Say that an exchange that started at `now_ms` is over; returns it. After one that found nobody (`in_vain`)
+        the phases that come once do not come."""
+        self._ended_ms = now_ms + exchange.busy_ms
+        self._quiet_from_ms = self._ended_ms - (self._once_ms if in_vain else 0.0)
         return exchange
 
     def idle(self, from_ms: float, to_ms: float) -> tuple[EnergyPhase, ...]:
         """Read the plan between two absolute times, both after the last exchange."""
-        if from_ms < self._quiet_from_ms:
-            raise TimeOrderError("from_ms", from_ms, self._quiet_from_ms)
+        if from_ms < self._ended_ms:
+            raise TimeOrderError("from_ms", from_ms, self._ended_ms)
         return self.plan.between(from_ms - self._quiet_from_ms, to_ms - self._quiet_from_ms)
 
 

@@ -78,6 +78,10 @@ class LoraSettings:
         """Return the same settings at another spreading factor."""
         return self if sf == self.sf else replace(self, sf=sf)
 
+    def with_bandwidth(self, bandwidth_hz: int) -> "LoraSettings":
+        """Return the same settings at another bandwidth."""
+        return self if bandwidth_hz == self.bandwidth_hz else replace(self, bandwidth_hz=bandwidth_hz)
+
 
 def payload_symbols(settings: LoraSettings, payload_bytes: int) -> int:
     """Return the symbols after the preamble.

@@ -21,7 +21,7 @@ from firmware_sim.radio.collisions import AirFrame, Ether, Transmission
 from firmware_sim.radio.datafile import RadioData
 from firmware_sim.radio.energy import EnergyPhase, Exchange, IdleClock, IdlePlan, LinkState, Sending, frame_fate
 from firmware_sim.radio.errors import RadioDataError, require
-from firmware_sim.radio.lora import SF_MAX, LoraSettings, packet_error_rate, time_on_air_us, window_us
+from firmware_sim.radio.lora import LoraSettings, packet_error_rate, time_on_air_us, window_us
 from firmware_sim.radio.regulation import Airtime, Region
 
 MAC_OVERHEAD_BYTES = 13
@@ -68,11 +68,14 @@ class LorawanRadio:
         self._data = data
         self._rng = rng
         self._region = Region.bundled(config.region)
+        for channel_hz in config.channels_hz:
+            self._region.check_channel(channel_hz)
         self._airtime = Airtime(self._region)
         self._tx_ma = {float(dbm): ma for dbm, ma in data.numbers("tx_ma").items()}
         if not self._tx_ma:
             raise RadioDataError(data.name, "tx_ma", "at least one transmit power")
-        self._adr = AdrDevice(RateAndPower(config.settings.sf, 0))
+        require(config.settings.sf <= self._region.sf_max, "sf", config.settings.sf, f"at most {self._region.sf_max}")
+        self._adr = AdrDevice(RateAndPower(config.settings.sf, 0), self._region.sf_max)
         self._server = AdrServer(self._region.tx_power_steps)
         self._before, self._after = _phases(data, "before"), _phases(data, "after")
         self._sleep_ma = data.number("idle.sleep_ma")
@@ -111,7 +114,7 @@ class LorawanRadio:
         arrived: Transmission | None = None
         attempt = 0
         for attempt in range(1, (TRANSMISSIONS_MAX if self.config.confirmed else 1) + 1):
-            settings = self._slower((attempt - 1) // 2)
+            settings = self._slower((attempt - 1) // 2, payload_bytes + MAC_OVERHEAD_BYTES)
             fate_ms, answered, frame = self._attempt(sending, payload_bytes + MAC_OVERHEAD_BYTES, settings, link)
             if arrived_ms is None and fate_ms is not None:
                 arrived_ms, arrived = fate_ms, frame
@@ -128,8 +131,12 @@ class LorawanRadio:
         """Sleep."""
         return self._clock.idle(from_ms, to_ms)
 
-    def _slower(self, rates: int) -> LoraSettings:
-        return self.settings.with_sf(min(self.settings.sf + rates, SF_MAX))
+    def _slower(self, rates: int, frame_bytes: int) -> LoraSettings:
+        """Return the data rate so many steps down, or the slowest on the way there that the frame's length allows."""
+        settings = self.settings.with_sf(min(self.settings.sf + rates, self._region.sf_max))
+        while settings.sf > self.settings.sf and not self._region.holds_dwell(time_on_air_us(settings, frame_bytes)):
+            settings = settings.with_sf(settings.sf - 1)
+        return settings
 
     def _earliest(self, at_ms: int, frame_bytes: int, settings: LoraSettings) -> tuple[int, list[int]]:
         """Return when the first channel is free, and the channels that are free then."""
@@ -175,20 +182,23 @@ class LorawanRadio:
         self, sending: Sending, settings: LoraSettings, link: LinkState, expected: bool, command: RateAndPower | None
     ) -> bool:
         """Open the receive windows; return whether the expected downlink arrived."""
-        data, rx1_ms = self._data, window_us(settings) / US_PER_MS
+        data, region = self._data, self._region
+        down = settings.with_bandwidth(region.rx1_bandwidth_hz or settings.bandwidth_hz)
+        rx1_ms = window_us(down) / US_PER_MS
         sending.add(EnergyPhase("wait", data.number("wait.rx1_ms"), data.number("wait.rx1_ma")))
         size = ANSWER_BYTES + (ADR_COMMAND_BYTES if command else 0)
         error_rate = packet_error_rate(settings, link.snr_db, size)
         if expected and frame_fate(link, sending.at_ms, size, error_rate, self._rng).delivered:
-            downlink = replace(settings, crc=False)
-            sending.add(EnergyPhase("rx1", time_on_air_us(downlink, size) / US_PER_MS, data.number("receive.rx1_ma")))
+            air_ms = time_on_air_us(replace(down, crc=False), size) / US_PER_MS
+            sending.add(EnergyPhase("rx1", air_ms, data.number("receive.rx1_ma")))
             self._adr.answered(command)
             return True
         sending.add(EnergyPhase("rx1", rx1_ms, data.number("receive.rx1_ma")))
         gap_ms = max(data.number("wait.rx2_ms") - rx1_ms, 0.0)
         sending.add(EnergyPhase("wait", gap_ms, data.number("wait.rx2_ma")))
         measured_ms = data.number_or_none("receive.rx2_ms")
-        rx2_ms = window_us(settings.with_sf(self.config.rx2_sf)) / US_PER_MS if measured_ms is None else measured_ms
+        second = settings.with_sf(self.config.rx2_sf).with_bandwidth(region.rx2_bandwidth_hz)
+        rx2_ms = window_us(second) / US_PER_MS if measured_ms is None else measured_ms
         sending.add(EnergyPhase("rx2", rx2_ms, data.number("receive.rx2_ma")))
         return False
 

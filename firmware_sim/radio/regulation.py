@@ -76,11 +76,19 @@ class DutyCycle:
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A region's limits: sub-bands with duty cycle, or a dwell time per frame, or both."""
+    """A region's limits: sub-bands with duty cycle, or a dwell time per frame, or both.
+
+    `uplink_hz`: where its channels lie. `sf_max`: of its slowest uplink data rate.
+    `rx1_bandwidth_hz`, `rx2_bandwidth_hz`: of what a gateway answers with; None is the uplink's.
+    """
 
     name: str
     sub_bands: tuple[SubBand, ...]
     dwell_us_max: int | None
+    uplink_hz: tuple[int, int]
+    sf_max: int
+    rx1_bandwidth_hz: int | None
+    rx2_bandwidth_hz: int
     tx_power_dbm_max: float
     tx_power_steps: int
 
@@ -93,8 +101,17 @@ class Region:
             SubBand(t.text("name"), t.whole("low_hz"), t.whole("high_hz"), t.number("duty"), t.number("power_max_dbm"))
             for t in data.tables(f"{name}.sub_band")
         )
-        power_dbm, steps = data.number(f"{name}.tx_power_max_dbm"), data.whole(f"{name}.tx_power_steps")
-        return cls(name, tuple(bands), dwell_us or None, power_dbm, steps)
+        return cls(
+            name,
+            tuple(bands),
+            dwell_us or None,
+            (data.whole(f"{name}.uplink_low_hz"), data.whole(f"{name}.uplink_high_hz")),
+            data.whole(f"{name}.sf_max"),
+            data.whole(f"{name}.rx1_bandwidth_hz") or None,
+            data.whole(f"{name}.rx2_bandwidth_hz"),
+            data.number(f"{name}.tx_power_max_dbm"),
+            data.whole(f"{name}.tx_power_steps"),
+        )
 
     def sub_band(self, frequency_hz: int) -> SubBand:
         """Return the sub-band of a frequency. Raises `RadioSettingError` outside all of them."""
@@ -103,9 +120,21 @@ class Region:
                 return band
         raise RadioSettingError("frequency_hz", frequency_hz, f"a frequency in a sub-band of {self.name}")
 
+    def check_channel(self, frequency_hz: int) -> None:
+        """Raise `RadioSettingError` where the region has no such channel."""
+        low_hz, high_hz = self.uplink_hz
+        if not low_hz <= frequency_hz <= high_hz:
+            raise RadioSettingError("channels_hz", frequency_hz, f"{low_hz} to {high_hz} in {self.name}")
+        if self.sub_bands:
+            self.sub_band(frequency_hz)
+
+    def holds_dwell(self, airtime_us: int) -> bool:
+        """Whether one frame is no longer than the region lets a channel be held."""
+        return self.dwell_us_max is None or airtime_us <= self.dwell_us_max
+
     def check_dwell(self, airtime_us: int) -> None:
         """Raise `AirtimeError` if one frame is longer than the region lets a channel be held."""
-        if self.dwell_us_max is not None and airtime_us > self.dwell_us_max:
+        if self.dwell_us_max is not None and not self.holds_dwell(airtime_us):
             raise AirtimeError(f"{self.name} dwell time", airtime_us, self.dwell_us_max)
 
 

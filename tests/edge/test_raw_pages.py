@@ -1,11 +1,11 @@
 """Records found page by page: all that SQLite has, and nothing in garbage."""
 
 import errno
+import io
 import random
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import IO
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -118,19 +118,21 @@ def test_garbage_and_flipped_bits_raise_nothing(
         pass
 
 
+class Worn(io.BytesIO):
+    """A medium with one bad sector."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.tell() == 10 * 4096:
+            raise OSError(errno.EIO, "bad sector")
+        return super().read(size)
+
+
 def test_a_page_that_the_medium_does_not_give_costs_what_is_on_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "db"
     filled(path, 4096, [(n, 0, bytes(1000), 0) for n in range(100)]).close()
-    real = raw_pages._read
-
-    def read(file: IO[bytes] | None, offset: int, size: int) -> bytes:
-        if offset == 10 * 4096:
-            raise OSError(errno.EIO, "bad sector")
-        return real(file, offset, size)
-
-    monkeypatch.setattr(raw_pages, "_read", read)
+    monkeypatch.setattr(raw_pages, "_opened", lambda of, _: Worn(path.read_bytes()) if of == path else None)
     assert 100 - 4 <= len(found(path, LOG)[0]) < 100
 
 

@@ -390,6 +390,7 @@ def test_only_so_many_damaged_files_are_kept(tmp_path: Path) -> None:
     assert [name[-1] for name in names] == ["3", "4", "5"]
 
 
+@pytest.mark.no_cover
 @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.integers(0, 2**40), min_size=1, max_size=3))
 def test_whatever_bits_flip_the_gateway_starts_and_drains(

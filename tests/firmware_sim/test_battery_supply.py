@@ -7,6 +7,7 @@ from firmware_sim.device import Device
 from firmware_sim.device_clock import ClockSpec
 from firmware_sim.phases import Phase
 from firmware_sim.power import Battery, board, builtin_boards
+from firmware_sim.radio.energy import EnergyPhase
 from firmware_sim.supply import PowerState, Timings
 from tests.firmware_sim.worlds import World, spec
 
@@ -79,3 +80,13 @@ def test_voltage_and_level_are_the_batterys() -> None:
     assert made.voltage_v() == made.battery.open_circuit_mv / 1000
     assert made.level_percent() == pytest.approx(50.0, abs=1.0)
     assert isinstance(World(spec(clock=ClockSpec()), supply=made).device, Device)
+
+
+def test_a_board_that_browns_out_in_its_pulse_does_not_listen_for_an_answer() -> None:
+    made = supply("er14505", "sx1272", charge=0.06)
+    exchange = (EnergyPhase("transmit", 50.0, 100.0), EnergyPhase("wait", 1000.0, 0.1), EnergyPhase("rx1", 30.0, 9.7))
+    assert made.draw_radio(exchange, resting=False) is PowerState.SAG
+    lines = made.energy()
+    assert set(lines) == {"transmit", "brown-out"}
+    assert lines["brown-out"].duration_ms == 1030.0
+    assert lines["brown-out"].charge_mah == 0.0

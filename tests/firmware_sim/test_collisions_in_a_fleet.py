@@ -95,3 +95,12 @@ def _radio(ether: Ether, seed: int) -> lorawan.LorawanRadio:
 
 def lorawan_link() -> LinkState:
     return LinkState(rssi_dbm=-100.0)
+
+
+@pytest.mark.no_cover
+def test_more_channels_are_more_air() -> None:
+    """Pure ALOHA: a third of the load on each of nine channels, and so a third of the logarithm of the loss."""
+    nine = [867_100_000 + 200_000 * n for n in range(9)]
+    few, many = run(crowd({}))[0], run(crowd({"channels_hz": nine}))[0]
+    ratio = math.log(many.received / many.measured) / math.log(few.received / few.measured)
+    assert ratio == pytest.approx(1 / 3, abs=0.08)

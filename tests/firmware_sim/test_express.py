@@ -105,6 +105,11 @@ def test_it_does_over_days_with_synchronised_clocks_and_a_battery_that_dies(batt
     )
 
 
+def test_it_does_where_the_radio_pulse_browns_the_device_out_again_and_again() -> None:
+    battery = {"cell": "2xaa-alkaline", "board": "casals-lorawan", "state_of_charge": 0.06}
+    assert_both_ways_alike({"interval_s": 60.0, "battery": battery}, hours=0.7)
+
+
 @pytest.mark.parametrize("cut_s", [0, 7, 15, 23, 31, 39, 47, 55])
 def test_it_does_where_the_run_ends_within_a_receive_window(cut_s: int) -> None:
     """A window that nobody will speak into is over at once, but not one that the run does not see the end of."""

@@ -59,7 +59,7 @@ def test_a_broker_that_pings_but_answers_nothing_is_left_and_the_message_goes_ag
     async def scenario() -> None:
         broker, answered = HalfAlive(), asyncio.Event()
         server = await asyncio.start_server(broker.serve, "127.0.0.1", 0)
-        endpoint = Endpoint("127.0.0.1", server.sockets[0].getsockname()[1], mqtt5=False, keepalive_s=1)
+        endpoint = Endpoint("127.0.0.1", server.sockets[0].getsockname()[1], mqtt5=False, keepalive_s=2)
         connection = Connection(
             endpoint,
             "device",

@@ -192,6 +192,8 @@ def test_a_receive_window_beside_a_radio_is_refused() -> None:
         (RADIOS["wifi"] | {"data": "none.toml"}, "none.toml"),
         (LORA | {"reading_bytes": 52, "adr": True}, "at most 51 at the slowest data rate"),
         (LORA | {"region": "us915", "sf": 12}, "expected one of 7, 8, 9, 10 in us915"),
+        (LORA | {"channels_hz": [903_900_000]}, "channels_hz is 903900000: expected 863100000 to 869900000 in eu868"),
+        (LORA | {"channels_hz": [868_650_000]}, "868650000: expected a frequency in a sub-band of eu868"),
         (RADIOS["wifi-kept"] | {"dtim": 2}, "dtim"),
     ],
 )
@@ -227,3 +229,12 @@ def test_only_a_device_that_is_answered_knows_that_a_message_was_lost(confirmed:
     made = _VirtualFleet(FleetConfig.model_validate(fleet(radio)), JsonLines(len))
     made.run(HOUR_MS, lambda: False)
     assert (made.devices[0].counters.refused_messages > 0) is knows
+
+
+def test_the_second_window_listens_for_what_the_network_says() -> None:
+    """8 symbols of SF12 are 262.144 ms, 12 of SF9 49.152 (LoRaWAN RP002)."""
+    drains = []
+    for rx2_sf in (12, 9):
+        _, report = run(fleet(LORA | {"rx2_sf": rx2_sf, "data": "lora_sx1272"}), HOUR_MS)
+        drains.append(report.drain_mah["rx2"])
+    assert drains[0] / drains[1] == pytest.approx(262.144 / 49.152, rel=1e-3)

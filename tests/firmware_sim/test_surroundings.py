@@ -4,6 +4,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from firmware_sim.battery_supply import LOCK_OUT_MS, BatterySupply
 from firmware_sim.build_power import build_supply
@@ -12,7 +13,7 @@ from firmware_sim.device_clock import ClockSpec, DeviceClock, TimeSource
 from firmware_sim.phases import Phase
 from firmware_sim.power import Battery
 from firmware_sim.supply import PowerState
-from firmware_sim.virtual import run_virtual
+from firmware_sim.virtual import GroupReport, run_virtual
 
 START_MS = 1_781_913_600_000  # 2026-06-20
 HOUR_MS = 3_600_000
@@ -123,3 +124,36 @@ def test_the_drift_is_the_same_however_often_the_clock_is_read() -> None:
         often.timeline_ms(START_MS + minute * 60_000)
     end_ms = START_MS + 3000 * 60_000
     assert abs(once.timeline_ms(end_ms) - often.timeline_ms(end_ms)) <= 1
+
+
+def in_frost(charge: float, day_c: float) -> GroupReport:
+    """A coin cell for three days about 0 degrees, a reading every ten minutes."""
+    battery = {"cell": "cr2032", "board": "nrf52-ble", "state_of_charge": charge}
+    group = {"name": "d", "interval_s": 600, "sensors": [SENSOR], "battery": battery}
+    place = {"ambient": {"mean_c": 0, "day_c": day_c}}
+    config = FleetConfig.model_validate({"devices": [group], "place": place})
+    return run_virtual(config, 3 * 24 * HOUR_MS, len).groups[0]
+
+
+def test_a_battery_that_freezes_at_night_comes_back_by_day() -> None:
+    """At -20 degrees a CR2032 gives 60 % of its charge: one with a quarter left gives nothing until it is warmer."""
+    report = in_frost(charge=0.25, day_c=20.0)
+    assert report.dead == 0
+    assert 250 < report.received < 400  # of 432
+
+
+def test_a_battery_for_which_it_never_gets_warm_enough_is_dead() -> None:
+    assert in_frost(charge=0.05, day_c=0.0).dead == 1
+
+
+@pytest.mark.parametrize(
+    ("ambient", "found"),
+    [
+        ({"mean_c": -60, "day_c": 30, "season_c": 20}, "-110 to -10"),
+        ({"mean_c": 90, "day_c": 60, "season_c": 60}, "-30 to 210"),
+        ({"mean_c": 0, "weather_c": 20}, "-120 to 120"),
+    ],
+)
+def test_a_place_that_no_cell_survives_is_refused(ambient: dict[str, float], found: str) -> None:
+    with pytest.raises(ValidationError, match=f"ambient.*\n.*between -100 and 200 degrees, found {found}"):
+        FleetConfig.model_validate({"place": {"ambient": ambient}, "devices": [{"name": "d", "sensors": [SENSOR]}]})

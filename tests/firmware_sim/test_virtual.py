@@ -108,3 +108,24 @@ def test_lines_are_written_as_they_come() -> None:
 @pytest.mark.no_cover
 def test_the_speed_of_the_file_changes_nothing() -> None:
     assert virtual(SCENARIO | {"speed": 60.0}, DAY_MS) == virtual(SCENARIO, DAY_MS)
+
+
+def test_a_report_has_the_energy_beside_the_charge() -> None:
+    """At the terminals: some 4 V of a full 18650 cell, and less the more is drawn, 83 milliohm and its polarisation."""
+    _, report = virtual(group(battery=BATTERY, send={"receive_window_s": 1.0}), DAY_MS)
+    (only,) = report.groups
+    assert only.drain_j.keys() == only.drain_mah.keys()
+    volts = {name: joule / (3.6 * only.drain_mah[name]) for name, joule in only.drain_j.items() if joule > 0.01}
+    assert all(4.0 < each < 4.21 for each in volts.values())
+    assert volts["transmit"] < volts["connect"] < volts["sleep"]
+    assert (only.brown_outs, only.wear_bytes > 0) == (0, True)
+
+
+def test_a_report_counts_brown_outs_and_the_wear_of_the_flash() -> None:
+    weak = {"cell": "cr2032", "board": "esp32-wifi"}
+    _, report = virtual({"devices": [group(battery=weak)["devices"][0], {"name": "m", "sensors": SENSORS}]}, HOUR_MS)
+    looping, mains = report.groups
+    assert looping.brown_outs > 1000  # every 2.35 s
+    assert (looping.boots, looping.measured) == (0, 0)
+    assert mains.brown_outs == 0
+    assert mains.wear_bytes > 60 * 40 > looping.wear_bytes

@@ -7,6 +7,8 @@ import tomllib
 from dataclasses import fields
 from pathlib import Path
 
+import pytest
+
 from tidegate.replay import faults
 from tidegate.replay.run import Verdict
 from tidegate.replay.site import BrokerSettings, FleetSettings, ReplaySettings, SiteConfig
@@ -14,6 +16,7 @@ from tidegate.replay.site import BrokerSettings, FleetSettings, ReplaySettings, 
 PAGE = (Path(__file__).parents[2] / "docs" / "replay.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.no_cover
 def test_the_example_prints_what_the_page_says() -> None:
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     (said,) = re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)

@@ -51,6 +51,7 @@ def test_a_death_in_the_midst_of_a_commit_leaves_all_of_it_or_nothing(tmp_path: 
     assert {cursor_in(folder) for folder in folders} == {None, 7}
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("seed", range(4))
 def test_kills_at_any_statement_lose_nothing_acknowledged(seed: int) -> None:
     rng = Random(seed)

@@ -42,6 +42,7 @@ def test_the_gateway_as_it_is_passes() -> None:
     assert verdict.quarantined == 1
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("mutant", "promises"),
     [

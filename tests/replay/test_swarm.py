@@ -31,6 +31,7 @@ def test_a_short_swarm_breaks_no_promise_and_meets_its_faults() -> None:
     assert sum(result.faults_met for result in results) > 5 * SEEDS
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("seed", SEEDS_THAT_FAILED)
 def test_a_seed_that_found_a_bug_passes_now(seed: int) -> None:
     assert result_of(seed).broken == ()
@@ -45,6 +46,7 @@ def test_seeds_hold_every_kind_of_fault() -> None:
     assert {GatewayCrash, StoreCrash, DiskFull, ClockStep} <= kinds
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("mutant", "promises"),
     [

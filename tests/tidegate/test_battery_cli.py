@@ -75,6 +75,29 @@ def test_the_tables_say_how_long_and_what_drains(fleet: Path, capsys: pytest.Cap
     assert "mains" not in out
 
 
+def test_each_change_stands_under_its_own_type(fleet: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also one with which a type cannot even start, on a cell that is empty."""
+    shed = FLEET.split("[[devices]]")[1].replace("field", "shed")
+    fleet.write_text(FLEET + "[[devices]]" + shed, encoding="utf-8")
+    words = (
+        "--years",
+        "0.1",
+        "--runs",
+        "9",
+        "--what-if",
+        "interval_s=28800",
+        "--what-if",
+        "battery.state_of_charge=1e-9",
+    )
+    code, out, _ = _main(capsys, str(fleet), *words)
+    assert code == 0
+    types_then_changes = ["field", "interval_s=28800", "battery.state_of_charge=1e-9"]
+    types_then_changes += ["shed", "interval_s=28800", "battery.state_of_charge=1e-9"]
+    rows = [line.split()[0] for line in out.splitlines() if line.split() and line.split()[0] in types_then_changes]
+    assert rows == 2 * types_then_changes
+    assert out.count("nothing: it cannot even start") == 2
+
+
 def test_the_json_is_the_same_in_every_process(fleet: Path) -> None:
     words = ("--runs", "40", "--years", "1")
     first, second = (_process(fleet, *words, env=uncounted(PYTHONHASHSEED=seed)) for seed in ("1", "2"))

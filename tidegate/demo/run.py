@@ -30,6 +30,7 @@ from tidegate.demo.settings import DemoError, DemoSettings
 from tidegate.demo.site import DRAIN_S, LOOPBACK, Site, prepare
 from tidegate.demo.view import Scene, render, summary
 from tidegate.outage.address import Address
+from tidegate.outage.behaviour import LinkDriver
 from tidegate.outage.proxy import FaultProxy
 
 LOOK_S = 0.5  # between two looks at the system, and two frames of the view
@@ -51,9 +52,6 @@ class Demo:
         self._proxy = FaultProxy(
             Address(LOOPBACK, site.ports.uplink),
             Address(LOOPBACK, site.ports.cloud),
-            outage_recording(),
-            link=LINK,
-            speed=speed_for(settings.for_s),
             seed=settings.seed,
         )
         self._broker = Part("broker", site, lambda: listens(site.ports.broker))
@@ -73,6 +71,7 @@ class Demo:
             loop.add_signal_handler(number, self._stop.set)
         try:
             async with self._everything():
+                self._begin()
                 with self._screen() as screen, listening(self._pressed):
                     killer = asyncio.create_task(self._killer())
                     try:
@@ -102,6 +101,11 @@ class Demo:
             for part in reversed(parts):
                 await part.stop()
             await self._proxy.stop()
+
+    def _begin(self) -> None:
+        """All is up and measures: the recording and the time of the run begin, however long the start took."""
+        self._started_ms = self._clock.monotonic_ms()
+        self._proxy.follow(LinkDriver(outage_recording(), LINK, speed_for(self._settings.for_s)))
 
     # -- while it runs
 

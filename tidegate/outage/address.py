@@ -11,12 +11,13 @@ PORT_MAX = 65_535
 
 
 class AddressError(ValueError):
-    """Not an address. Carries `text`."""
+    """Not an address. Carries `field` and `text`."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, field: str, text: str) -> None:
+        self.field = field
         self.text = text
         super().__init__(
-            f"address: expected PORT, HOST:PORT or [IPV6]:PORT with a port up to {PORT_MAX}, found {text!r}"
+            f"{field}: expected PORT, HOST:PORT or [IPV6]:PORT with a port up to {PORT_MAX}, found {text!r}"
         )
 
 
@@ -31,13 +32,13 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def parse_address(text: str) -> Address:
-    """Read an address. Raises `AddressError`."""
+def parse_address(text: str, field: str = "address") -> Address:
+    """Read an address; `field` is what an error calls it. Raises `AddressError`."""
     host, _, port = text.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
-        raise AddressError(text)
+        raise AddressError(field, text)
     if not (port.isascii() and port.isdigit() and int(port) <= PORT_MAX) or (not host and ":" in text):
-        raise AddressError(text)
+        raise AddressError(field, text)
     return Address(host or LOOPBACK, int(port))

@@ -19,7 +19,8 @@ from edge.outages.events import (
     Status,
     Transition,
 )
-from edge.outages.recording import Recording, make_header
+from edge.outages.recording import EVENTS_MAX, Recording, make_header
+from edge.outages.rules import HEADER_LINE, RecordingError
 
 SECOND_US = 1_000_000
 MS_US = 1_000
@@ -55,7 +56,9 @@ class RecordingBuilder:
         self._events: list[AnyEvent] = []
 
     def add(self, event: AnyEvent) -> None:
-        """Take any event as it is."""
+        """Take any event as it is. Raises `RecordingError` if a recording cannot hold so many."""
+        if len(self._events) == EVENTS_MAX - 1:  # and its end
+            raise RecordingError(HEADER_LINE + EVENTS_MAX, "event", f"at most {EVENTS_MAX} events in one recording")
         self._events.append(event)
 
     def up(self, at_us: int, began: Began | None = None) -> None:

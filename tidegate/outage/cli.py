@@ -9,6 +9,8 @@ import asyncio
 import json
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Annotated, Any
@@ -18,10 +20,12 @@ from rich.console import Console
 
 from edge.outages.events import PPM
 from edge.outages.recording import Recording, write_recording
+from edge.outages.rules import HEADER_LINE, RecordingError
 from tidegate.console import make_table, stdout_console
 from tidegate.outage import edit_cli, replay_cli
 from tidegate.outage.address import parse_address
 from tidegate.outage.builder import Provenance
+from tidegate.outage.edit_text import parse_link, parse_time
 from tidegate.outage.field import Field
 from tidegate.outage.field_report import outage_lines, print_field_outages
 from tidegate.outage.generators import GENERATORS, generate, make_generator
@@ -29,7 +33,15 @@ from tidegate.outage.importers import IMPORTERS
 from tidegate.outage.importers.trace import read_trace
 from tidegate.outage.proxy import FaultProxy
 from tidegate.outage.proxy_run import run_proxy
-from tidegate.outage.report import header_facts, link_stats, outage_rows, segment_rows, timeline_text, written_line
+from tidegate.outage.report import (
+    header_facts,
+    length,
+    link_stats,
+    outage_rows,
+    segment_rows,
+    timeline_text,
+    written_line,
+)
 from tidegate.outage.said import BadInputError, in_file, one_line_errors, recording_in
 
 SECOND_US = 1_000_000
@@ -72,8 +84,9 @@ def import_trace(
         if importer is None:
             raise BadInputError(f"--format: expected one of {', '.join(IMPORTERS)}, found {trace_format}")
         provenance = Provenance(title, source, licence)
-        with in_file(trace):
-            imported = importer.read(read_trace(trace), link or importer.link, provenance)
+        name = importer.link if link is None else parse_link(link, "--link")
+        with in_file(trace), _made_of_a_trace():
+            imported = importer.read(read_trace(trace), name, provenance)
         _write(output, imported.recording, force=force)
     _report_written(output, imported.recording, imported.facts, as_json=as_json)
 
@@ -82,7 +95,7 @@ def import_trace(
 def generate_recording(
     kind: Annotated[str, typer.Argument(metavar="KIND", help=f"One of: {', '.join(GENERATORS)}")],
     output: OutputPath,
-    duration_s: Annotated[float, typer.Option("--duration", help="Length in seconds")] = 86_400.0,
+    duration: Annotated[str, typer.Option(help="Length: 90s, 5min, 1.5h, 2d, or plain seconds")] = "1d",
     seed: Annotated[int, typer.Option(help="The same seed gives the same recording")] = 0,
     parameters: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, a parameter of the kind")] = None,
     link: LinkOption = None,
@@ -96,7 +109,8 @@ def generate_recording(
         generator = make_generator(kind, {name: value for name, _, value in pairs})
         title = f"{kind}, seed {seed}"
         rng = Random(seed)  # noqa: S311  (a link's moods, not secrets)
-        recording = generate(generator, rng, duration_s, link or "uplink", title)
+        name = "uplink" if link is None else parse_link(link, "--link")
+        recording = generate(generator, rng, parse_time(duration, "--duration") / SECOND_US, name, title)
         _write(output, recording, force=force)
     _report_written(output, recording, {}, as_json=as_json)
 
@@ -151,7 +165,7 @@ def show(
         return
     console = stdout_console()
     links = ", ".join(f"{link['name']} ({link['kind']})" for link in facts["links"])
-    console.print(f"{file.name}: {_seconds(facts['duration_us'])}, {facts['events']} events, links {links}")
+    console.print(f"{file.name}: {length(facts['duration_us'])}, {facts['events']} events, links {links}")
     for name in ("started", "title", "source", "licence"):
         if facts.get(name):
             console.print(f"{name}: {facts[name]}", markup=False)
@@ -203,9 +217,21 @@ def proxy(
     """Forward TCP connections over a link that behaves as recorded, or as the control API says."""
     with one_line_errors():
         recorded = None if recording is None else recording_in(recording)
-        fault_proxy = FaultProxy(parse_address(listen), parse_address(to), recorded, link=link, speed=speed, seed=seed)
-        api_address = None if api is None else parse_address(api)
+        addresses = parse_address(listen, "--listen"), parse_address(to, "--to")
+        api_address = None if api is None else parse_address(api, "--api")
+        fault_proxy = FaultProxy(*addresses, recorded, link=link, speed=speed, seed=seed)
         asyncio.run(run_proxy(fault_proxy, api_address, lambda line, facts: _say(line, facts, as_json=as_json)))
+
+
+@contextmanager
+def _made_of_a_trace() -> Iterator[None]:
+    """What is wrong with the recording is told as such: its lines are not the trace's."""
+    try:
+        yield
+    except RecordingError as error:
+        if error.line == HEADER_LINE:
+            raise BadInputError(f"--{error.field}: expected {error.expected}") from error
+        raise BadInputError(f"makes no recording: {error.field}: expected {error.expected}") from error
 
 
 def _show_outage(field: Field, outage_id: str, *, as_json: bool) -> None:
@@ -241,9 +267,9 @@ def _print_outages(console: Console, rows: list[dict[str, Any]]) -> None:
     for row in rows[:OUTAGES_SHOWN]:
         cause = row["cause"] + (f" {row['http_status']}" if row["http_status"] else "")
         shortest, longest = row["duration_bounds_us"]
-        spans = (_seconds(row["start_us"]), _seconds(row["duration_us"]), _seconds(shortest), _seconds(longest))
+        spans = (_seconds(row["start_us"]), *map(length, (row["duration_us"], shortest, longest)))
         table.add_row(row["id"], *spans, cause, row["ended"])
-    console.print(table)
+    console.print(table if rows else "no outages")
     if len(rows) > OUTAGES_SHOWN:
         console.print(f"and {len(rows) - OUTAGES_SHOWN} more outages (--json shows all)")
 
@@ -252,7 +278,7 @@ def _cell(name: str, value: object) -> str:
     if value is None:
         return "unknown"
     if name.endswith("_us"):
-        return _seconds(int(str(value)))
+        return length(int(str(value)))
     if name.endswith("_ppm"):
         return f"{int(str(value)) * 100 / PPM:.3f} %"
     if isinstance(value, dict):

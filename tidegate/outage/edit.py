@@ -131,7 +131,7 @@ def apply(parts: Sequence[Recording], edit: Edit) -> Recording:
     recording = join(parts)
     recording = _rename(_choose(recording, edit), edit.rename)
     if edit.span != Span():
-        recording = cut(recording, *_bounds(recording, edit.span, "--from"))
+        recording = cut(recording, *_bounds(recording, edit.span, "--from, --until"))
     for removal in edit.removals:
         recording = _remove(recording, removal)
     for insertion in edit.insertions:
@@ -329,8 +329,14 @@ def _shift(recording: Recording, by_us: int) -> Recording:
 def _bounds(recording: Recording, span: Span, field: str) -> tuple[int, int]:
     until_us = recording.end_us if span.until_us is None else span.until_us
     if not span.from_us < until_us <= recording.end_us:
-        raise EditError(field, f"a start before the end, and both within the {recording.end_us / 1e6:g} s of it")
+        length = f"within the {recording.end_us / 1e6:g} s of it"
+        raise EditError(field, f"a start before the end, and both {length}, found {_said(span)}")
     return span.from_us, until_us
+
+
+def _said(span: Span) -> str:
+    until = "the end" if span.until_us is None else f"{span.until_us / 1e6:g} s"
+    return f"from {span.from_us / 1e6:g} s until {until}"
 
 
 def _check_link(recording: Recording, name: str) -> None:

@@ -7,7 +7,9 @@ import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
-from edge.outages.events import PPM, Cause, Quantities, Status
+import msgspec
+
+from edge.outages.events import PPM, Cause, HttpStatus, LinkName, Quantities, Status
 from tidegate.outage.edit import EditError, Insertion, Removal, Setting, Span
 
 EVENTS = ("transition", "close", "unknown_write", "gap", "sample", "series")
@@ -36,6 +38,15 @@ def parse_loss(text: str, field: str) -> int:
     return loss_ppm
 
 
+def parse_link(text: str, field: str) -> str:
+    """The name of a link. Raises `EditError`."""
+    try:
+        return msgspec.convert(text, LinkName)
+    except msgspec.ValidationError:
+        expected = "a letter and up to 31 more of a-z0-9_-, or two such with a / between them"
+        raise EditError(field, f"{expected}, found {text!r}") from None
+
+
 def parse_removal(text: str) -> Removal:
     """An outage's id, or `event=close,link=uplink,from=60s,until=90s`. Raises `EditError`."""
     if "=" not in text:
@@ -60,13 +71,12 @@ def parse_insertion(text: str) -> Insertion:
         raise EditError("--insert status", f"{Status.DOWN} or {Status.DEGRADED}, found {status}")
     if cause not in set(Cause):
         raise EditError("--insert cause", f"one of {', '.join(Cause)}, found {cause}")
-    if (cause == Cause.HTTP) != (http_status is not None) or not (http_status or "100").isdecimal():
+    if (cause == Cause.HTTP) != (http_status is not None):
         raise EditError("--insert http_status", "a status such as 503 with cause http, and only there")
     at_us, for_us = parse_time(pairs["at"], "--insert at"), parse_time(pairs["for"], "--insert for")
     if for_us == 0:
         raise EditError("--insert for", "a time over 0")
-    code = None if http_status is None else int(http_status)
-    return Insertion(at_us, for_us, pairs.get("link"), Status(status), Cause(cause), code)
+    return Insertion(at_us, for_us, pairs.get("link"), Status(status), Cause(cause), _http_status(http_status))
 
 
 def parse_setting(text: str) -> Setting:
@@ -89,13 +99,20 @@ def parse_rename(text: str) -> tuple[str, str]:
     old, separator, new = text.partition("=")
     if not (old and separator and new):
         raise EditError("--rename", f"OLD=NEW, found {text!r}")
-    return old, new
+    return old, parse_link(new, "--rename")
 
 
 def parse_span(from_text: str | None, until_text: str | None, field: str) -> Span:
     """From one time, until another; what is not said is the start and the end. Raises `EditError`."""
     from_us = 0 if from_text is None else parse_time(from_text, f"{field}from")
     return Span(from_us, None if until_text is None else parse_time(until_text, f"{field}until"))
+
+
+def _http_status(text: str | None) -> int | None:
+    try:
+        return None if text is None else msgspec.convert(text, HttpStatus, strict=False)
+    except msgspec.ValidationError:
+        raise EditError("--insert http_status", f"a status from 100 to 599, found {text!r}") from None
 
 
 def _pairs(text: str, field: str, known: Sequence[str]) -> dict[str, str]:

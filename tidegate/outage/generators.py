@@ -16,6 +16,7 @@ import msgspec
 from edge.outages.events import PPM, Cause, Status
 from edge.outages.recording import Recording
 from tidegate.outage.builder import MS_US, SECOND_US, Provenance
+from tidegate.outage.decoded import field_and_expectation
 from tidegate.outage.phases import Phase, record_phases
 
 DAY_S = 86_400
@@ -24,7 +25,7 @@ DURATION_MAX_S = 400 * DAY_S
 
 Probability = Annotated[float, msgspec.Meta(gt=0, le=1)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Seconds = Annotated[float, msgspec.Meta(gt=0, le=DURATION_MAX_S)]
+Seconds = Annotated[float, msgspec.Meta(ge=0.001, le=DURATION_MAX_S)]
 Few = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 
 
@@ -217,10 +218,9 @@ def make_generator(kind: str, parameters: Mapping[str, Any]) -> Generator:
     except msgspec.ValidationError as error:
         if isinstance(error.__cause__, GeneratorError):
             raise error.__cause__ from None
-        expected, _, path = str(error).partition(" - at `$")
-        fields = ", ".join(f"{field.name}={field.default}" for field in msgspec.structs.fields(made_by))
-        known = f"only the parameters {fields} ({expected})"
-        raise GeneratorError(path.strip("`.") or kind, expected.removeprefix("Expected ") if path else known) from error
+        fields = [f"{field.name}={field.default}" for field in msgspec.structs.fields(made_by)]
+        field, expected = field_and_expectation(error, list(Cause) if "enum" in str(error) else fields)
+        raise GeneratorError(field or kind, expected) from error
 
 
 def generate(generator: Generator, rng: Random, duration_s: float, link: str = "uplink", title: str = "") -> Recording:

@@ -30,6 +30,14 @@ def picture_format(path: Path, option: str) -> str:
     return kind
 
 
+def check_free(path: Path, option: str, *, force: bool) -> None:
+    """Before work is done for a picture: whether it can be written then. Raises `PlotError`."""
+    if path.exists() and not force:
+        raise PlotError(f"{option}: expected a name that is free (or --force), found {path}")
+    if not path.parent.is_dir():
+        raise PlotError(f"{option}: expected a folder that there is, found {path.parent}")
+
+
 def load_matplotlib(option: str) -> ModuleType:
     """The library. Raises `PlotError` where it is not installed."""
     try:

@@ -1,8 +1,8 @@
 """A recording as a picture: the status of each link, and latency, bandwidth and loss where they are known, over time.
 
-Promises: an outage is visible however long the recording is (it is drawn at least `WIDTH_MIN_PARTS` wide); a quantity
-with more values than a screen has columns is drawn with the smallest and the largest of each column; what is not known
-is a hole, not a zero.
+Promises: an outage is visible however long the recording is: one that is shorter than a `WIDTH_MIN_PARTS`-th of it is a
+mark of half the height, so that many short ones do not look like a long one. A quantity with more values than a screen
+has columns is drawn with the smallest and the largest of each column; what is not known is a hole, not a zero.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,14 +14,15 @@ from edge.outages.events import PPM, Status
 from edge.outages.recording import Recording
 from edge.outages.timeline import LinkState, Segment
 from tidegate.outage.picture import load_matplotlib, picture_format, save, span_unit
-from tidegate.outage.report import wall_clock
+from tidegate.outage.report import link_stats, wall_clock
 
 OPTION = "--out"
 WIDTH_INCHES = 11.0
 PANEL_INCHES = 1.9
-ROW_INCHES = 0.35
+ROW_INCHES = 0.4
+BAR, MARK = 0.8, 0.4  # of a row's height
 WIDTH_MIN_PARTS = 900
-"""A bar is at least so many parts of the axis wide: about a pixel and a half of a picture of 1320."""
+"""A mark is one of so many parts of the axis wide: about a pixel and a half of a picture of 1320."""
 COLUMNS_MAX = 2_000
 """More columns than a wide screen has pixels; a month at 1 Hz would be 2.6 million points."""
 _STATES: tuple[tuple[Status | None, str, str], ...] = (
@@ -31,6 +32,7 @@ _STATES: tuple[tuple[Status | None, str, str], ...] = (
     (None, "not known", "#d0d0d0"),
 )
 _LINE_COLOURS = ("#1565c0", "#6a1b9a", "#00838f", "#ef6c00", "#455a64", "#ad1457")
+Run = tuple[Status | None, float, float]  # of one status: from when, how long
 Value = Callable[[LinkState], float | None]
 
 
@@ -72,9 +74,10 @@ def _draw(matplotlib: Any, recording: Recording, title: str) -> Any:
     status_inches = 0.3 + ROW_INCHES * len(courses)
     heights = (status_inches, *(PANEL_INCHES for _ in panels))
     figure = matplotlib.figure.Figure(figsize=(WIDTH_INCHES, 0.8 + sum(heights)), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)
     axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
     _draw_status(axes[0], courses, recording.end_us, per_unit_us)
+    axes[0].set(yticks=range(len(courses)), yticklabels=[_row_label(recording, link) for link in courses])
     for of, (label, lines) in zip(axes[1:], panels, strict=True):
         _draw_panel(of, courses, label, lines, recording.end_us, per_unit_us)
     started = wall_clock(recording, 0)
@@ -88,16 +91,23 @@ def _draw(matplotlib: Any, recording: Recording, title: str) -> Any:
 def _draw_status(axes: Any, courses: dict[str, tuple[Segment, ...]], end_us: int, per_unit_us: int) -> None:
     width_us_min = end_us / WIDTH_MIN_PARTS
     for row, course in enumerate(courses.values()):
+        bars, marks = _bars_and_marks(course, width_us_min)
         for status, name, colour in _STATES:
-            least_us = 0 if status is Status.UP else width_us_min  # what is rare must not vanish
-            spans = [
-                (start_us / per_unit_us, max(length_us, least_us) / per_unit_us)
-                for of, start_us, length_us in _runs(course)
-                if of is status
-            ]
-            axes.broken_barh(spans, (row - 0.4, 0.8), color=colour, label=name if row == 0 else None, linewidth=0)
-    axes.set(yticks=range(len(courses)), yticklabels=list(courses), ylim=(len(courses) - 0.5, -0.5), ylabel="link")
+            spans, short = (
+                [(start_us / per_unit_us, length_us / per_unit_us) for of, start_us, length_us in found if of is status]
+                for found in (bars, marks)
+            )
+            label = name if row == 0 else None
+            axes.broken_barh(spans, (row - BAR / 2, BAR), color=colour, label=label, linewidth=0)
+            axes.broken_barh(short, (row - MARK / 2, MARK), color=colour, linewidth=0, zorder=2)
+    axes.set(ylim=(len(courses) - 0.5, -0.5))
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(_STATES), fontsize="small", frameon=False)
+
+
+def _row_label(recording: Recording, link: str) -> str:
+    """The link's name, and the share of the known time in which it was not down."""
+    available_ppm = link_stats(recording, link)["availability_ppm"]
+    return link if available_ppm is None else f"{link}\n{available_ppm * 100 / PPM:.3f} % available"
 
 
 def _draw_panel(
@@ -128,11 +138,26 @@ def _draw_panel(
     axes.legend(loc="lower right", bbox_to_anchor=(1, 0.98), ncols=6, fontsize="small", frameon=False)
 
 
-def _runs(course: tuple[Segment, ...]) -> Iterator[tuple[Status | None, int, int]]:
+def _runs(course: tuple[Segment, ...]) -> Iterator[Run]:
     """Spans of equal status: status, start and length."""
     for status, segments in groupby(course, key=lambda segment: segment.state.status):
         run = list(segments)
         yield status, run[0].start_us, run[-1].end_us - run[0].start_us
+
+
+def _bars_and_marks(course: tuple[Segment, ...], width_us_min: float) -> tuple[list[Run], list[Run]]:
+    """Runs as long as they are, and marks of those too short to see, which stand in the bar before them."""
+    bars: list[Run] = []
+    marks: list[Run] = []
+    for status, start_us, length_us in _runs(course):
+        if status is Status.UP or length_us >= width_us_min:
+            bars.append((status, start_us, length_us))
+            continue
+        marks.append((status, start_us, width_us_min))
+        if bars:
+            before, from_us, _ = bars[-1]
+            bars[-1] = (before, from_us, start_us + length_us - from_us)
+    return bars, marks
 
 
 def _thinned(course: tuple[Segment, ...], value: Value, end_us: int) -> Iterator[tuple[int, float | None]]:

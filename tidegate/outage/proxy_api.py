@@ -17,11 +17,13 @@ import msgspec
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 from edge.outages.events import Cause
 from tidegate.outage.address import Address
+from tidegate.outage.decoded import field_and_expectation
 from tidegate.outage.proxy import FaultProxy, PortInUseError, UnknownToxicError
-from tidegate.outage.toxics import Toxic, ToxicError, parse_toxic
+from tidegate.outage.toxics import Toxic, ToxicError, parse_toxic, parse_update
 
 BODY_BYTES_MAX = 64 * 1024
 """A toxic is some hundred bytes of JSON."""
@@ -47,6 +49,7 @@ def make_app(proxies: Mapping[str, FaultProxy]) -> FastAPI:
     """The API for these proxies, by name."""
     app = FastAPI(title="Tidegate fault proxy", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(ApiError, _answer_error)
+    app.add_exception_handler(HTTPException, _answer_error)  # no such path, no such method
     handlers = _Handlers(proxies)
     routes: list[tuple[str, str, Callable[[Request], Awaitable[Response]]]] = [
         ("GET", "/proxies", handlers.list_proxies),
@@ -57,6 +60,8 @@ def make_app(proxies: Mapping[str, FaultProxy]) -> FastAPI:
         ("GET", "/proxies/{proxy}/toxics", handlers.list_toxics),
         ("POST", "/proxies/{proxy}/toxics", handlers.add_toxic),
         ("GET", "/proxies/{proxy}/toxics/{toxic}", handlers.show_toxic),
+        ("POST", "/proxies/{proxy}/toxics/{toxic}", handlers.update_toxic),
+        ("PATCH", "/proxies/{proxy}/toxics/{toxic}", handlers.update_toxic),
         ("DELETE", "/proxies/{proxy}/toxics/{toxic}", handlers.remove_toxic),
     ]
     for method, path, handler in routes:
@@ -94,6 +99,10 @@ class _Handlers:
                 proxy.restore()
             else:
                 proxy.cut(change.cause, change.http_status)
+        except msgspec.ValidationError as error:
+            known = list(Cause) if "enum" in str(error) else _Change.__struct_fields__
+            field, expected = field_and_expectation(error, known)
+            raise ApiError(HTTPStatus.BAD_REQUEST, f"{field or 'body'}: expected {expected}") from error
         except ValueError as error:
             raise ApiError(HTTPStatus.BAD_REQUEST, str(error)) from error
         return JSONResponse(describe(proxy))
@@ -113,6 +122,14 @@ class _Handlers:
 
     async def show_toxic(self, request: Request) -> Response:
         return JSONResponse(self._toxic(request).as_json())
+
+    async def update_toxic(self, request: Request) -> Response:
+        toxic = self._toxic(request)
+        try:
+            updated = parse_update(toxic, await _json(request))
+        except ToxicError as error:
+            raise ApiError(HTTPStatus.BAD_REQUEST, str(error)) from error
+        return JSONResponse(self._proxy(request).add_toxic(updated).as_json())
 
     async def remove_toxic(self, request: Request) -> Response:
         self._proxy(request).remove_toxic(self._toxic(request).name)
@@ -179,8 +196,12 @@ class _Server(uvicorn.Server):
 
 
 async def _answer_error(_request: Request, error: Exception) -> Response:
-    status = error.status if isinstance(error, ApiError) else HTTPStatus.INTERNAL_SERVER_ERROR
-    return JSONResponse({"error": str(error), "status": int(status)}, status_code=status)
+    if isinstance(error, HTTPException):
+        status, sentence, headers = HTTPStatus(error.status_code), error.detail, error.headers
+    else:
+        status = error.status if isinstance(error, ApiError) else HTTPStatus.INTERNAL_SERVER_ERROR
+        sentence, headers = str(error), None
+    return JSONResponse({"error": sentence, "status": int(status)}, status_code=status, headers=headers)
 
 
 async def _json(request: Request) -> Any:

@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from edge.outages.recording import Recording, write_recording
-from tidegate.outage.replay_plot import write_plot
+from tidegate.outage.replay_plot import check_plot, write_plot
 from tidegate.outage.replay_report import verdict_lines
 from tidegate.outage.said import BadInputError, one_line_errors, recording_in
 from tidegate.outage.swarm import SeedResult, live_seed, run_swarm
@@ -76,6 +76,7 @@ def replay(
         str | None, typer.Option(help="Of processes: recorded seconds in a second, default 1. Virtual time: max")
     ] = None,
     *,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the plot")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Live through recordings with the real gateway, in virtual time or as processes, and print the verdict."""
@@ -83,6 +84,8 @@ def replay(
         factor = parse_speed(engine, speed)
         if plot is not None and len(files) != 1:
             raise BadInputError(f"--plot: expected one recording, found {len(files)}")
+        if plot is not None:
+            check_plot(plot, force=force)
         config = read_site(site)
         recordings = {file: recording_in(file) for file in files}
     verdicts: dict[str, Verdict] = {}
@@ -178,8 +181,11 @@ def shrink(
     force: Annotated[bool, typer.Option("--force", help="Overwrite the files")] = False,
 ) -> None:
     """Make a failing recording small, and write it with a test that replays it."""
-    test = out.with_name(f"test_{re.sub('[^a-z0-9]+', '_', out.name.split('.')[0].lower())}.py")
+    name = re.sub(r"\W+", "_", out.name.partition(".")[0].lower())
+    test = out.with_name(f"test_{name}.py")
     with one_line_errors():
+        if not out.parent.is_dir():  # which would be a pity after a search of minutes
+            raise BadInputError(f"--out: expected a folder that there is, found {out.parent}")
         for path in (out, test):
             if path.exists() and not force:
                 raise BadInputError(f"{path}: expected a name that is free (or --force)")

@@ -6,6 +6,7 @@ from tidegate.replay.verdict import OutageResult, Verdict
 
 OUTAGES_SHOWN = 20
 VIOLATIONS_SHOWN = 10
+UNMET_SHOWN = 5
 _SPANS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"))
 _BYTES = ((1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB"))
 
@@ -55,6 +56,9 @@ def verdict_lines(name: str, verdict: Verdict) -> Iterator[str]:
         yield f"  healed      complete {span(verdict.converged_after_ms)} after the last fault"
     met = f"{verdict.faults_met:,} met traffic"
     yield f"  faults      {met}, {len(verdict.faults_unmet):,} did not; {verdict.gateway_lives:,} lives of the gateway"
+    yield from (f"              met nothing: {fault}" for fault in verdict.faults_unmet[:UNMET_SHOWN])
+    if len(verdict.faults_unmet) > UNMET_SHOWN:
+        yield f"              and {len(verdict.faults_unmet) - UNMET_SHOWN:,} more (--json shows all)"
     said = f"events, sha256 {verdict.hash}" if verdict.hash else "lines in the logs of the processes"
     yield f"  event log   {verdict.events:,} {said}"
     yield from _failure(verdict)
@@ -83,7 +87,7 @@ def _failure(verdict: Verdict) -> Iterator[str]:
     if len(verdict.violations) > VIOLATIONS_SHOWN:
         yield f"  and {len(verdict.violations) - VIOLATIONS_SHOWN} more (--json shows all)"
     if verdict.story:
-        yield "the story of the first (seconds, what happened; >>> is what it is about):"
+        yield "the story (seconds, what happened; >>> is what it is about):"
     for line in verdict.story:
         at_us, _, what = line.partition(" ")
         yield f"  {int(at_us) / 1e6:14.6f}  {what}"

@@ -18,6 +18,9 @@ from edge.outages.recording import Recording
 from edge.outages.timeline import LinkState, Outage, Segment
 
 SECOND_US = 1_000_000
+MINUTE_US = 60 * SECOND_US
+HOUR_US = 60 * MINUTE_US
+DAY_H = 24
 
 
 def header_facts(recording: Recording) -> dict[str, Any]:
@@ -37,7 +40,7 @@ def header_facts(recording: Recording) -> dict[str, Any]:
 def written_line(path: Path, recording: Recording) -> str:
     """What was written, in one line."""
     outages = sum(len(recording.timeline(link).outages()) for link in recording.link_names)
-    return f"{path}: {recording.end_us / SECOND_US:.1f} s, {outages} outages, {path.stat().st_size} bytes"
+    return f"{path}: {length(recording.end_us)}, {outages} outages, {path.stat().st_size} bytes"
 
 
 def outage_rows(recording: Recording) -> list[dict[str, Any]]:
@@ -104,6 +107,16 @@ def describe_state(state: LinkState) -> str:
         if state.loss_ppm:
             words.append(f"loss {state.loss_ppm / 10_000:.2f} %")
     return "  ".join(words)
+
+
+def length(microseconds: int) -> str:
+    """A length of time for people: seconds; hours and minutes from 3 h on, days and hours from 3 days on."""
+    if microseconds < 3 * HOUR_US:
+        return f"{microseconds / SECOND_US:.1f} s"
+    hours, rest_us = divmod(microseconds, HOUR_US)
+    if hours < 3 * DAY_H:
+        return f"{hours} h {rest_us // MINUTE_US} min"
+    return f"{hours // DAY_H} d {hours % DAY_H} h"
 
 
 def wall_clock(recording: Recording, at_us: int) -> str | None:

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import typer
 
 from edge.outages.recording import Recording, read_recording
-from edge.outages.rules import RecordingError, UnknownLinkError
+from edge.outages.rules import HEADER_LINE, RecordingError, UnknownLinkError
 from tidegate.outage.address import AddressError
 from tidegate.outage.behaviour import SpeedError
 from tidegate.outage.edit import EditError
@@ -19,6 +20,7 @@ from tidegate.outage.proxy import ProxyError
 from tidegate.outage.splice import JoinError
 
 BAD_INPUT = 2
+HEADER_TEXTS = ("title", "source", "licence")  # of a recording that is made: each is an option, too
 
 
 class BadInputError(ValueError):
@@ -62,11 +64,13 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except _BAD_INPUT_ERRORS as error:
+        if isinstance(error, RecordingError) and error.line == HEADER_LINE and error.field in HEADER_TEXTS:
+            _fail(f"--{error.field}: expected {error.expected}")
         _fail(str(error))
     except OSError as error:
         _fail(f"{error.filename or 'file'}: {error.strerror or error}")
 
 
-def _fail(sentence: str) -> None:
+def _fail(sentence: str) -> NoReturn:
     typer.echo("error: " + " ".join(sentence.split()), err=True)
     raise typer.Exit(BAD_INPUT)

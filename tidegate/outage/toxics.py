@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 import msgspec
 
+from tidegate.outage.decoded import field_and_expectation
+
 BYTES_PER_KB = 1_000
 _LIMIT = 2**31 - 1
 """Milliseconds, kilobytes and bytes up to 2**31: 24 days, 2 TB/s, 2 GB; larger figures are typing errors."""
@@ -142,14 +144,30 @@ class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     attributes: dict[str, Any] = {}
 
 
+class _Update(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    toxicity: float | None = None
+    attributes: dict[str, Any] = {}
+
+
 def parse_toxic(body: object) -> Toxic:
     """A toxic from JSON as Toxiproxy writes it; the name defaults to `<type>_<stream>`. Raises `ToxicError`."""
     try:
         parsed = msgspec.convert(body, type=_Body)
     except msgspec.ValidationError as error:
-        raise _named(error, "toxic") from error
+        raise _named(error, _Body, "toxic") from error
     attributes = parse_attributes(parsed.type, parsed.attributes)
     return Toxic(parsed.name or f"{parsed.type}_{parsed.stream}", attributes, parsed.stream, parsed.toxicity)
+
+
+def parse_update(toxic: Toxic, body: object) -> Toxic:
+    """The toxic with another toxicity or other attributes, from JSON; what is not named stays. Raises `ToxicError`."""
+    try:
+        update = msgspec.convert(body, type=_Update)
+    except msgspec.ValidationError as error:
+        raise _named(error, _Update, "toxic") from error
+    attributes = parse_attributes(toxic.type, toxic.as_json()["attributes"] | update.attributes)
+    toxicity = toxic.toxicity if update.toxicity is None else update.toxicity
+    return Toxic(toxic.name, attributes, toxic.stream, toxicity)
 
 
 def parse_attributes(toxic_type: str, attributes: Mapping[str, Any]) -> Attributes:
@@ -160,12 +178,13 @@ def parse_attributes(toxic_type: str, attributes: Mapping[str, Any]) -> Attribut
     try:
         parsed: Attributes = msgspec.convert(dict(attributes), type=kind)
     except msgspec.ValidationError as error:
-        raise _named(error, "attributes") from error
+        raise _named(error, kind, "attributes") from error
     if isinstance(parsed, Slicer) and parsed.size_variation >= parsed.average_size:
         raise ToxicError("size_variation", f"less than average_size {parsed.average_size}")
     return parsed
 
 
-def _named(error: msgspec.ValidationError, fallback: str) -> ToxicError:
-    expected, _, path = str(error).partition(" - at `$")
-    return ToxicError(path.strip("`.") or fallback, expected.removeprefix("Expected "))
+def _named(error: msgspec.ValidationError, kind: type[msgspec.Struct], whole: str) -> ToxicError:
+    known = list(Stream) if "enum" in str(error) else [field.name for field in msgspec.structs.fields(kind)]
+    field, expected = field_and_expectation(error, known)
+    return ToxicError(field or whole, expected)

@@ -101,7 +101,8 @@ class History:
 
         The time of a reading that was taken before its device had wall time is not judged: what a device slept through
         without power, and what a message waited on its way, nobody can know. `poison`: what the cloud refuses for ever.
-        `tell` is told the first broken promise, or, with a `focus`, all that happens to this reading.
+        `tell` is told the first broken promise, or, with a `focus`, all that happens to this reading, and which promises
+        are broken to it.
         """
         self.accounts: dict[AccountKey, Account] = {}
         self.waiting: dict[Identity, tuple[Reading, int]] = {}
@@ -231,7 +232,7 @@ class History:
     def broken(self, promise: Promise, what: str, *readings: Identity | None) -> None:
         """Note a broken promise."""
         named = tuple(reading for reading in readings[:IDENTITIES_SHOWN] if reading is not None)
-        if not self.violations and self._focus is None:
+        if self._focus in named if self._focus is not None else not self.violations:
             self._tell(f"broken: {promise}: {what}")
         if len(self.violations) < VIOLATIONS_MAX:
             self.violations.append(Violation(promise, self._now_us(), what, named))

@@ -51,17 +51,18 @@ def run(
 ) -> Verdict:
     """Live a scenario. `parent` is where the gateway's files go for that time; by default into memory, where that is.
 
-    A run that breaks a promise to a reading is lived a second time, to tell the story of that reading, if `tell`.
+    A run that breaks a promise to readings is lived a second time, to tell the story of the first of them, if `tell`.
     `make_run` makes the runs, for who wants to keep one.
     Raises what a fault of this program raises; what the gateway does wrong is in the verdict.
     """
     make_run = make_run or Run
     with stage_folder(parent) as folder:
         verdict = make_run(scenario, make_desk, folder).live()
-    if not tell or not verdict.violations or not verdict.violations[0].readings:
+    focus = next((violation.readings[0] for violation in verdict.violations if violation.readings), None)
+    if not tell or focus is None:
         return verdict
     with stage_folder(parent) as folder:
-        again = make_run(scenario, make_desk, folder, focus=verdict.violations[0].readings[0]).live()
+        again = make_run(scenario, make_desk, folder, focus=focus).live()
     return replace(verdict, story=again.story)
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MARK = "outage"
 MODES = ("none", "new", "all")
 SPEED_MAX = "max"
+FIXTURES = ("gateway_under", "cloud", "fleet", "ledger")
 ARGUMENTS = ("speed", "site", "seed", "faults")
 ENDINGS = (".outage.jsonl", ".outage.jsonl.gz", ".outage.jsonl.zst")
 _UNDER = pytest.StashKey["GatewayUnder"]()
@@ -49,15 +50,29 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Several recordings, or a folder of them: one test each, with the file's name as its id."""
     mark = metafunc.definition.get_closest_marker(MARK)
-    if mark is None or "gateway_under" not in metafunc.fixturenames:
+    if mark is None:
         return
     try:
+        if "gateway_under" not in metafunc.fixturenames:
+            _check_it_is_no_mark_of_its_own(mark, metafunc)
+            return
         _check(mark)
         paths = [path for name in mark.args for path in _recordings(metafunc.definition.path.parent, name)]
     except ValueError as error:
         raise pytest.Collector.CollectError(f"{metafunc.definition.nodeid}: {error}") from None
     if len(mark.args) > 1 or not paths or paths[0] != metafunc.definition.path.parent / mark.args[0]:
-        metafunc.parametrize("gateway_under", paths, indirect=True, ids=[path.name.partition(".")[0] for path in paths])
+        metafunc.parametrize("gateway_under", paths, indirect=True, ids=[_id(path) for path in paths])
+
+
+def _check_it_is_no_mark_of_its_own(mark: pytest.Mark, metafunc: pytest.Metafunc) -> None:
+    """A test that asks for nothing lives through nothing, and would pass; a class may mark such a one as well.
+
+    Raises `ValueError`.
+    """
+    if mark in metafunc.definition.own_markers:
+        raise ValueError(
+            f"outage: expected one of the fixtures {', '.join(FIXTURES)}: without, nothing is lived through"
+        )
 
 
 def _check(mark: pytest.Mark) -> None:
@@ -90,6 +105,11 @@ def _recordings(folder: Path, name: object) -> list[Path]:
     return found
 
 
+def _id(path: Path) -> str:
+    """The file's name without the ending."""
+    return next((path.name.removesuffix(ending) for ending in ENDINGS if path.name.endswith(ending)), path.name)
+
+
 @pytest.fixture
 def gateway_under(request: pytest.FixtureRequest) -> GatewayUnder:
     """The gateway under the outage of the mark; it lives through it when it is first asked."""
@@ -110,7 +130,7 @@ def gateway_under(request: pytest.FixtureRequest) -> GatewayUnder:
             seed=given.get("seed", 1),
             faults=given.get("faults", ()),
             speed=None if given.get("speed", SPEED_MAX) == SPEED_MAX else float(given["speed"]),
-            snapshot=request.node.path.with_suffix(".verdicts") / f"{_file_name(request.node.name)}.json",
+            snapshot=request.node.path.with_suffix(".verdicts") / f"{_file_name(request.node.nodeid)}.json",
             mode=request.config.getoption("--outage-record"),
         )
     except UnusableError as error:
@@ -119,7 +139,9 @@ def gateway_under(request: pytest.FixtureRequest) -> GatewayUnder:
     return under
 
 
-def _file_name(name: str) -> str:
+def _file_name(nodeid: str) -> str:
+    """The test's name with that of its class: two classes may have tests of one name."""
+    name = nodeid.partition("::")[2].replace("::", ".")
     return "".join(each if each.isalnum() or each in "-_" else "." for each in name).strip(".")
 
 
@@ -143,9 +165,9 @@ def ledger(gateway_under: GatewayUnder) -> LedgerReport:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
-    """A test that fails tells what was lived through, and the story of the first broken promise."""
+    """A failing test, or fixture of it, tells what was lived through, and the story of the first broken promise."""
     report: Any = yield
     under = item.stash.get(_UNDER, None)
-    if under is not None and report.when == "call" and report.failed and under.has_lived:
+    if under is not None and report.when != "teardown" and report.failed and under.has_lived:
         report.sections.append(("outage", under.report()))
     return report

@@ -18,6 +18,7 @@ from edge.ledger_report import LedgerReport
 from edge.outages.recording import Recording, read_recording
 from edge.outages.rules import RecordingError
 from sensors.reading import Identity
+from tidegate.config import load_tables
 from tidegate.errors import ConfigError
 from tidegate.outage.replay_report import headline, verdict_lines
 from tidegate.replay.faults import Fault
@@ -27,6 +28,8 @@ from tidegate.replay.run import Run, Scenario, run
 from tidegate.replay.site import SiteConfig
 from tidegate.replay.stage import make_scenario, read_site
 from tidegate.replay.verdict import Verdict
+
+SITE = "site"  # the argument
 
 
 class UnusableError(ValueError):
@@ -140,11 +143,12 @@ class GatewayUnder:
             raise UnusableError(f"recording: {recording}: {error}") from error
         try:
             if isinstance(site, Mapping):
-                config = SiteConfig.model_validate(site)
+                config = load_tables(SiteConfig, site, SITE)
             else:
                 config = site if isinstance(site, SiteConfig) else read_site(None if site is None else folder / site)
-        except (ConfigError, ValueError, OSError) as error:
-            raise UnusableError(f"site: {' '.join(str(error).split())}") from error
+        except (ConfigError, OSError) as error:
+            sentence = "; ".join(str(error).splitlines())
+            raise UnusableError(sentence if isinstance(site, Mapping) else f"{SITE}: {sentence}") from error
         scenario = make_scenario(read, config, seed=seed, faults=_faults(faults, config.fleet.devices))
         if speed is not None:
             _check_processes(scenario, speed)
@@ -200,17 +204,19 @@ class GatewayUnder:
         return ledger
 
     def report(self) -> str:
-        """The verdict in words, with the story of the first broken promise."""
+        """The verdict in words, with the story if a promise was broken."""
         return "\n".join(verdict_lines(self.name, self.verdict))
 
     def assert_passed(self) -> None:
         """Every promise was kept, and the faults met traffic. Raises `AssertionError`."""
+        __tracebackhide__ = True  # pytest shows the line of the test
         verdict = self.verdict
         if not (verdict.passed and verdict.valid):
             raise AssertionError("\n".join([headline(self.name, verdict), *map(str, verdict.violations[:3])]))
 
     def assert_snapshot(self) -> None:
         """The verdict is the one in its snapshot, as `--outage-record` says. Raises `AssertionError`."""
+        __tracebackhide__ = True
         if self._speed is not None:
             raise AssertionError("no two runs of processes take the same time: expected speed='max' for a snapshot")
         now = json.dumps(self.verdict.to_snapshot(), indent=2, sort_keys=True) + "\n"

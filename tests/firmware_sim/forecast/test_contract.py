@@ -77,13 +77,13 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "a thirsty node on alkaline, KiBaM": {
         "interval_s": 300,
-        "battery": {"cell": "2xaa-alkaline", "board": "casals-lorawan", "state_of_charge": 0.06},
+        "battery": {"cell": "2xaa-alkaline", "board": "casals-lorawan", "state_of_charge": 0.12},
         "radio": LORAWAN | {"data": "lora_casals2017", "rest_ma": 3.0, "active_ma": 60.0},
         "send": {"acknowledge": "broker"},
     },
     "the same by Peukert": {
         "interval_s": 300,
-        "battery": {"cell": "2xaa-alkaline", "board": "casals-lorawan", "state_of_charge": 0.06, "model": "peukert"},
+        "battery": {"cell": "2xaa-alkaline", "board": "casals-lorawan", "state_of_charge": 0.12, "model": "peukert"},
         "radio": LORAWAN | {"data": "lora_casals2017", "rest_ma": 3.0, "active_ma": 100.0},
         "send": {"acknowledge": "broker"},
     },

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from firmware_sim.forecast import load
 from firmware_sim.forecast.engine import run_block
@@ -37,6 +38,15 @@ def test_a_drawing_says_what_it_shows(forecasts: tuple[TypeForecast, ...], tmp_p
     texts = ("lifetime (days)", "lives per bin", "share of devices (%)", "share of all charge (%)", "interval_s=10800")
     for text in texts:
         assert f"<!-- {text} -->" in drawn
+
+
+def test_a_battery_that_cannot_even_start_drains_nothing(forecasts: tuple[TypeForecast, ...], tmp_path: Path) -> None:
+    stillborn = structs.replace(forecasts[0], variant="stillborn", drain_percent={})
+    save_plot((forecasts[0], stillborn), tmp_path / "plot.svg")
+    drawn = (tmp_path / "plot.svg").read_text(encoding="utf-8")
+    assert "<!-- stillborn -->" in drawn
+    shares = sum(share for share in forecasts[0].drain_percent.values() if share < 1.0)
+    assert ("<!-- other -->" in drawn) == (shares >= 0.1)
 
 
 def test_a_picture_is_a_png(forecasts: tuple[TypeForecast, ...], tmp_path: Path) -> None:

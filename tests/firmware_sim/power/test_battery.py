@@ -423,3 +423,24 @@ def test_the_charge_above_brownout_follows_pulse_warmth_and_age_as_a_battery_tha
         never_asked = Battery(name)
         never_asked.restore(asked.snapshot())
         assert asked.mah_above_brownout(pulse_ma) == never_asked.mah_above_brownout(pulse_ma)
+
+
+def test_two_cells_in_a_row_brown_out_at_twice_the_voltage_of_one() -> None:
+    """The catalogue's figures are one cell's: 900 mV of an alkaline cell are 1.8 V of two, met long before empty."""
+    battery = Battery("2xaa-alkaline", state_of_charge=0.04)
+    assert battery.brownout_mv == 1800
+    assert battery.loaded_voltage_mv(100.0) < 1800 < battery.open_circuit_mv
+    assert battery.draw("transmit", 100.0, 50.0).browned_out
+    assert not battery.is_empty
+
+
+def test_a_rest_and_warmth_promise_what_they_will_give_back() -> None:
+    """At a heavy load an alkaline pair is empty with most of its charge bound; -20 degrees lock 70 % of it away."""
+    battery = Battery("2xaa-alkaline")
+    battery.draw("heavy", 4000.0, HOUR_MS)
+    assert battery.is_empty
+    promised = battery.rested_share(20.0)
+    assert battery.rested_share(-20.0) < promised - 0.05
+    battery.draw("rest", 0.0, 24 * HOUR_MS)
+    assert battery.state_of_charge == pytest.approx(promised, abs=1e-4)
+    assert Battery("2xaa-alkaline", state_of_charge=0.5).rested_share(-20.0) == 0.0

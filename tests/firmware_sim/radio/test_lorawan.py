@@ -6,9 +6,9 @@ import pytest
 
 from firmware_sim.radio.datafile import RadioData
 from firmware_sim.radio.energy import LinkState
-from firmware_sim.radio.errors import AirtimeError
+from firmware_sim.radio.errors import AirtimeError, RadioSettingError
 from firmware_sim.radio.links import BernoulliLink, LinkFate
-from firmware_sim.radio.lora import LoraSettings
+from firmware_sim.radio.lora import LoraSettings, time_on_air_us
 from firmware_sim.radio.lorawan import LorawanConfig, LorawanRadio
 
 GOOD = LinkState(-80, 10)
@@ -152,3 +152,51 @@ def test_asking_when_a_frame_may_go_changes_nothing() -> None:
     for n in range(30):
         asked.earliest_ms(n * 60_000, 20)
         assert asked.exchange(n * 60_000, 20, weak) == silent.exchange(n * 60_000, 20, weak)
+
+
+def us915(sf: int, *, confirmed: bool = False, adr: bool = True) -> LorawanRadio:
+    channels_hz = 903_900_000, 904_100_000
+    return radio(sf=sf, region="us915", channels_hz=channels_hz, confirmed=confirmed, adr=adr)
+
+
+@pytest.mark.parametrize(
+    ("sf", "payload_bytes", "rates"), [(7, 11, [7, 8, 9, 10]), (9, 11, [9, 10, 10, 10]), (7, 100, [7, 8, 8, 8])]
+)
+def test_us915_repeats_a_frame_no_slower_than_its_dwell_time_lets_it(
+    sf: int, payload_bytes: int, rates: list[int]
+) -> None:
+    """RP002: DR0 of US902-928 is SF10; 11, 53 and 125 bytes are what 400 ms hold at SF10, SF9 and SF8."""
+    done = us915(sf, confirmed=True, adr=False).exchange(0, payload_bytes, DEAF)
+    airtimes_ms = [phase.duration_ms for phase in done.phases if phase.state == "transmit"]
+    expected_us = [time_on_air_us(LoraSettings(sf=each), payload_bytes + 13) for each in rates for _ in range(2)]
+    assert airtimes_ms == [pytest.approx(us / 1000) for us in expected_us]
+    assert max(airtimes_ms) <= 400
+
+
+def test_a_us915_device_that_nobody_answers_steps_back_to_its_slowest_rate_and_is_heard_again() -> None:
+    node = us915(7)
+    for n in range(300):
+        node.exchange(n * 60_000, 11, DEAF)
+    assert node.settings.sf == 10
+    assert node.exchange(300 * 60_000, 11, GOOD).delivered
+
+
+def test_us915_answers_come_at_500_khz() -> None:
+    """RP002: RX1 answers SF10 with SF10 at 500 kHz, 12 symbols of 2.048 ms; RX2 is SF12 at 500 kHz, 8 of 8.192 ms."""
+    phases = {phase.state: phase.duration_ms for phase in us915(10).exchange(0, 11, GOOD).phases}
+    assert phases["rx1"] == pytest.approx(24.576)
+    assert phases["rx2"] == pytest.approx(65.536)
+
+
+def test_a_spreading_factor_that_the_region_does_not_have_is_refused() -> None:
+    with pytest.raises(RadioSettingError, match="sf is 11: expected at most 10"):
+        us915(11)
+
+
+def test_an_uplink_at_250_khz_is_answered_at_250_khz_and_then_listens_at_125() -> None:
+    """RP002, EU863-870: DR6 is SF7 at 250 kHz and is answered at DR6; RX2 is SF12 at 125 kHz."""
+    settings = LorawanConfig(LoraSettings(sf=7, bandwidth_hz=250_000))
+    node = LorawanRadio(RadioData.bundled("lora_sx1272"), random.Random(1), settings)
+    phases = {phase.state: phase.duration_ms for phase in node.exchange(0, 20, GOOD).phases}
+    assert phases["rx1"] == pytest.approx(6.144)
+    assert phases["rx2"] == pytest.approx(262.144)

@@ -202,6 +202,15 @@ def test_an_exchange_within_the_tail_needs_no_connection() -> None:
     assert ["connect" in states(done) for done in (first, second, third)] == [True, False, True]
 
 
+def test_a_search_in_vain_has_no_tail_and_holds_no_connection() -> None:
+    """Who finds no network has no connection whose release to wait for: straight to sleep, and anew the next time."""
+    radio = modem("ltem")
+    searched = radio.exchange(0, 40, LinkState(-200))
+    assert [phase.state for phase in searched.phases] == ["search"]
+    assert [phase.state for phase in radio.idle(searched.busy_ms, searched.busy_ms + 5_000)] == ["psm"]
+    assert radio.exchange(round(searched.busy_ms) + 5_000, 40, LinkState(-100)).phases[0].state == "connect"
+
+
 def test_the_active_timer_delays_psm() -> None:
     radio = modem(active_ms=60_000)
     end = radio.exchange(0, 100, LinkState(-100)).busy_ms

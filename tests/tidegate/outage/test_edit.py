@@ -195,7 +195,10 @@ def test_a_recording_is_repeated_a_thousand_times() -> None:
 @pytest.mark.parametrize(
     ("edit", "says"),
     [
-        (Edit(span=Span(50 * S, 200 * S)), "--from: expected a start before the end, and both within the 100 s"),
+        (
+            Edit(span=Span(50 * S, 200 * S)),
+            "--from, --until: expected a start before the end, and both within the 100 s",
+        ),
         (Edit(insertions=(parse_insertion("at=90,for=20"),)), "--insert: expected a span that ends with"),
         (Edit(removals=(Removal(outage="uplink-9"),)), "--remove: expected event=..., or the id of an outage"),
         (Edit(scale=Fraction(1, 10**9)), "--scale: expected a factor that leaves"),
@@ -242,10 +245,12 @@ def test_times_are_read_with_their_units(text: str, microseconds: int) -> None:
         (("--set", "bandwidth=5mph"), "--set bandwidth: expected a rate such as"),
         (("--remove", "event=party"), "--remove event: expected one of transition"),
         (("--rename", "uplink"), "--rename: expected OLD=NEW"),
-        (("--rename", "uplink=10.0.0.1"), "links[0].name"),
+        (("--rename", "uplink=10.0.0.1"), "--rename: expected a letter and up to 31 more"),
         (("--scale", "0"), "--scale: expected a number over 0"),
         (("--keep", "lora"), "link: expected one of uplink, devices"),
-        (("--title", "of 10.0.0.1"), "title: expected no addresses or secrets"),
+        (("--insert", "at=5,for=5,cause=http,http_status=999"), "--insert http_status: expected a status from 100"),
+        (("--until", "1h"), "--from, --until: expected a start before the end"),
+        (("--title", "of 10.0.0.1"), "error: --title: expected no addresses or secrets"),
     ],
 )
 def test_a_bad_edit_is_one_line_and_writes_nothing(tmp_path: Path, arguments: tuple[str, str], says: str) -> None:

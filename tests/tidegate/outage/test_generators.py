@@ -7,6 +7,8 @@ import pytest
 
 from edge.outages.events import PPM, Status
 from edge.outages.recording import encode_recording
+from edge.outages.rules import RecordingError
+from tidegate.outage import builder
 from tidegate.outage.generators import GENERATORS, GeneratorError, GilbertElliott, generate, make_generator
 from tidegate.outage.report import link_stats
 
@@ -72,7 +74,8 @@ def test_a_commuter_drives_through_the_tunnels_twice_a_day_and_sleeps_at_night()
         ("periodic", {"down_s": "3600"}, "down_s"),
         ("periodic", {"cause": "bored"}, "cause"),
         ("gilbert-elliott", {"p": "1.5"}, "p"),
-        ("gilbert-elliott", {"q": "1"}, "gilbert-elliott"),
+        ("gilbert-elliott", {"q": "1"}, "q"),
+        ("gilbert-elliott", {"step_s": "1e-9"}, "step_s"),
         ("satellite-passes", {"shortest_s": "700"}, "longest_s"),
         ("carrier-pigeon", {}, "kind"),
     ],
@@ -81,6 +84,17 @@ def test_a_parameter_out_of_range_is_named(kind: str, parameters: dict[str, str]
     with pytest.raises(GeneratorError) as caught:
         make_generator(kind, parameters)
     assert caught.value.field == field
+
+
+def test_a_cause_that_there_is_not_is_answered_with_those_there_are() -> None:
+    with pytest.raises(GeneratorError, match=r"cause: expected one of dns, refused, .*found 'bored'"):
+        make_generator("periodic", {"cause": "bored"})
+
+
+def test_a_recording_that_no_reader_would_take_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builder, "EVENTS_MAX", 10)
+    with pytest.raises(RecordingError, match="at most 10 events"):
+        generate(make_generator("flapping", {}), Random(0), DAY_S)
 
 
 @pytest.mark.parametrize("duration_s", [0.0, -1.0, 1e9, float("nan")])

@@ -1,5 +1,6 @@
 """Importers: real traces give the outages their sources name, and a bad line is named."""
 
+import codecs
 import json
 from pathlib import Path
 
@@ -131,6 +132,7 @@ PING = """PING gw.example (192.0.2.7) 56(84) bytes of data.
 --- gw.example ping statistics ---
 10 packets transmitted, 6 received
 """
+PINGS = b"".join(b"[164663530%d.000000] 64 bytes from x: icmp_seq=%d ttl=9 time=1.0 ms\n" % (n, n) for n in (1, 2))
 UNREACHABLE = "[1646635306.900000] From 192.0.2.1 icmp_seq=4 Destination Host Unreachable\n"
 
 
@@ -151,6 +153,21 @@ def test_a_ping_log_that_ends_without_answers_ends_in_an_outage() -> None:
     unanswered = "".join(f"[164663531{n}.500000] no answer yet for icmp_seq={n + 7}\n" for n in range(1, 6))
     imported = run("ping", (PING.format(failures="") + unanswered).encode())
     assert imported.recording.timeline("uplink").outages()[-1].ended == "recording_end"
+
+
+def test_pings_that_could_not_be_sent_are_missing_and_say_that_the_network_was_unreachable() -> None:
+    unsent = b"ping: sendmsg: Network is unreachable\n" * 4
+    back = b"[1646635307.000000] 64 bytes from x: icmp_seq=7 ttl=9 time=1.0 ms\n"
+    imported = run("ping", PINGS + unsent + back)
+    assert [outage.cause for outage in imported.recording.timeline("uplink").outages()] == [Cause.UNREACHABLE]
+    assert imported.facts["lost"] == 4
+    assert run("ping", PINGS + unsent).recording.timeline("uplink").outages()[0].ended == "recording_end"
+
+
+def test_a_mark_of_the_byte_order_does_not_hide_the_header(tmp_path: Path) -> None:
+    trace = tmp_path / "of-a-spreadsheet.csv"
+    trace.write_bytes(codecs.BOM_UTF8 + b"second,capacity_bytes\r\n0,5\r\n")
+    assert run("capacity-csv", read_trace(trace)).facts["seconds"] == 1
 
 
 def test_a_script_with_toxiproxys_names_becomes_states_of_the_link() -> None:
@@ -185,11 +202,16 @@ def test_a_script_with_toxiproxys_names_becomes_states_of_the_link() -> None:
         ("capacity-csv", b"second,capacity_bytes\n0,5,6\n", 2, "line"),
         ("capacity-csv", b"second,capacity_bytes\n", 1, "line"),
         ("capacity-csv", b"\xff\xfe", 1, "line"),
+        ("capacity-csv", b"second,capacity_bytes\n0,9007199254740992\n", 2, "capacity_bytes"),
         ("mahimahi", b"5\n4\n", 2, "timestamp"),
         ("mahimahi", b"", 1, "line"),
+        ("mahimahi", b"0\n99999999999999\n", 2, "timestamp"),
+        ("mahimahi", b"9" * 5000, 1, "timestamp"),
         ("ping", b"[yesterday] 64 bytes from x: icmp_seq=1 time=1 ms", 1, "timestamp"),
         ("ping", b"[1646635300.010000] hello", 1, "line"),
         ("ping", b"", 1, "line"),
+        ("ping", PINGS + b"[1646635299.000001] 64 bytes from x: icmp_seq=3 time=1 ms", 3, "timestamp"),
+        ("ping", PINGS + b"[999999999999.000001] 64 bytes from x: icmp_seq=3 time=1 ms", 3, "timestamp"),
         ("wifi-sequence", b'{"timestamp": 5}', 1, "payload"),
         ("wifi-sequence", b'{"timestamp": 5, "payload": {"seqnum": "x"}}', 1, "payload.seqnum"),
         ("wifi-sequence", b'{"timestamp": 5, "payload": {"seqnum": 1}}', 1, "payload.src_timestamp_ns"),
@@ -197,8 +219,11 @@ def test_a_script_with_toxiproxys_names_becomes_states_of_the_link() -> None:
         ("lorawan", b'{"_timestamp": 5, "fcnt": -1}', 1, "fcnt"),
         ("lorawan", b'{"_timestamp": 5, "fcnt": 1}\n{"_timestamp": 4, "fcnt": 2}', 2, "timestamp"),
         ("lorawan", b'{"_timestamp": 5, "fcnt": 1}', 2, "line"),
+        ("lorawan", b'{"_timestamp": 5, "fcnt": 1}\n{"_timestamp": 99999999999999999, "fcnt": 2}', 2, "_timestamp"),
         ("script", b'[{"at_s": 1, "toxic": "slicer"}]', 1, "toxic"),
-        ("script", b'[{"at_s": 1, "toxic": "latency"}]', 1, "attributes"),
+        ("script", b'[{"at_s": 1, "toxic": "latency"}]', 1, "latency"),
+        ("script", b'[{"at_s": 1, "toxic": "latency", "attributes": {"latncy": 1}}]', 1, "latncy"),
+        ("script", b'[{"at_s": 1e300, "toxic": "down"}]', 1, "at_s"),
         ("script", b'[{"at_s": 1, "toxic": "down", "attributes": {"x": 1}}]', 1, "attributes"),
         ("script", b"[]", 1, "script"),
         ("script", b"at 5 s: down", 1, "script"),

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from edge.outages.recording import read_recording
 from tidegate.outage.cli import app
+from tidegate.outage.report import length
 
 ATT = Path("tidegate/demo/data/att-lte-driving-up.csv")
 runner = CliRunner()
@@ -46,6 +47,20 @@ def test_timeline_prints_a_line_per_change(att: Path) -> None:
     assert lines[13].split() == ["787.500", "78.000", "s", "down", "timeout"]
     segments = json.loads(runner.invoke(app, ["timeline", str(att), "--json"]).output)
     assert segments[-1]["end_us"] == 1_013_000_000
+
+
+def test_a_length_is_told_in_units_that_a_person_reads() -> None:
+    told = [length(seconds * 1_000_000) for seconds in (0, 78, 10_799, 10_800, 259_199, 259_200, 13_504_402)]
+    assert told == ["0.0 s", "78.0 s", "10799.0 s", "3 h 0 min", "71 h 59 min", "3 d 0 h", "156 d 7 h"]
+
+
+def test_a_link_without_outages_is_shown_to_have_none(tmp_path: Path) -> None:
+    quiet = tmp_path / "quiet.outage.jsonl"
+    command = ["generate", "periodic", str(quiet), "--duration", "1min", "--link", "wan"]
+    assert "60.0 s, 0 outages" in runner.invoke(app, command).output
+    assert runner.invoke(app, ["show", str(quiet)]).output.endswith(
+        "links wan (uplink)\ntitle: periodic, seed 0\nsource: generated\nno outages\n"
+    )
 
 
 def test_generate_is_repeatable_and_takes_parameters(tmp_path: Path) -> None:

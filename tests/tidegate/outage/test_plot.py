@@ -11,9 +11,9 @@ from edge.outages.events import Anchor, Cause, End, Gap, Link, LinkKind, Quantit
 from edge.outages.recording import Recording, make_header, write_recording
 from tidegate.outage.cli import app
 from tidegate.outage.picture import load_matplotlib, save
-from tidegate.outage.plot import COLUMNS_MAX, WIDTH_MIN_PARTS, _draw, write_plot
+from tidegate.outage.plot import BAR, COLUMNS_MAX, MARK, WIDTH_MIN_PARTS, _draw, write_plot
 
-pytest.importorskip("matplotlib")
+to_hex = pytest.importorskip("matplotlib.colors").to_hex
 S = 1_000_000
 LINKS = [Link("uplink", LinkKind.UPLINK), Link("devices", LinkKind.DEVICE)]
 DAY = Recording(
@@ -35,12 +35,21 @@ def drawn(recording: Recording) -> list[Any]:
     return axes
 
 
+def boxes(recording: Recording, colour: str) -> list[Any]:
+    """The rectangles of this colour in the panel of the links' status."""
+    of_colour = [bars for bars in drawn(recording)[0].collections if to_hex(bars.get_facecolor()[0]) == colour]
+    return [path.get_extents() for bars in of_colour for path in bars.get_paths()]
+
+
 @pytest.mark.no_cover
 def test_axes_have_units_and_only_what_is_known_has_a_panel() -> None:
     status, *panels = drawn(DAY)
     assert [axes.get_ylabel() for axes in panels] == ["one-way latency (ms)", "bandwidth (kB/s)", "loss (%)"]
     assert panels[-1].get_xlabel() == "time (hours since 2026-02-25T06:13:20.000Z)"
-    assert [label.get_text() for label in status.get_yticklabels()] == ["uplink", "devices"]
+    assert [label.get_text() for label in status.get_yticklabels()] == [
+        "uplink\n99.996 % available",
+        "devices\n100.000 % available",
+    ]
     assert [text.get_text() for text in status.get_legend().get_texts()] == ["up", "degraded", "down", "not known"]
     assert [text.get_text() for text in panels[1].get_legend().get_texts()] == ["uplink carried"]
     (line,) = panels[0].get_lines()
@@ -49,10 +58,30 @@ def test_axes_have_units_and_only_what_is_known_has_a_panel() -> None:
 
 
 def test_an_outage_of_two_seconds_in_a_day_can_be_seen() -> None:
-    (uplink_down, *_) = [bars for bars in drawn(DAY)[0].collections if bars.get_label() == "down"]
-    (box,) = [path.get_extents() for path in uplink_down.get_paths()]
+    (box,) = boxes(DAY, "#c62828")
     assert box.x0 == pytest.approx(12.0)
     assert box.width >= 24 / WIDTH_MIN_PARTS * 0.999
+
+
+def test_many_short_outages_are_marks_of_half_the_height_and_do_not_look_like_a_long_one() -> None:
+    flaps = [
+        event
+        for minute in range(1, 1000)
+        for event in (
+            Transition(minute * 60 * S, "uplink", Status.DOWN, Cause.RESET),
+            Transition((minute * 60 + 1) * S, "uplink", Status.UP),
+        )
+    ]
+    long_one = Transition(80_000 * S, "uplink", Status.DOWN, Cause.TIMEOUT)
+    day = Recording(make_header(LINKS[:1]), (Transition(0, "uplink", Status.UP), *flaps, long_one, End(86_400 * S)))
+    heights = sorted(round(box.height, 3) for box in boxes(day, "#c62828"))
+    assert heights == [MARK] * 999 + [BAR]
+    assert drawn(day)[0].get_yticklabels()[0].get_text() == "uplink\n91.436 % available"
+
+
+def test_a_title_is_no_formula(tmp_path: Path) -> None:
+    write_plot(DAY, "from $5 to $\\frac", tmp_path / "a.svg")
+    assert "from $5 to $\\frac" in (tmp_path / "a.svg").read_text(encoding="utf-8")
 
 
 def test_of_a_day_of_values_at_1_hz_the_extremes_are_drawn() -> None:

@@ -367,6 +367,12 @@ def test_the_control_api_speaks_toxiproxys_language() -> None:
             assert (await api.get("/proxies/uplink")).json()["toxics"] == [added.json()]
             assert (await api.get("/proxies/uplink/toxics")).json() == [added.json()]
             assert (await api.get("/proxies/uplink/toxics/latency_downstream")).json() == added.json()
+            name = "/proxies/uplink/toxics/latency_downstream"
+            for method, jitter in (("POST", 5), ("PATCH", 6)):
+                changed = await api.request(method, name, json={"attributes": {"jitter": jitter}, "toxicity": 0.5})
+                assert changed.json() == (await api.get(name)).json()
+                assert changed.json()["attributes"] == added.json()["attributes"] | {"jitter": jitter}
+                assert changed.json()["toxicity"] == 0.5
             assert (await api.delete("/proxies/uplink/toxics/latency_downstream")).status_code == 204
             assert proxy.toxics == ()
             off = await api.post("/proxies/uplink", json={"enabled": False, "cause": "timeout"})
@@ -386,7 +392,17 @@ def test_the_control_api_speaks_toxiproxys_language() -> None:
         ("POST", "/proxies/uplink/toxics", b"{", 400, "body: expected JSON"),
         ("POST", "/proxies/uplink/toxics", b'{"type":"lag"}', 400, "type: expected one of latency"),
         ("POST", "/proxies/uplink", b'{"enabled":false,"cause":"http"}', 400, "http_status"),
-        ("POST", "/proxies/uplink", b'{"enabled":"maybe"}', 400, "enabled"),
+        ("POST", "/proxies/uplink", b'{"enabled":"maybe"}', 400, "enabled: expected `bool`, got `str`"),
+        ("POST", "/proxies/uplink", b'{"enabled":false,"cause":"rain"}', 400, "cause: expected one of dns, refused"),
+        ("POST", "/proxies/uplink", b'{"enable":true}', 400, "enable: expected one of enabled, cause, http_status"),
+        ("GET", "/nowhere", b"", 404, "Not Found"),
+        ("PUT", "/reset", b"", 405, "Method Not Allowed"),
+        ("POST", "/proxies/uplink/toxics", b'{"type":"latency"}', 400, "latency: expected it to be there"),
+        (
+            *("POST", "/proxies/uplink/toxics", b'{"type":"latency","attributes":{"latncy":1}}', 400),
+            "latncy: expected one of latency, jitter",
+        ),
+        ("POST", "/proxies/uplink/toxics/nix", b"{}", 404, "found 'nix'"),
         ("POST", "/proxies/uplink/toxics", b" " * 70_000, 413, "at most"),
     ],
 )
@@ -421,8 +437,8 @@ def test_addresses_are_read_as_people_write_them(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "host", "host:", ":80", "::1:80", "h:70000", "h:-1"])
 def test_what_is_no_address_is_refused(text: str) -> None:
-    with pytest.raises(AddressError, match="expected PORT"):
-        parse_address(text)
+    with pytest.raises(AddressError, match="--to: expected PORT"):
+        parse_address(text, "--to")
 
 
 def test_a_server_that_is_gone_when_the_client_half_closes_ends_that_connection_only(

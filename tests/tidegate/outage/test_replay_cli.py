@@ -17,10 +17,10 @@ from edge.outages.recording import Recording, make_header, read_recording, write
 from tests.uncounted import uncounted_call
 from tidegate.outage import replay_cli
 from tidegate.outage.cli import app
-from tidegate.outage.picture import PlotError
-from tidegate.outage.replay_plot import write_plot
+from tidegate.outage.picture import PlotError, load_matplotlib
+from tidegate.outage.replay_plot import OFF_COLOUR, _draw, write_plot
 from tidegate.outage.replay_report import size, span, verdict_lines
-from tidegate.replay import SiteConfig, Verdict, replay
+from tidegate.replay import GatewayCrash, SiteConfig, Verdict, replay
 from tidegate.replay.history import Promise, Violation
 from tidegate.replay.run import run
 
@@ -73,7 +73,11 @@ def test_a_broken_promise_ends_with_1_and_tells_its_story(tunnel: Path) -> None:
     assert code == 1
     assert "FAILED" in said
     assert "the backlog returns to zero: at " in said
-    assert ">>> broken: the backlog returns to zero" in said
+    story = said.partition("the story (")[2]
+    steps = ("measures 1/", "is committed", "is acknowledged", "broken: acknowledged arrives in the cloud")
+    places = [story.find(f" {step}", story.find(">>>")) for step in steps]
+    assert places == sorted(places)
+    assert -1 not in places
 
 
 def test_a_run_that_proves_nothing_ends_with_2(tunnel: Path) -> None:
@@ -89,11 +93,13 @@ def test_a_run_that_proves_nothing_ends_with_2(tunnel: Path) -> None:
         (("--speed", "10"), "--speed"),
         (("--plot", "out.gif"), "--plot"),
         (("tunnel.outage.jsonl", "--plot", "out.png"), "--plot"),
+        (("--plot", "no-such-folder/out.json"), "--plot: expected a folder that there is, found no-such-folder"),
+        (("--plot", str(Path(__file__))), "--plot: expected a name that is free (or --force)"),
     ],
 )
 def test_what_cannot_be_used_is_one_line(tunnel: Path, words: tuple[str, ...], named: str) -> None:
-    code, _, complaint = invoke("replay", tunnel, "--site", tunnel.with_name("site.toml"), *words)
-    assert code == 2
+    code, said, complaint = invoke("replay", tunnel, "--site", tunnel.with_name("site.toml"), *words)
+    assert (code, said) == (2, ""), "nothing is lived through before"
     assert complaint.startswith(f"error: {named}")
 
 
@@ -104,6 +110,26 @@ def test_a_plot_is_written_in_the_format_of_its_name(tunnel: Path, ending: str, 
     verdict = replay(tunnel, SiteConfig.model_validate({"fleet": {"devices": 2, "interval_s": 5}}))
     write_plot(verdict, "tunnel", picture)
     assert picture.read_bytes().startswith(begins)
+
+
+def test_a_plot_shows_as_one_span_when_the_gateway_was_off(tunnel: Path) -> None:
+    to_hex = pytest.importorskip("matplotlib.colors").to_hex
+    site = SiteConfig.model_validate({"fleet": {"devices": 2, "interval_s": 5}})
+    verdict = replay(tunnel, site, faults=[GatewayCrash(100 * US_PER_S, down_ms=30_000)])
+    link, backlog, lag = _draw(load_matplotlib("--plot"), verdict, "from $5 to $\\frac").axes
+    for axes in (backlog, lag):
+        (off,) = [span for span in axes.patches if to_hex(span.get_facecolor()) == OFF_COLOUR]
+        assert 29 <= off.get_width() * 60 <= 32  # minutes are the axis's unit
+    assert [text.get_text() for text in link.get_legend().get_texts()] == ["uplink up", "uplink down", "gateway off"]
+    assert link.figure.get_suptitle() == "from $5 to $\\frac"
+
+
+def test_where_nothing_was_held_the_axes_have_whole_readings(tunnel: Path) -> None:
+    pytest.importorskip("matplotlib")
+    verdict = replay(tunnel, SiteConfig.model_validate({"fleet": {"devices": 1, "interval_s": 3600}}))
+    calm = replace(verdict, course=tuple(replace(each, backlog=0, lag_ms=0) for each in verdict.course))
+    _, backlog, _ = _draw(load_matplotlib("--plot"), calm, "calm").axes
+    assert backlog.get_ylim() == (0, 1)
 
 
 def test_a_plot_as_data_has_the_course_and_the_outages(tunnel: Path) -> None:
@@ -162,6 +188,12 @@ def test_a_shrunk_recording_comes_with_a_test_that_is_red(tunnel: Path, monkeypa
     )
     assert ran.returncode == 1, ran.stdout + ran.stderr
     assert "the backlog returns to zero" in ran.stdout
+
+
+def test_a_shrunk_recording_is_not_searched_for_where_it_could_not_be_written(tunnel: Path) -> None:
+    out = tunnel.with_name("gone") / "minimal.outage.jsonl"
+    code, _, complaint = invoke("shrink", tunnel, "--site", tunnel.with_name("no-such-site.toml"), "--out", out)
+    assert (code, complaint) == (2, f"error: --out: expected a folder that there is, found {out.parent}\n")
 
 
 def test_a_recording_that_passes_is_not_shrunk(tunnel: Path) -> None:

@@ -24,7 +24,7 @@ RECORDING = """{"format":"tidegate-outage","version":1,"links":[{"name":"uplink"
 SITE = '{"fleet": {"devices": 2, "interval_s": 10}, "windows": {"sizes_s": []}}'
 HOPELESS = '{"fleet": {"devices": 2, "interval_s": 10}, "windows": {"sizes_s": []}, "replay": {"converge_s": 1}}'
 IMPORTS = """import pytest
-from tidegate.replay import DeviceReset
+from tidegate.replay import DeviceReset, GatewayCrash
 RESET_OF_DEVICE_2 = DeviceReset(at_us=1, device=2)
 """
 CUT = RECORDING.replace("180000000", "239900000")
@@ -67,7 +67,74 @@ def test_a_folder_gives_one_test_for_each_recording(folder: pytest.Pytester) -> 
 def test_a_failure_tells_its_story(folder: pytest.Pytester) -> None:
     result = lived(folder, f'"cut.outage.jsonl", site={HOPELESS}', "gateway_under): gateway_under.assert_passed()")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*- outage -*", "broken promises:*", "*>>> broken: the backlog returns to zero*"])
+    result.stdout.fnmatch_lines(
+        ["*- outage -*", "broken promises:*", "*>>> broken: acknowledged arrives in the cloud*"]
+    )
+
+
+def test_a_failure_is_shown_at_the_line_of_the_test_and_not_within_the_plugin(folder: pytest.Pytester) -> None:
+    result = lived(folder, f'"cut.outage.jsonl", site={HOPELESS}', "gateway_under): gateway_under.assert_passed()")
+    result.stdout.fnmatch_lines(
+        ["*def test_it(gateway_under): gateway_under.assert_passed()", "E *cut.outage.jsonl: FAILED*"]
+    )
+    result.stdout.no_fnmatch_line("*under.py*")
+
+
+def test_a_fixture_of_the_test_that_fails_tells_the_story_too(folder: pytest.Pytester) -> None:
+    folder.makeconftest("import pytest\n@pytest.fixture\ndef passed(gateway_under): gateway_under.assert_passed()\n")
+    result = lived(folder, f'"cut.outage.jsonl", site={HOPELESS}', "passed): pass")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*- outage -*", "broken promises:*"])
+
+
+def test_faults_that_met_nothing_are_named(folder: pytest.Pytester) -> None:
+    mark = f'"tunnel.outage.jsonl", site={SITE}, faults=[GatewayCrash(at_us=300_000_000)]'
+    result = lived(folder, mark, "gateway_under):\n    gateway_under.verdict\n    raise AssertionError")
+    result.stdout.fnmatch_lines(
+        ["*1 met traffic, 1 did not*", "*met nothing: GatewayCrash(at_us=300000000, down_ms=2000)"]
+    )
+
+
+def test_a_mark_without_any_of_the_fixtures_is_no_green_test(folder: pytest.Pytester) -> None:
+    result = lived(folder, '"tunnel.outage.jsonl"', "): pass")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*test_it: outage: expected one of the fixtures gateway_under, cloud, fleet, ledger*"])
+
+
+def test_a_class_may_be_marked_that_has_other_tests_as_well(folder: pytest.Pytester) -> None:
+    folder.makepyfile(
+        f"""import pytest
+@pytest.mark.outage("tunnel.outage.jsonl", site={SITE})
+class TestBoth:
+    def test_other(self): pass
+    def test_it(self, cloud): assert cloud.readings()
+"""
+    )
+    folder.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=2)
+
+
+def test_tests_of_one_name_in_two_classes_have_a_snapshot_each(folder: pytest.Pytester) -> None:
+    tests = "".join(
+        f"""
+@pytest.mark.outage("{name}.outage.jsonl", site={SITE})
+class Test{name.title()}:
+    def test_it(self, gateway_under): gateway_under.assert_snapshot()
+"""
+        for name in ("cut", "tunnel")
+    )
+    folder.makepyfile(test_two=f"import pytest\n{tests}")
+    for mode in ("new", "none"):
+        folder.runpytest_inprocess("-p", "no:cacheprovider", f"--outage-record={mode}").assert_outcomes(passed=2)
+    written = sorted(path.name for path in (folder.path / "test_two.verdicts").iterdir())
+    assert written == ["TestCut.test_it.json", "TestTunnel.test_it.json"]
+
+
+def test_recordings_of_one_beginning_keep_their_names_apart(folder: pytest.Pytester) -> None:
+    for night in ("night.2026-11-28", "night.2026-11-29"):
+        (folder.path / "nights").mkdir(exist_ok=True)
+        (folder.path / "nights" / f"{night}.outage.jsonl").write_text(RECORDING)
+    result = lived(folder, f'"nights", site={SITE}', "gateway_under): gateway_under.verdict", "-v")
+    result.stdout.fnmatch_lines(["*test_it?night.2026-11-28? PASSED*", "*test_it?night.2026-11-29? PASSED*"])
 
 
 def test_a_snapshot_is_asked_for_then_written_then_compared(folder: pytest.Pytester) -> None:
@@ -96,7 +163,10 @@ def test_a_snapshot_is_asked_for_then_written_then_compared(folder: pytest.Pytes
         (f'"tunnel.outage.jsonl", site={SITE}, speed=1000', "*speed: expected a number above 0 and up to 100*"),
         ('"tunnel.outage.jsonl", seed="x"', "*seed: expected an integer*"),
         ('"tunnel.outage.jsonl", site="gone.toml"', "*site: *gone.toml*"),
-        ('"tunnel.outage.jsonl", site={"fleet": {"device": 1}}', "*site: *fleet.device*"),
+        (
+            '"tunnel.outage.jsonl", site={"fleet": {"device": 1}}',
+            "*site: fleet.device: unknown key; did you mean 'devices'[?]",
+        ),
         ('"tunnel.outage.jsonl", faults=7', "*faults: expected a list of faults*found 7*"),
         (
             '"tunnel.outage.jsonl", faults=["crash"]',

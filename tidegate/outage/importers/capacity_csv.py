@@ -37,7 +37,7 @@ def _capacities(trace: bytes) -> list[int]:
     lines = text_lines(trace)
     number, header = next(lines, (1, ""))
     if header != COLUMNS:
-        raise TraceError(number, "header", f"the columns {COLUMNS}")
+        raise TraceError(number, "header", f"the columns {COLUMNS}, found {header[:60]!r}")
     capacities: list[int] = []
     for number, line in lines:
         fields = line.split(",")

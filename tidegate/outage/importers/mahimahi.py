@@ -15,6 +15,8 @@ from tidegate.outage.importers.trace import Imported, TraceError, text_lines, wh
 PACKET_BYTES = 1500
 """One MTU: what one delivery opportunity of a mahimahi trace carries."""
 _SECOND_MS = 1_000
+SPAN_MS_MAX = 31 * 86_400 * _SECOND_MS
+"""A month: every second of a trace becomes a value, and mahimahi's own traces last minutes."""
 
 
 def import_mahimahi(trace: bytes, link: str, provenance: Provenance, silence_s: int = 1) -> Imported:
@@ -39,7 +41,7 @@ def import_mahimahi(trace: bytes, link: str, provenance: Provenance, silence_s: 
 def _deliveries(trace: bytes) -> list[int]:
     deliveries_ms: list[int] = []
     for number, line in text_lines(trace):
-        at_ms = whole_number(line, number, "timestamp")
+        at_ms = whole_number(line, number, "timestamp", SPAN_MS_MAX)
         if deliveries_ms and at_ms < deliveries_ms[-1]:
             raise TraceError(number, "timestamp", f"a millisecond not before {deliveries_ms[-1]}, found {at_ms}")
         deliveries_ms.append(at_ms)

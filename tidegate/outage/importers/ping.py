@@ -3,7 +3,8 @@
 Promises: addresses and host names in the log are never read into the recording. At least `lost_pings` missing replies
 in a row are an outage (hysteresis: one lost packet is none): it began when the first of them was sent, at the earliest
 with the last good reply, and it ended when the next answered one was sent. Cause `unreachable` when the log says so,
-else `timeout`. Fewer missing replies are loss, per window of `LOSS_WINDOW` pings.
+else `timeout`. Pings that it could not send are missing, too. Fewer missing replies are loss, per window of
+`LOSS_WINDOW` pings.
 """
 
 import re
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median_low
 
-from edge.outages.events import PPM, Anchor, Cause, LinkKind, Quantities, Sample, Series
+from edge.outages.events import INTEGER_MAX, PPM, Anchor, Cause, LinkKind, Quantities, Sample, Series
 from tidegate.outage.builder import SECOND_US, Began, Provenance, RecordingBuilder
 from tidegate.outage.importers.trace import Imported, TraceError, text_lines
 
@@ -24,6 +25,8 @@ _SEQUENCES = 65_536
 _STAMP = re.compile(r"^\[(?P<seconds>\d{1,12})\.(?P<micros>\d{6})\] (?P<rest>.*)$")
 _REPLY = re.compile(r"bytes from .*icmp_seq=(?P<seq>\d+) .*time=(?P<ms>\d+(?:\.\d+)?) ms(?P<dup>.*DUP)?")
 _FAILURE = re.compile(r"(?P<who>no answer yet for|From .*) icmp_seq=(?P<seq>\d+)(?P<text>.*)")
+_UNSENT = re.compile(r"^ping: send\w*: .*unreachable", re.IGNORECASE)
+"""It stands on standard error, without a time; ping counts that ping as sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +76,15 @@ def _parse(trace: bytes) -> _Log:
         if stamp is None:
             if line.startswith("["):
                 raise TraceError(number, "timestamp", "[seconds.microseconds] as ping -D prints it")
+            if _UNSENT.match(line) is not None:
+                log.last_seq += 1
+                log.unreachable.add(log.last_seq)
             continue
-        log.last_us = int(stamp["seconds"]) * SECOND_US + int(stamp["micros"])
+        at_us = int(stamp["seconds"]) * SECOND_US + int(stamp["micros"])
+        if not log.last_us <= at_us <= INTEGER_MAX:
+            expected = "a time since 1970, not before that of the line above (if the clock was set, cut the log there)"
+            raise TraceError(number, "timestamp", expected)
+        log.last_us = at_us
         _parse_event(log, stamp["rest"], number)
     if len(log.replies) < 2:  # an interval needs two
         raise TraceError(1, "line", "at least two replies as ping -D prints them")

@@ -22,11 +22,15 @@ _TAIL_S = 1.0
 """A script whose last entry never ends needs an end all the same: one second after the last start."""
 
 
+_SPAN_S_MAX = 400 * 86_400
+"""A year and a month, as long as a generated recording may be."""
+
+
 class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    at_s: Annotated[float, msgspec.Meta(ge=0)]
+    at_s: Annotated[float, msgspec.Meta(ge=0, le=_SPAN_S_MAX)]
     toxic: str
     attributes: dict[str, Any] = {}
-    duration_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    duration_s: Annotated[float, msgspec.Meta(gt=0, le=_SPAN_S_MAX)] | None = None
 
 
 class _Span(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from edge.outages.events import PPM, Anchor, Cause, LinkKind, Quantities, Sample, Series
+from edge.outages.events import INTEGER_MAX, PPM, Anchor, Cause, LinkKind, Quantities, Sample, Series
 from tidegate.outage.builder import MS_US, SECOND_US, Began, Provenance, RecordingBuilder
 from tidegate.outage.importers.trace import Imported, TraceError, decoding_error, text_lines
 
@@ -44,13 +44,13 @@ class _WifiPayload(msgspec.Struct, frozen=True):
 
 
 class _WifiLine(msgspec.Struct, frozen=True):
-    timestamp: Annotated[int, msgspec.Meta(ge=0)]
+    timestamp: Annotated[int, msgspec.Meta(ge=0, le=INTEGER_MAX * _NS_PER_US)]
     payload: _WifiPayload
 
 
 class _LorawanLine(msgspec.Struct, frozen=True):
     fcnt: Annotated[int, msgspec.Meta(ge=0)]
-    arrived_ms: Annotated[int, msgspec.Meta(ge=0)] = msgspec.field(name="_timestamp")
+    arrived_ms: Annotated[int, msgspec.Meta(ge=0, le=INTEGER_MAX // MS_US)] = msgspec.field(name="_timestamp")
 
 
 def import_wifi_sequence(trace: bytes, link: str, provenance: Provenance, silence_s: int | None = None) -> Imported:

@@ -4,18 +4,23 @@ Promises: importers are pure (bytes in, `Imported` out); they read only times, c
 addresses, so a recording made from a trace cannot hold any; memory is bounded by `TRACE_BYTES_MAX`.
 """
 
-import re
+import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
+from edge.outages.events import INTEGER_MAX
 from edge.outages.packing import PackingError, unpacked
 from edge.outages.recording import Recording
+from tidegate.outage.decoded import field_and_expectation, item_number
 
 TRACE_BYTES_MAX = 512 * 1024 * 1024
 """Unpacked size. A month of `ping -D` once a second is about 250 MB; the limit keeps a packed bomb out of memory."""
+
+
+_DIGITS_MAX = 40  # of a number with zeros before it; Python itself refuses to read thousands of them
 
 
 class TraceError(ValueError):
@@ -28,24 +33,15 @@ class TraceError(ValueError):
         super().__init__(f"line {line}: {field}: expected {expected}")
 
 
-_FIELD_PATH = re.compile(r" - at `\$(?:\[(?P<item>\d+)\])?\.?(?P<path>[^`]*)`$")
-_MISSING = re.compile(r"missing required field `(?P<field>[^`]*)`")
-
-
 def decoding_error(error: msgspec.DecodeError, line: int, whole: str, expected: str) -> TraceError:
     """What is wrong with a JSON text, by its field; `whole` is the name of all of it, for text that is no JSON.
 
     In a list the line is the number of the item.
     """
-    text = str(error)
-    path, missing = _FIELD_PATH.search(text), _MISSING.search(text)
-    if path is not None and path["item"] is not None:
-        line = int(path["item"]) + 1
-    names = [*([path["path"]] if path is not None and path["path"] else []), *([missing["field"]] if missing else [])]
-    if not names:
-        return TraceError(line, whole, f"{expected} ({text})")
-    said = text if path is None else text[: path.start()]
-    return TraceError(line, ".".join(names), "it to be there" if missing else said.removeprefix("Expected "))
+    field, said = field_and_expectation(error)
+    if not field:
+        return TraceError(line, whole, f"{expected} ({error})")
+    return TraceError(item_number(error) or line, field, said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +56,7 @@ def read_trace(path: Path) -> bytes:
     """The trace's bytes, unpacked as its name says (`.gz`, `.zst`). Raises `TraceError`, `OSError`."""
     try:
         with unpacked(path, TRACE_BYTES_MAX) as file:
-            return file.read()
+            return file.read().removeprefix(codecs.BOM_UTF8)  # which some spreadsheets write
     except PackingError as error:
         raise TraceError(1, "file", error.expected) from error
 
@@ -76,8 +72,10 @@ def text_lines(trace: bytes) -> Iterator[tuple[int, str]]:
             yield number, text
 
 
-def whole_number(text: str, line: int, name: str) -> int:
-    """A decimal integer of at least 0, or `TraceError`."""
+def whole_number(text: str, line: int, name: str, largest: int = INTEGER_MAX) -> int:
+    """A decimal integer from 0 to `largest`, or `TraceError`."""
     if not (text.isascii() and text.isdigit()):
         raise TraceError(line, name, f"a whole number of at least 0, found {text[:40]!r}")
+    if len(text) > _DIGITS_MAX or int(text) > largest:
+        raise TraceError(line, name, f"a whole number up to {largest}, found {text[:40]}")
     return int(text)
