@@ -25,6 +25,7 @@ from sensors.topics import DEFAULT_ROOT, check_level, check_root
 DEVICES_MAX = 100_000  # ten times the size that was measured at real-time rate; memory is about 10 KB a device
 OUTBOX_BYTES_DEFAULT = 256 * 1024  # the spare part of a 1 MB NOR flash: some 2,000 readings
 SENSORS_MAX = VALUES_MAX - 5  # of one reading; the battery adds five values
+INTERVAL_S_MAX = 366 * 86_400.0  # a rarer reading is a slip, and a forecast would live for centuries to see some
 VIRTUAL_START = datetime(2026, 1, 1, tzinfo=UTC)  # fixed, so that two runs of one file measure the same days
 RESETS_PER_DAY_MAX = 1440.0  # once a minute: a firmware that hardly gets as far as its first reading
 BREAKS_PER_YEAR_MAX = 1000.0  # within the first hours, for tests of what a fleet does without them
@@ -32,7 +33,7 @@ SPEED_MAX = 10_000.0  # a day in nine seconds; beyond it the real gateway and br
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 
 
 class TlsConfig(_Model):
@@ -164,7 +165,7 @@ class DeviceGroup(_Model):
 
     name: str
     count: int = Field(default=1, ge=1, le=DEVICES_MAX)
-    interval_s: float = Field(default=60.0, ge=0.01)
+    interval_s: float = Field(default=60.0, ge=0.01, le=INTERVAL_S_MAX)
     jitter_s: float = Field(default=0.0, ge=0)
     delta: dict[str, float] = Field(default_factory=dict)
     heartbeat_s: float | None = Field(default=None, gt=0)

@@ -15,7 +15,7 @@ class _Fault(BaseModel):
     """When: once, `from_s` after the fleet's start, for `lasts_s` or for ever; or `per_day` times a day, each for
     `lasts_s`, both on average. `only`: numbers of the devices of the group that have it, from 1; empty: all."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 
     from_s: float | None = Field(default=None, ge=0)
     per_day: float | None = Field(default=None, gt=0, le=PER_DAY_MAX)

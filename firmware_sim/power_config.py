@@ -17,7 +17,7 @@ WEATHER_SIGMAS = 6.0  # how far a front may be off: one in five hundred million 
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 
 
 class BatteryConfig(_Model):

@@ -17,7 +17,7 @@ CHANNELS_MAX = 96  # a LoRaWAN channel mask has no more
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 
 
 class PathConfig(_Model):

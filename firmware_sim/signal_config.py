@@ -20,7 +20,7 @@ Weekday = Annotated[int, Field(ge=0, le=6)]
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 
 
 def _at_least(count: int) -> Callable[[_Items], _Items]:

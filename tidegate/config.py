@@ -149,6 +149,10 @@ class _Loader(Generic[Config]):
             return Problem(source, key, f"unknown key{_nearest(place[-1], model)}")
         if error["type"] == "missing":
             return Problem(source, key, "expected a value, found nothing")
+        if error["type"] in {"too_short", "too_long"}:
+            short, limits = error["type"] == "too_short", error.get("ctx", {})
+            many = f"at least {limits['min_length']}" if short else f"at most {limits['max_length']}"
+            return Problem(source, key, f"expected {many} of them, found {_found(place, error['input'])}")
         message = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
         wanted = message.removeprefix("Input should be ").split(", unable to")[0].replace("\n", " ")
         if error["type"] == "value_error" and isinstance(error["input"], dict):  # a rule about several keys says it all

@@ -68,6 +68,31 @@ CASES = {
         "fleet.toml: devices.0.sensors.0: expected unit, where there is no part to take it from",
         "",
     ),
+    "an interval without end": (
+        group("interval_s = inf"),
+        "fleet.toml: devices.0.interval_s: expected a finite number, found inf",
+        "",
+    ),
+    "a reading in a thousand years": (
+        group("interval_s = 3e10"),
+        "fleet.toml: devices.0.interval_s: expected less than or equal to 31622400, found 30000000000.0",
+        "",
+    ),
+    "a capacity without end": (
+        group('battery = { cell = "cr2032", board = "nrf52-ble", capacity_mah = inf }'),
+        "fleet.toml: devices.0.battery.capacity_mah: expected a finite number, found inf",
+        "",
+    ),
+    "a level that is no number": (
+        group(sensor='{ name = "t", unit = "Cel", signal = { kind = "constant", value = nan } }'),
+        "fleet.toml: devices.0.sensors.0.signal.value: expected a finite number, found nan",
+        "",
+    ),
+    "a radio without channels": (
+        group('radio = { kind = "lorawan", distance_m = 9.0, reading_bytes = 8, channels_hz = [] }'),
+        "fleet.toml: devices.0.radio.channels_hz: expected at least 1 of them, found a list of 0",
+        "",
+    ),
     "a panel on a primary cell": (
         group('battery = { cell = "cr2032", board = "nrf52-ble" }\nharvest = { kind = "solar", area_cm2 = 10.0 }'),
         "fleet.toml: devices.0.battery: harvest: expected a rechargeable battery.cell beside it, got 'cr2032'",
