@@ -15,6 +15,7 @@ Synchronous; lives in the store's thread.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from edge.intervals import Intervals
 from edge.ledger import Ledger, done_ranges
@@ -52,8 +53,7 @@ class StoreLimits:
     on_full: OnFull = OnFull.BLOCK
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
+class Room(NamedTuple):
     """Pages used of the pages that there may be, and what sets the limit."""
 
     used: int

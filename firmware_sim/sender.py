@@ -17,6 +17,7 @@ from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
+from typing import NamedTuple
 
 from firmware_sim.outbox import Key, Outbox, Record
 from sensors.messages import RANGES_MAX, Ack, LostRange, Resend
@@ -54,8 +55,7 @@ class _Flight:
     delivered: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Pack:
+class Pack(NamedTuple):
     """Records of one boot that go into one message; `token` names it when the broker answers."""
 
     token: int

@@ -152,6 +152,7 @@ class LaneQueue:
         return waiting[self._schedule.choose(waiting)] if waiting else None
 
     def _is_owed(self, lane: Lane) -> bool:
+        """Whether rows of this lane wait: asked of every lane for each batch."""
         first, last = self._region(lane)
         if first > last:
             return False

@@ -50,10 +50,13 @@ class WindowTimes(Generic[Key]):
 
     def next_ms(self) -> int | None:
         """The earliest time of any window; None if there is no window."""
-        soonest = self._soonest
-        while soonest and not self._holds(soonest[0]):
+        soonest, windows = self._soonest, self._windows
+        while soonest:
+            next_ms, key = soonest[0]
+            if key in windows and windows[key][0] == next_ms:
+                return next_ms
             heappop(soonest)
-        return soonest[0][0] if soonest else None
+        return None
 
     def due(self, now_ms: int, limit: int) -> list[tuple[Key, bool]]:
         """(key, dirty) of at most `limit` windows whose time has come, in the order of their times and keys."""

@@ -127,11 +127,12 @@ class WindowTables:
         self._know()
         windows: dict[WindowKey, Window] = {}
         asked: list[WindowKey] = []
+        times = self._known_times()
         for key in keys:
             kept = self._kept.get(key)
             if kept is not None:
                 windows[key] = kept
-            elif self._has_row(key):
+            elif times is None or key in times:  # most are asked for once before they are opened, and have no row
                 asked.append(key)
         damaged = set()
         for row in self._look_up(_WINDOWS_WANTED, 3, asked):
@@ -141,11 +142,6 @@ class WindowTables:
             else:
                 windows[key] = window
         return Found(windows, damaged)
-
-    def _has_row(self, key: WindowKey) -> bool:
-        """Whether there may be a row: most windows are asked for once before they are opened, and have none."""
-        times = self._known_times()
-        return times is None or key in times
 
     def _known_times(self) -> WindowTimes[WindowKey] | None:
         if not self._are_times_known:

@@ -62,7 +62,8 @@ def test_f4_a_kill_between_the_answer_and_the_deletion_deletes_later_and_sends_n
     plan = desk.next_batch(0)
     assert isinstance(plan, Batch)
     desk.settle(plan, Accepted(), 0, T0_MS)
-    desk.take_in([message(reading(5))], 0, T0_MS)  # whose commit holds what was accepted
+    desk.take_in([message(reading(5))], 0, T0_MS)
+    desk.prove_writable()  # a commit of other than readings: it holds what was accepted
     desk = die(desk, tmp_path)
     last = desk.next_batch(0)
     assert isinstance(last, Batch)

@@ -55,7 +55,7 @@ def test_a_death_in_the_midst_of_a_commit_leaves_all_of_it_or_nothing(tmp_path: 
 @pytest.mark.parametrize("seed", range(4))
 def test_kills_at_any_statement_lose_nothing_acknowledged(seed: int) -> None:
     rng = Random(seed)
-    kills = tuple(StoreCrash(at_s * US_PER_S, rng.randint(1, 120), 500) for at_s in range(5, 295, 10))
+    kills = tuple(StoreCrash(at_s * US_PER_S, rng.randint(1, 80), 500) for at_s in range(5, 295, 10))
     verdict = run(replace(SMALL, seed=seed, faults=kills))
     assert verdict.violations == ()
     assert verdict.passed
