@@ -101,8 +101,8 @@ class History:
 
         The time of a reading that was taken before its device had wall time is not judged: what a device slept through
         without power, and what a message waited on its way, nobody can know. `poison`: what the cloud refuses for ever.
-        `tell` is told the first broken promise, or, with a `focus`, all that happens to this reading, and which promises
-        are broken to it.
+        `tell` is told the first broken promise, or, with a `focus`, all that happens to this reading, and which
+        promises are broken to it.
         """
         self.accounts: dict[AccountKey, Account] = {}
         self.waiting: dict[Identity, tuple[Reading, int]] = {}
