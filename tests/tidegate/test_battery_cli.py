@@ -75,8 +75,11 @@ def test_the_tables_say_how_long_and_what_drains(fleet: Path, capsys: pytest.Cap
     assert "mains" not in out
 
 
-def test_each_change_stands_under_its_own_type(fleet: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_change_stands_under_its_own_type(
+    fleet: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also one with which a type cannot even start, on a cell that is empty."""
+    monkeypatch.delenv("COLUMNS", raising=False)  # as in a pipe: a line is a row
     shed = FLEET.split("[[devices]]")[1].replace("field", "shed")
     fleet.write_text(FLEET + "[[devices]]" + shed, encoding="utf-8")
     words = (

@@ -22,9 +22,9 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
 AXE = Path(__file__).parent / "axe" / "axe.min.js"
 
 
-def _send(scene: Stage, seq: int, number: float) -> None:
+def _send(scene: Stage, seq: int, number: float, device: str = "<b>oven") -> None:
     values = (Value("temperature", number, "Cel"),)
-    scene.devices.publish("hall", [Reading("<b>oven", 1, seq, SystemClock().wall_ms(), values)])
+    scene.devices.publish("hall", [Reading(device, 1, seq, SystemClock().wall_ms(), values)])
 
 
 def _serious(watched: Watched) -> list[str]:
@@ -55,6 +55,12 @@ def test_an_alert_appears_is_acknowledged_by_an_operator_and_passes(
     accounts.add("ada", Role.OPERATOR)
     page.reload()
     fill(page, "ada", PASSWORD)
+    acknowledge.evaluate("(button) => { button.met = true; }")
+    _send(scene, 0, 95.0, "kiln")
+    watched.text_becomes(".alerts .found", "2 active, 2 not acknowledged")
+    assert acknowledge.evaluate("(button) => button.met")  # if it were another, a click meanwhile would be none
+    _send(scene, 1, 20.0, "kiln")
+    watched.text_becomes(".alerts .found", "1 active, 1 not acknowledged")
     acknowledge.click()
     expect(page.locator(".alert > .note")).to_have_text("seen by ada", timeout=PATIENCE_MS)
     page.locator(".alert a").click()

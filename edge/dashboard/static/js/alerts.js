@@ -1,6 +1,6 @@
 // Alerts: what needs somebody, the worst first, and the button that says that somebody has seen it.
 
-import { foreign, h, icon, say } from "./dom.js";
+import { foreign, h, icon, say, show } from "./dom.js";
 import { ago, clock, plural } from "./format.js";
 import { ask } from "./live.js";
 
@@ -13,6 +13,7 @@ export class AlertsPanel {
     this.access = access;
     this.device = device;
     this.revision = null;
+    this.loads = 0;
     this.count = h("p", { class: "found", role: "status" });
     this.list = h("ul", { class: "alert-list" });
     this.empty = h("p", { class: "empty" }, "Looking…");
@@ -29,8 +30,10 @@ export class AlertsPanel {
 
   async load(revision = null) {
     const device = this.device === null ? "" : `&device=${this.device}`;
+    const load = ++this.loads;
     try {
       const page = await ask(`/api/v1/alerts?state=open&order=worst&limit=${SHOWN}${device}`);
+      if (load !== this.loads) return; // a later question has a newer answer
       this.revision = revision;
       this.draw(page);
     } catch (error) { say(this.empty, error.message); }
@@ -42,7 +45,7 @@ export class AlertsPanel {
     this.empty.hidden = total > 0;
     say(this.empty, this.device === null ? "No alerts: nothing needs you." : "No alerts for this device.");
     say(this.count, total ? `${plural(active, "active", "active")}, ${waiting} not acknowledged${total > items.length ? `; ${items.length} of ${total} shown` : ""}` : "");
-    this.list.replaceChildren(...items.map((one) => this.item(one)));
+    show(this.list, items.map((one) => this.item(one)));
   }
 
   item(one) {

@@ -1,6 +1,6 @@
 // What the gateway tells a device: set the interval, report, reboot; and what became of it, live.
 
-import { foreign, h, say } from "./dom.js";
+import { foreign, h, say, show } from "./dom.js";
 import { clock } from "./format.js";
 import { ask } from "./live.js";
 
@@ -38,7 +38,7 @@ export class CommandsPanel {
   show({ commands }) {
     this.table.hidden = !commands.length;
     this.empty.hidden = commands.length > 0;
-    this.rows.replaceChildren(...commands.slice(0, SHOWN).map((one) => h("tr", { "data-state": one.state },
+    show(this.rows, commands.slice(0, SHOWN).map((one) => h("tr", { "data-id": one.id, "data-state": one.state },
       h("td", {}, words(one)), h("td", {}, clock(one.issued_at_ms)),
       h("td", { class: "state" }, STATES[one.state] ?? one.state, one.detail && h("span", { class: "note" }, " ", foreign(one.detail))),
       h("td", {}, one.open && this.access.mayOperate && h("button", { type: "button", class: "quiet", onclick: () => this.change("DELETE", `${this.path}/${encodeURIComponent(one.id)}`) }, "Cancel")))));

@@ -43,3 +43,13 @@ export function icon(name) {
   return s("svg", { viewBox: "0 0 24 24", class: "icon", "aria-hidden": "true", focusable: "false" },
     s("use", { href: `#icon-${name}` }));
 }
+
+/** Show these elements. One that is as it was stays where it is: a click begins and ends on the same element, or is none. */
+export function show(box, elements) {
+  const shown = [...box.children];
+  const wanted = elements.map((element) => shown.find((old) => old.isEqualNode(element)) ?? element);
+  wanted.forEach((element, at) => {
+    if (box.children[at] !== element) box.insertBefore(element, box.children[at] ?? null);
+  });
+  while (box.children.length > wanted.length) box.lastElementChild.remove();
+}
