@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, expect
 
 from tests.e2e.dashboard.accounts import Accounts
 from tests.e2e.dashboard.stage import CHROMIUM, Stage, chromium, stage
@@ -24,6 +24,12 @@ def browser() -> Iterator[Browser]:
 def scene(tmp_path: Path) -> Iterator[Stage]:
     with stage(tmp_path) as opened:
         yield opened
+
+
+def press(button: Locator) -> None:
+    """Click a button that stays pressed. What loads above it may move it away under the first click."""
+    while button.get_attribute("aria-pressed") != "true":
+        button.click()
 
 
 class Watched:

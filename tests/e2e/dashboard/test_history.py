@@ -11,7 +11,7 @@ from edge.stats import Stats
 from edge.store.windows import Window, WindowKey
 from sensors.clock import SystemClock
 from sensors.reading import Reading, Value
-from tests.e2e.dashboard.conftest import PATIENCE_MS, Watched
+from tests.e2e.dashboard.conftest import PATIENCE_MS, Watched, press
 from tests.e2e.dashboard.stage import Stage
 from tests.e2e.dashboard.test_pages import SITE, serious
 
@@ -49,7 +49,7 @@ def test_history_outlives_delivery_and_is_drawn_with_its_band(scene: Stage, watc
     watched.text_becomes("main h1", "pump")
     page = watched.page
     expect(page.get_by_role("region", name="temperature", exact=True)).to_be_visible()
-    page.get_by_role("button", name="7 d").click()
+    press(page.get_by_role("button", name="7 d"))
     chart = page.get_by_role("region", name="History of temperature").locator(".chart")
     expect(chart).to_have_attribute("aria-label", re.compile(r"lowest 21\.5, highest 22\.5"), timeout=PATIENCE_MS)
     expect(page.get_by_role("region", name="temperature", exact=True)).to_be_hidden()
@@ -59,7 +59,7 @@ def test_history_outlives_delivery_and_is_drawn_with_its_band(scene: Stage, watc
     expect(page.locator(".battery-curve .last strong")).to_have_text(re.compile(r"d left$"), timeout=PATIENCE_MS)
     page.screenshot(path=str(tmp_path / "device.png"), full_page=True)
     assert serious(watched) == []
-    page.get_by_role("button", name="Live").click()
+    press(page.get_by_role("button", name="Live"))
     expect(page.get_by_role("region", name="temperature", exact=True)).to_be_visible()
     watched.go("/devices")
     expect(page.locator("tr[data-key] .left")).to_have_text(re.compile(r"d left$"), timeout=PATIENCE_MS)

@@ -6,7 +6,7 @@ from playwright.sync_api import Dialog, expect
 from sensors.clock import SystemClock
 from sensors.reading import Reading, Value
 from sensors.senml import encode
-from tests.e2e.dashboard.conftest import PATIENCE_MS, Watched
+from tests.e2e.dashboard.conftest import PATIENCE_MS, Watched, press
 from tests.e2e.dashboard.stage import Stage
 from tests.e2e.dashboard.test_pages import PAGES, serious
 
@@ -55,7 +55,7 @@ def test_every_page_shows_hostile_values_harmlessly(scene: Stage, watched: Watch
         if path.startswith("/devices/"):
             watched.text_becomes(".last strong", "1.000e+308")
         if path == "/devices/1":
-            watched.page.get_by_role("button", name="15 min").click()
+            press(watched.page.get_by_role("button", name="15 min"))
             chart = watched.page.locator(".history .chart").first
             said = "temperature. Last 1.000e+308, lowest 1.000e+308, highest 1.000e+308."
             expect(chart).to_have_attribute("aria-label", said, timeout=PATIENCE_MS)
