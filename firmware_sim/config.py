@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import AwareDatetime, Field, SecretStr, field_validator, model_validator
 
 from firmware_sim.companions import CompanionFile
+from firmware_sim.config_model import ConfigModel
 from firmware_sim.device_clock import TimeSource
 from firmware_sim.fault_config import FaultConfig
 from firmware_sim.outbox import OUTBOX_BYTES_MIN, FullPolicy
@@ -32,11 +33,7 @@ BREAKS_PER_YEAR_MAX = 1000.0  # within the first hours, for tests of what a flee
 SPEED_MAX = 10_000.0  # a day in nine seconds; beyond it the real gateway and broker are the limit
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
-
-
-class TlsConfig(_Model):
+class TlsConfig(ConfigModel):
     """TLS to the broker. Without `ca_file` the system's authorities are trusted."""
 
     ca_file: Path | None = None
@@ -50,7 +47,7 @@ class TlsConfig(_Model):
         return self
 
 
-class MqttConfig(_Model):
+class MqttConfig(ConfigModel):
     """The broker, and how the fleet is connected to it.
 
     `connections = "per-device"`: one MQTT client per device, each with its last will. `"shared"`: one client carries
@@ -75,7 +72,7 @@ class MqttConfig(_Model):
         return check_root(root)
 
 
-class SensorConfig(_Model):
+class SensorConfig(ConfigModel):
     """One measured value: a quantity of a catalogue part, or, without one, the signal itself under `name`, `unit`."""
 
     signal: SignalConfig
@@ -103,7 +100,7 @@ class SensorConfig(_Model):
         return self.name or self.quantity or ""
 
 
-class ClockConfig(_Model):
+class ClockConfig(ConfigModel):
     """The devices' clocks; each device's ppm is drawn evenly from `ppm` +- `ppm_spread`, and its crystal ages from the
     fleet's start on."""
 
@@ -114,14 +111,14 @@ class ClockConfig(_Model):
     sync_error_ms: int = Field(default=0, ge=0, le=60_000)
 
 
-class OutboxConfig(_Model):
+class OutboxConfig(ConfigModel):
     """Each device's part of the flash."""
 
     bytes_max: int = Field(default=OUTBOX_BYTES_DEFAULT, ge=OUTBOX_BYTES_MIN)
     policy: FullPolicy = FullPolicy.DROP_OLDEST
 
 
-class SendConfig(_Model):
+class SendConfig(ConfigModel):
     """How a device sends. `acknowledge = "broker"` is for brokers without a Tidegate gateway behind them."""
 
     batch: int = Field(default=1, ge=1, le=1024)
@@ -133,7 +130,7 @@ class SendConfig(_Model):
     encoding: Encoding = Encoding.JSON
 
 
-class FirmwareConfig(_Model):
+class FirmwareConfig(ConfigModel):
     """What the devices left the factory with, and whose updates they take: without `public_key` (hex), nobody's."""
 
     version: str = "1.0.0"
@@ -153,14 +150,14 @@ class FirmwareConfig(_Model):
         return None if public_key is None else check_public_key(public_key)
 
 
-class FailureConfig(_Model):
+class FailureConfig(ConfigModel):
     """How often each device of the group fails, on average: its watchdog bites, or the board breaks for ever."""
 
     resets_per_day: float = Field(default=0.0, ge=0, le=RESETS_PER_DAY_MAX)
     breaks_per_year: float = Field(default=0.0, ge=0, le=BREAKS_PER_YEAR_MAX)
 
 
-class DeviceGroup(_Model):
+class DeviceGroup(ConfigModel):
     """`count` devices of one kind, called `name` or, when there are more, `name-1`, `name-2`, ... (zero-filled)."""
 
     name: str
@@ -220,7 +217,7 @@ class DeviceGroup(_Model):
         return [check_level(f"{self.name}-{n:0{width}d}", "device name") for n in range(1, self.count + 1)]
 
 
-class FleetConfig(_Model):
+class FleetConfig(ConfigModel):
     """A fleet. Without `data_dir` the devices' flash lasts as long as the process.
 
     `speed`: device seconds per real second. `drain_s`: how long a clean stop waits for everything to be acknowledged.

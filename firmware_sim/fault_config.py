@@ -6,16 +6,15 @@ label in the ground truth.
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from firmware_sim.config_model import ConfigModel
 from sensors.fault_plans import DURATION_MAX_S, PER_DAY_MAX
 
 
-class _Fault(BaseModel):
+class _Fault(ConfigModel):
     """When: once, `from_s` after the fleet's start, for `lasts_s` or for ever; or `per_day` times a day, each for
     `lasts_s`, both on average. `only`: numbers of the devices of the group that have it, from 1; empty: all."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 
     from_s: float | None = Field(default=None, ge=0)
     per_day: float | None = Field(default=None, gt=0, le=PER_DAY_MAX)

@@ -6,8 +6,9 @@ Models only, like `firmware_sim.config`; `firmware_sim.build_power` makes suppli
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from firmware_sim.config_model import ConfigModel
 from firmware_sim.power.cells import COLDEST_C, WARMEST_C
 from firmware_sim.power.harvest import LUMEN_PER_WATT
 from firmware_sim.power.sun import ClearSky
@@ -16,11 +17,7 @@ Share = Annotated[float, Field(gt=0, le=1)]
 WEATHER_SIGMAS = 6.0  # how far a front may be off: one in five hundred million goes further
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
-
-
-class BatteryConfig(_Model):
+class BatteryConfig(ConfigModel):
     """A cell of the battery catalogue feeding a board of the board catalogue (see `firmware_sim.power`).
 
     `model`: ideal, peukert, kibam or rakhmatov, where the cell has figures for it; None: the cell's own.
@@ -38,7 +35,7 @@ class BatteryConfig(_Model):
     low_stretch: int = Field(default=1, ge=1, le=100)
 
 
-class AmbientConfig(_Model):
+class AmbientConfig(ConfigModel):
     """The temperature around the devices: a mean, a season, a day and the fronts between (see `sensors.weather`).
 
     `season_c` and `day_c` are half of peak to trough, `weather_c` the standard deviation of the air that fronts bring.
@@ -63,7 +60,7 @@ class AmbientConfig(_Model):
         return self
 
 
-class SkyConfig(_Model):
+class SkyConfig(ConfigModel):
     """Clouds: the share of a clear sky's light that arrives, on average, and its standard deviation from day to day.
 
     `model`: whose clear sky; see `firmware_sim.power.sun`.
@@ -74,7 +71,7 @@ class SkyConfig(_Model):
     model: ClearSky = "ineichen"
 
 
-class PlaceConfig(_Model):
+class PlaceConfig(ConfigModel):
     """Where devices stand. The sun needs both coordinates; `utc_offset_s` says when it is 15 o'clock there."""
 
     latitude_deg: float | None = Field(default=None, ge=-90, le=90)
@@ -91,7 +88,7 @@ class PlaceConfig(_Model):
         return self
 
 
-class _Harvest(_Model):
+class _Harvest(ConfigModel):
     """What all harvesters take."""
 
     area_cm2: float = Field(gt=0)
@@ -137,7 +134,7 @@ class IndoorConfig(_Harvest):
 HarvestConfig = Annotated[SolarConfig | IndoorConfig, Field(discriminator="kind")]
 
 
-class SpreadConfig(_Model):
+class SpreadConfig(ConfigModel):
     """How devices of one type differ, each a standard deviation; a forecast draws every life from these.
 
     `capacity`, `self_discharge` and `harvest` (dirt, shade, tilt) are shares, `temperature_c` how much warmer or colder

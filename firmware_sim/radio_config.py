@@ -5,9 +5,10 @@ Models only, like `firmware_sim.config`; `firmware_sim.build_radio` makes radios
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from firmware_sim.companions import CompanionFile
+from firmware_sim.config_model import ConfigModel
 from firmware_sim.radio.cellular import CellularSaving
 from firmware_sim.radio.lora import SF_MAX, SF_MIN
 from firmware_sim.radio.wifi import WifiPowerSave
@@ -16,11 +17,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 CHANNELS_MAX = 96  # a LoRaWAN channel mask has no more
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
-
-
-class PathConfig(_Model):
+class PathConfig(ConfigModel):
     """Log-distance path loss; see `firmware_sim.radio.path.LogDistance`."""
 
     reference_loss_db: float = Field(gt=0)
@@ -29,7 +26,7 @@ class PathConfig(_Model):
     shadowing_db: float = Field(default=0.0, ge=0)
 
 
-class PlaceConfig(_Model):
+class PlaceConfig(ConfigModel):
     """Where a device is `at_s` after the fleet's start, in metres on a plane with its gateway at 0, 0."""
 
     at_s: float = Field(ge=0)
@@ -37,21 +34,21 @@ class PlaceConfig(_Model):
     y_m: float
 
 
-class MovementConfig(_Model):
+class MovementConfig(ConfigModel):
     """A way along `waypoints`; with `loop_s` it begins again. See `firmware_sim.radio.path.Movement`."""
 
     waypoints: tuple[PlaceConfig, ...] = Field(min_length=1)
     loop_s: float | None = Field(default=None, gt=0)
 
 
-class PerfectLinkConfig(_Model):
+class PerfectLinkConfig(ConfigModel):
     """Loses nothing that the signal does not lose."""
 
     kind: Literal["perfect"]
     latency_ms: int = Field(default=0, ge=0)
 
 
-class BernoulliLinkConfig(_Model):
+class BernoulliLinkConfig(ConfigModel):
     """Loses each frame with the same probability."""
 
     kind: Literal["bernoulli"]
@@ -59,7 +56,7 @@ class BernoulliLinkConfig(_Model):
     latency_ms: int = Field(default=0, ge=0)
 
 
-class GilbertElliottLinkConfig(_Model):
+class GilbertElliottLinkConfig(ConfigModel):
     """Loses frames in bursts: `p` good to bad, `r` bad to good; frames pass with `k` in good, `h` in bad times."""
 
     kind: Literal["gilbert-elliott"]
@@ -70,7 +67,7 @@ class GilbertElliottLinkConfig(_Model):
     latency_ms: int = Field(default=0, ge=0)
 
 
-class SegmentConfig(_Model):
+class SegmentConfig(ConfigModel):
     """What a link does from `from_s` (since the fleet's start) until the next segment."""
 
     from_s: float = Field(ge=0)
@@ -80,7 +77,7 @@ class SegmentConfig(_Model):
     bandwidth_bytes_per_s: float | None = Field(default=None, gt=0)
 
 
-class TraceLinkConfig(_Model):
+class TraceLinkConfig(ConfigModel):
     """Does what a recording did, over and over with `loop_s`: `segments`, or a recording's `file`, which the front door
     reads. `link`: which of the recording's links; without it, its first."""
 
@@ -104,7 +101,7 @@ LinkConfig = Annotated[
 ]
 
 
-class _Radio(_Model):
+class _Radio(ConfigModel):
     """What all radios take. `data`: a bundled data file's name, or a path that ends in `.toml`."""
 
     data: str | None = None

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sized
 from itertools import pairwise
 from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from firmware_sim.companions import CompanionFile
+from firmware_sim.config_model import ConfigModel
 from sensors.occupancy import PEOPLE_MAX
 from sensors.replay import Interpolation, TimeFormat
 from sensors.water import DRAWS_PER_DAY_MAX
@@ -17,10 +18,6 @@ from sensors.water import DRAWS_PER_DAY_MAX
 _Items = TypeVar("_Items", bound=Sized)
 Hour = Annotated[float, Field(ge=0, le=24)]
 Weekday = Annotated[int, Field(ge=0, le=6)]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 
 
 def _at_least(count: int) -> Callable[[_Items], _Items]:
@@ -34,14 +31,14 @@ def _at_least(count: int) -> Callable[[_Items], _Items]:
     return checked
 
 
-class ConstantSignal(_Model):
+class ConstantSignal(ConfigModel):
     """Always the same value."""
 
     kind: Literal["constant"]
     value: float
 
 
-class DailySignal(_Model):
+class DailySignal(ConfigModel):
     """A daily cosine about `mean`, with slow noise (Ornstein-Uhlenbeck) of standard deviation `noise`."""
 
     kind: Literal["daily"]
@@ -53,7 +50,7 @@ class DailySignal(_Model):
     noise_tau_s: float = Field(default=1800.0, gt=0)
 
 
-class SeasonalSignal(_Model):
+class SeasonalSignal(ConfigModel):
     """A yearly cosine about `mean`."""
 
     kind: Literal["seasonal"]
@@ -62,7 +59,7 @@ class SeasonalSignal(_Model):
     peak_day: float = Field(default=200.0, ge=0, le=366)
 
 
-class DaylightSignal(_Model):
+class DaylightSignal(ConfigModel):
     """Light of a clear sky: half a sine from sunrise to sunset, else 0."""
 
     kind: Literal["daylight"]
@@ -71,7 +68,7 @@ class DaylightSignal(_Model):
     sunset_hour: Hour = 18.0
 
 
-class NoiseSignal(_Model):
+class NoiseSignal(ConfigModel):
     """Ornstein-Uhlenbeck noise about 0, which forgets in `tau_s`."""
 
     kind: Literal["noise"]
@@ -79,7 +76,7 @@ class NoiseSignal(_Model):
     tau_s: float = Field(default=1800.0, gt=0)
 
 
-class FrontSignal(_Model):
+class FrontSignal(ConfigModel):
     """What weather fronts do to the air's temperature, about 0; the same fronts for all devices of a place."""
 
     kind: Literal["front"]
@@ -88,7 +85,7 @@ class FrontSignal(_Model):
     passage_s: float = Field(default=21_600.0, gt=0)
 
 
-class FrontPressureSignal(_Model):
+class FrontPressureSignal(ConfigModel):
     """The dip of air pressure, in Pa about 0, as each of these fronts passes."""
 
     kind: Literal["front-pressure"]
@@ -97,14 +94,14 @@ class FrontPressureSignal(_Model):
     passage_s: float = Field(default=21_600.0, gt=0)
 
 
-class AmbientSignal(_Model):
+class AmbientSignal(ConfigModel):
     """The temperature around the device, as its `place` has it; `offset` is added (a warm wall, a cold floor)."""
 
     kind: Literal["ambient"]
     offset: float = 0.0
 
 
-class WalkSignal(_Model):
+class WalkSignal(ConfigModel):
     """A random walk between `low` and `high`."""
 
     kind: Literal["walk"]
@@ -122,14 +119,14 @@ class WalkSignal(_Model):
         return self
 
 
-class StepConfig(_Model):
+class StepConfig(ConfigModel):
     """From `from_s` since the fleet's start on it is `value`."""
 
     from_s: float = Field(ge=0)
     value: float
 
 
-class StepsSignal(_Model):
+class StepsSignal(ConfigModel):
     """A level that jumps; with `loop_s` it begins again."""
 
     kind: Literal["steps"]
@@ -147,7 +144,7 @@ class StepsSignal(_Model):
         return self
 
 
-class _People(_Model):
+class _People(ConfigModel):
     """Who is there when: see `sensors.occupancy.Occupancy`. Weekdays: 0 is Monday."""
 
     people: int = Field(default=4, ge=0, le=PEOPLE_MAX)
@@ -168,7 +165,7 @@ class OccupancySignal(_People):
     per_person: float = 1.0
 
 
-class RoomSignal(_Model):
+class RoomSignal(ConfigModel):
     """One quantity of a room of `rooms`: all sensors in it agree."""
 
     kind: Literal["room"]
@@ -176,7 +173,7 @@ class RoomSignal(_Model):
     quantity: Literal["co2", "temperature", "humidity", "light", "door", "people"]
 
 
-class BearingConfig(_Model):
+class BearingConfig(ConfigModel):
     """A defect of a bearing's outer race that begins `from_s` after the fleet's start, and grows."""
 
     balls: int = Field(gt=0)
@@ -187,7 +184,7 @@ class BearingConfig(_Model):
     growth_m_s2_per_day: float = Field(ge=0)
 
 
-class MachineSignal(_Model):
+class MachineSignal(ConfigModel):
     """Vibration of a rotating machine in m/s2: its level (root mean square), or the wave itself."""
 
     kind: Literal["machine"]
@@ -201,7 +198,7 @@ class MachineSignal(_Model):
     bearing: BearingConfig | None = None
 
 
-class TrackSignal(_Model):
+class TrackSignal(ConfigModel):
     """One quantity of a drive of `tracks`; `stagger_s` puts each further device of the group ahead on it."""
 
     kind: Literal["track"]
@@ -210,7 +207,7 @@ class TrackSignal(_Model):
     stagger_s: float = 0.0
 
 
-class WaterSignal(_Model):
+class WaterSignal(ConfigModel):
     """Water drawn through the day: its flow in l/s, or the litres that a meter has counted since the fleet's start."""
 
     kind: Literal["water"]
@@ -222,7 +219,7 @@ class WaterSignal(_Model):
     last_hour: Hour = 22.0
 
 
-class CsvSignal(_Model):
+class CsvSignal(ConfigModel):
     """One column of a recording, repeated for ever. `stagger_s` shifts each further device of the group into it."""
 
     kind: Literal["csv"]
@@ -236,7 +233,7 @@ class CsvSignal(_Model):
     interpolation: Interpolation = Interpolation.LINEAR
 
 
-class SumSignal(_Model):
+class SumSignal(ConfigModel):
     """The sum of other signals, kept between `floor` and `ceiling`."""
 
     kind: Literal["sum"]
@@ -295,7 +292,7 @@ class RoomConfig(_People):
     door_open_s: float = Field(default=20.0, gt=0)
 
 
-class WaypointConfig(_Model):
+class WaypointConfig(ConfigModel):
     """A place in degrees, and how long to stop there."""
 
     lat: float = Field(ge=-90, le=90)
@@ -303,7 +300,7 @@ class WaypointConfig(_Model):
     stop_s: float = Field(default=0.0, ge=0)
 
 
-class TrackConfig(_Model):
+class TrackConfig(ConfigModel):
     """A drive along waypoints, begun with the fleet: see `sensors.tracks.Track`."""
 
     name: str = Field(min_length=1)
