@@ -129,8 +129,6 @@ class Intervals:
 
     def count(self) -> int:
         """How many numbers are held."""
-        if len(self._starts) == 1:  # nearly always, and asked for each batch
-            return self._ends[0] - self._starts[0] + 1
         return sum(self._ends) - sum(self._starts) + len(self._starts)
 
     def encode(self) -> bytes:

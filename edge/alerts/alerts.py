@@ -63,10 +63,8 @@ class Alerts:
     def look_in_ms(self, is_well: bool, now_ms: int) -> int | None:
         """In how long `tend` has something to look at; None: not before new readings. `is_well`: the destination is."""
         wait_ms = 0 if self._rules.behind else self._rules.silent_in_ms(now_ms)
-        if wait_ms is not None and self._looked_ms is not None:
-            wait_ms = max(wait_ms, self._looked_ms + LOOK_EVERY_MS - now_ms)
-        elif wait_ms is not None:
-            wait_ms = max(wait_ms, 0)
+        if wait_ms is not None:
+            wait_ms = max(wait_ms, 0 if self._looked_ms is None else self._looked_ms + LOOK_EVERY_MS - now_ms)
         if is_well and not self.operations.is_worried:
             return wait_ms
         look_in_ms = self.operations.look_in_ms(now_ms)

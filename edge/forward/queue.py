@@ -154,9 +154,7 @@ class LaneQueue:
     def _is_owed(self, lane: Lane) -> bool:
         """Whether rows of this lane wait: asked of every lane for each batch."""
         first, last = self._region(lane)
-        if first > last:
-            return False
-        return self._store.look_at_ranges(self._done_names[lane.source.name]).end_of_run(first) < last
+        return first <= last and self.look_at_done(lane.source).end_of_run(first) < last
 
     def _region(self, lane: Lane) -> tuple[int, int]:
         """The first and the last id that is this lane's to send."""

@@ -51,12 +51,6 @@ def _fields(summary: Summary) -> str:
     name = field_key(summary.name, summary.unit)
     if isinstance(summary.last, str):
         return f'{name}_text_count={summary.count}i,{name}_text_last="{escape_text(summary.last)}"'
-    if summary.count == 1 and summary.total is not None and not summary.quantiles:  # of a device that measures rarely
-        text = repr(summary.last)
-        return (
-            f"{name}_count=1i,{name}_min={text},{name}_max={text},{name}_last={text},"
-            f"{name}_mean={text},{name}_sum={text}"
-        )
     fields = (
         f"{name}_count={summary.count}i,{name}_min={summary.low!r},{name}_max={summary.high!r},"
         f"{name}_last={summary.last!r}"
