@@ -45,7 +45,7 @@ BACKOFF_CAP_S = 60.0
 HEALTHY_AFTER_S = 60.0
 CONNECT_TIMEOUT_S = 5.0
 WILL_DELAY_S = 5  # a reconnect within it is no outage worth telling
-SILENT_KEEPALIVES = 2  # a dead link is noticed by its pings within 1.5
+UNANSWERED_KEEPALIVES = 2  # a dead link is noticed by its pings within 1.5
 _MISC_DIVISOR = 4  # look at the keep-alive four times per keep-alive: a dead link is noticed within 1.5 of them
 
 _QOS = 1
@@ -99,7 +99,7 @@ class Connection:
         self._rng = rng
         self._waiting: deque[Message] = deque()
         self._flying: dict[int, Message] = {}
-        self._moved_s = 0.0  # when something was last answered, or was put on an empty way
+        self._answered_at_s = 0.0  # when something was last answered, or was put on an empty way
         self._inflight_max = INFLIGHT_MAX if endpoint.mqtt5 else INFLIGHT_311
         self._closed = asyncio.Event()
         self._enabled = asyncio.Event()
@@ -248,8 +248,8 @@ class Connection:
             return None
         if not self.up:
             return "no CONNACK" if self._loop.time() - opened_s >= CONNECT_TIMEOUT_S else None
-        silent_s = self._loop.time() - self._moved_s
-        if self._flying and silent_s >= SILENT_KEEPALIVES * self._endpoint.keepalive_s:
+        unanswered_s = self._loop.time() - self._answered_at_s
+        if self._flying and unanswered_s >= UNANSWERED_KEEPALIVES * self._endpoint.keepalive_s:
             return "no answer to what was published"
         return None
 
@@ -270,7 +270,7 @@ class Connection:
 
     def _go_up(self) -> None:
         if self._client.is_connected():
-            self._moved_s = self._loop.time()
+            self._answered_at_s = self._loop.time()
             self._set_up(up=True)
             self._feed()
 
@@ -298,7 +298,7 @@ class Connection:
 
     def _published(self, _client: Client, _data: object, mid: int, reason: ReasonCode, _properties: object) -> None:
         message = self._flying.pop(mid, None)
-        self._moved_s = self._loop.time()
+        self._answered_at_s = self._loop.time()
         if message is not None and message.on_answer is not None:
             message.on_answer(reason.value == 0)
         if not self._flying and not self._waiting:
@@ -310,7 +310,7 @@ class Connection:
         while self.up and self._waiting and len(self._flying) < self._inflight_max:
             message = self._waiting.popleft()
             if not self._flying:
-                self._moved_s = self._loop.time()
+                self._answered_at_s = self._loop.time()
             info = self._client.publish(message.topic, message.payload, _QOS, message.retain)
             self._flying[info.mid] = message
 
