@@ -17,8 +17,13 @@ def item_number(error: msgspec.DecodeError) -> int | None:
     return None if at is None or at["item"] is None else int(at["item"]) + 1
 
 
-def field_and_expectation(error: msgspec.DecodeError, known: Sequence[str] = ()) -> tuple[str, str]:
-    """The path of the field ("" if all of it is meant), and what was expected; `known`: names or values."""
+def field_and_expectation(
+    error: msgspec.DecodeError, fields: Sequence[str] = (), words: Sequence[str] = ()
+) -> tuple[str, str]:
+    """The path of the field ("" if all of it is meant), and what was expected.
+
+    `fields`: the names that there are. `words`: what the one field that takes few words takes.
+    """
     text = str(error)
     at, missing, unknown, enum = (pattern.search(text) for pattern in (_AT, _MISSING, _UNKNOWN, _ENUM))
     named = missing or unknown
@@ -27,7 +32,7 @@ def field_and_expectation(error: msgspec.DecodeError, known: Sequence[str] = ())
     if missing is not None:
         return path, "it to be there"
     if unknown is not None:
-        return path, f"one of {', '.join(known)}" if known else "no such field"
-    if enum is not None and known:
-        return path, f"one of {', '.join(known)}, found {enum['found'].partition(' - at ')[0]}"
+        return path, f"one of {', '.join(fields)}" if fields else "no such field"
+    if enum is not None and words:
+        return path, f"one of {', '.join(words)}, found {enum['found'].partition(' - at ')[0]}"
     return path, said

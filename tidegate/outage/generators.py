@@ -219,7 +219,7 @@ def make_generator(kind: str, parameters: Mapping[str, Any]) -> Generator:
         if isinstance(error.__cause__, GeneratorError):
             raise error.__cause__ from None
         fields = [f"{field.name}={field.default}" for field in msgspec.structs.fields(made_by)]
-        field, expected = field_and_expectation(error, list(Cause) if "enum" in str(error) else fields)
+        field, expected = field_and_expectation(error, fields, list(Cause))
         raise GeneratorError(field or kind, expected) from error
 
 

@@ -100,8 +100,7 @@ class _Handlers:
             else:
                 proxy.cut(change.cause, change.http_status)
         except msgspec.ValidationError as error:
-            known = list(Cause) if "enum" in str(error) else _Change.__struct_fields__
-            field, expected = field_and_expectation(error, known)
+            field, expected = field_and_expectation(error, _Change.__struct_fields__, list(Cause))
             raise ApiError(HTTPStatus.BAD_REQUEST, f"{field or 'body'}: expected {expected}") from error
         except ValueError as error:
             raise ApiError(HTTPStatus.BAD_REQUEST, str(error)) from error

@@ -185,6 +185,5 @@ def parse_attributes(toxic_type: str, attributes: Mapping[str, Any]) -> Attribut
 
 
 def _named(error: msgspec.ValidationError, kind: type[msgspec.Struct], whole: str) -> ToxicError:
-    known = list(Stream) if "enum" in str(error) else [field.name for field in msgspec.structs.fields(kind)]
-    field, expected = field_and_expectation(error, known)
+    field, expected = field_and_expectation(error, kind.__struct_fields__, list(Stream))
     return ToxicError(field or whole, expected)
