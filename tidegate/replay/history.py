@@ -57,6 +57,11 @@ class Violation:
         return f"{self.promise}: at {self.at_us / 1e6:.3f} s: {self.what}" + (f": {names}" if names else "")
 
 
+def first_with_readings(violations: Iterable[Violation]) -> Violation | None:
+    """The first that names readings, if one does: a story is told of a reading."""
+    return next((violation for violation in violations if violation.readings), None)
+
+
 class AccountKey(NamedTuple):
     """One boot of one device."""
 

@@ -22,7 +22,7 @@ from tidegate.replay.cloud import Cloud
 from tidegate.replay.devices import SimDevice, Site
 from tidegate.replay.faults import SHOWS_LATER, Fault, Parts
 from tidegate.replay.gateway import Gateway, MakeDesk, open_desk
-from tidegate.replay.history import History, Promise
+from tidegate.replay.history import History, Promise, first_with_readings
 from tidegate.replay.life import Life
 from tidegate.replay.links import Link
 from tidegate.replay.points import Met
@@ -58,11 +58,11 @@ def run(
     make_run = make_run or Run
     with stage_folder(parent) as folder:
         verdict = make_run(scenario, make_desk, folder).live()
-    focus = next((violation.readings[0] for violation in verdict.violations if violation.readings), None)
-    if not tell or focus is None:
+    first = first_with_readings(verdict.violations)
+    if not tell or first is None:
         return verdict
     with stage_folder(parent) as folder:
-        again = make_run(scenario, make_desk, folder, focus=focus).live()
+        again = make_run(scenario, make_desk, folder, focus=first.readings[0]).live()
     return replace(verdict, story=again.story)
 
 

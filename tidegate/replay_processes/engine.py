@@ -30,7 +30,7 @@ from tidegate.outage.connection import Counters, monotonic_us
 from tidegate.outage.proxy import FaultProxy
 from tidegate.outage.toxics import Stream
 from tidegate.replay.faults import Fault
-from tidegate.replay.history import Violation
+from tidegate.replay.history import Violation, first_with_readings
 from tidegate.replay.links import Link
 from tidegate.replay.scenario import Scenario
 from tidegate.replay.verdict import Verdict
@@ -243,7 +243,8 @@ class _Run:
 
     def _tell(self, violations: Sequence[Violation]) -> tuple[str, ...]:
         """The story of the first reading that a promise was broken to."""
-        about = next((violation.readings[0] for violation in violations if violation.readings), None)
+        first = first_with_readings(violations)
+        about = None if first is None else first.readings[0]
         measured = next((each for each in self._truth() if (each.device, each.boot, each.seq) == about), None)
         logs = {part: self._log(part) for part in self._logging}
         return tell(self._clock, logs, self._looks.outages(), self._kills_us, measured, violations)

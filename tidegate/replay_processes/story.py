@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from firmware_sim.truth import TruthLine
-from tidegate.replay.history import Violation
+from tidegate.replay.history import Violation, first_with_readings
 from tidegate.replay.verdict import OutageResult
 from tidegate.replay.world import US_PER_MS
 
@@ -57,7 +57,7 @@ def tell(
         words = f">>> {measured.device} measures {measured.boot}/{measured.seq}"
         about.append((clock.at_us(at_ms * US_PER_MS), words))
     lines = sorted(line for line in (*lines, *about) if line[0] >= 0)
-    first = next((each for each in violations if each.readings), violations[0])
+    first = first_with_readings(violations) or violations[0]
     ending = (first.at_us, f">>> broken: {first.promise}: {first.what}")
     return tuple(f"{at_us} {what}" for at_us, what in (*_nearest(lines, about), ending))
 
