@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from edge.config import MqttSettings, MqttVersion
 from edge.message import Message
 from edge.mqtt import ConnectionLost, MqttConnection, connect
+from edge.mqtt import connection as module
 from edge.mqtt.framing import TOPIC_ROOM_BYTES, Framer, FramingError, parse_publish
 
 VERSIONS = [MqttVersion.V5, MqttVersion.V311]
@@ -296,8 +297,6 @@ def test_a_broker_that_goes_away_is_noticed(version: MqttVersion) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_frozen_broker_is_noticed_by_its_silence(version: MqttVersion, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edge.mqtt import connection as module
-
     monkeypatch.setattr(module, "PINGS_PER_KEEPALIVE", 50)
     monkeypatch.setattr(module, "SILENCE_KEEPALIVES", 0.1)
 
@@ -316,8 +315,6 @@ def test_a_frozen_broker_is_noticed_by_its_silence(version: MqttVersion, monkeyp
 def test_a_broker_that_answers_pings_and_nothing_that_was_published_is_left(
     version: MqttVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edge.mqtt import connection as module
-
     monkeypatch.setattr(module, "PINGS_PER_KEEPALIVE", 50)
     monkeypatch.setattr(module, "UNANSWERED_KEEPALIVES", 0.1)
 
@@ -415,8 +412,6 @@ def test_any_bytes_are_packets_or_a_framing_error(data: bytes) -> None:
 def test_a_paused_connection_reads_nothing_and_its_own_silence_is_not_the_brokers(
     version: MqttVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edge.mqtt import connection as module
-
     monkeypatch.setattr(module, "PINGS_PER_KEEPALIVE", 100)
     monkeypatch.setattr(module, "SILENCE_KEEPALIVES", 0.05)
     paused, pinged = asyncio.Event(), asyncio.Event()

@@ -89,6 +89,15 @@ def assert_every_reading_is_somewhere(desk: Desk) -> None:
     assert not lost & (sent | before)
 
 
+def assert_salvage_loses_nothing(folder: Path) -> None:
+    desk = open_desk(folder)
+    salvaged = desk.take_salvage()
+    assert salvaged is not None
+    assert (salvaged.recovered, salvaged.lost) == (ROWS - DELIVERED, 0)
+    assert_every_reading_is_somewhere(desk)
+    desk.close()
+
+
 def tables_of(path: Path) -> dict[str, set[int]]:
     """Page numbers by table, of a whole file."""
     with closing(sqlite3.connect(path)) as db:
@@ -135,12 +144,7 @@ def test_a_bit_in_the_words_of_one_table_costs_no_row_of_another(tmp_path: Path,
     path.write_bytes(whole.replace(words, bytes([words[0] ^ 1]) + words[1:]))
     with closing(sqlite3.connect(path)) as db, pytest.raises(sqlite3.DatabaseError, match="malformed database schema"):
         db.execute("SELECT count(*) FROM readings")
-    desk = open_desk(tmp_path)
-    salvaged = desk.take_salvage()
-    assert salvaged is not None
-    assert (salvaged.recovered, salvaged.lost) == (ROWS - DELIVERED, 0)
-    assert_every_reading_is_somewhere(desk)
-    desk.close()
+    assert_salvage_loses_nothing(tmp_path)
 
 
 def without_page_1(whole: bytes) -> bytes:
@@ -179,12 +183,7 @@ def test_a_page_above_the_rows_costs_none_of_them(tmp_path: Path, whole: bytes) 
     assert above
     for page in above:
         smash(path, page)
-    desk = open_desk(tmp_path)
-    salvaged = desk.take_salvage()
-    assert salvaged is not None
-    assert (salvaged.recovered, salvaged.lost) == (ROWS - DELIVERED, 0)
-    assert_every_reading_is_somewhere(desk)
-    desk.close()
+    assert_salvage_loses_nothing(tmp_path)
 
 
 def test_of_a_store_whose_file_is_gone_the_write_ahead_log_is_recovered(tmp_path: Path) -> None:
